@@ -1,0 +1,137 @@
+//! What executes a network on a device: the [`Engine`] seam, and the CPU's implementation of it.
+
+use crate::spec::Network;
+
+/// Input values, `[n, c, h, w]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Pixels<'a> {
+    /// Bytes, with the value of every byte, one table a channel.
+    Bytes {
+        /// `[n, c, h, w]`
+        data: &'a [u8],
+        /// One table a channel.
+        tables: &'a [[f32; 256]],
+    },
+    /// Values as they are.
+    Floats(&'a [f32]),
+}
+
+/// Some samples of a dataset: which ones, and in which order.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The pixels of the whole dataset.
+    pub pixels: Pixels<'a>,
+    /// The labels of the whole dataset.
+    pub labels: &'a [u16],
+    /// The samples of this batch, as positions in the dataset.
+    pub indices: &'a [u32],
+}
+
+/// Cross-entropy and hits of some samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// Sum of the samples' cross-entropies, natural logarithm.
+    pub loss: f64,
+    /// Samples whose largest logit is their class's (the first of equals).
+    pub correct: usize,
+    /// Number of samples.
+    pub samples: usize,
+}
+
+impl Score {
+    /// Mean cross-entropy a sample.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.samples as f64
+    }
+
+    /// Share of hits, 0 to 1.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.samples as f64
+    }
+}
+
+impl std::ops::AddAssign for Score {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+        self.samples += other.samples;
+    }
+}
+
+/// How gradients change parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Update {
+    /// `w -= lr · g`
+    Sgd {
+        /// Learning rate.
+        lr: f32,
+    },
+}
+
+/// Why an engine could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum EngineError {
+    /// Training has diverged. Parameters are as they were before the step.
+    #[error("{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)")]
+    NotFinite {
+        /// `the loss` or `the gradient`.
+        what: &'static str,
+        /// Position and type, as `3 (conv2d)`.
+        layer: String,
+    },
+    /// The batch does not fit the network.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+/// What the trainer sees of a device.
+pub trait Engine: Send {
+    /// What executes, in words: `CPU, AVX2, 2 threads`.
+    fn device(&self) -> String;
+
+    /// The network this engine was built for.
+    fn network(&self) -> &Network;
+
+    /// Writes the logits of a batch, `[n, outputs]`.
+    ///
+    /// # Errors
+    /// A batch that does not fit the network, or `logits` of another length.
+    fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError>;
+
+    /// Loss and hits of a batch, parameters and gradients untouched.
+    ///
+    /// # Errors
+    /// A batch that does not fit the network.
+    fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError>;
+
+    /// Loss and hits of a batch; leaves the gradient of the mean loss in [`Engine::gradients`].
+    ///
+    /// # Errors
+    /// A batch that does not fit the network, or values that are not finite.
+    fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError>;
+
+    /// Changes the parameters by the gradients that [`Engine::backward`] left.
+    fn update(&mut self, update: Update);
+
+    /// One step of training: [`Engine::backward`], then [`Engine::update`] if all is finite.
+    ///
+    /// # Errors
+    /// As [`Engine::backward`]; the parameters are then as they were.
+    fn step(&mut self, batch: &Batch, update: Update) -> Result<Score, EngineError> {
+        let score = self.backward(batch)?;
+        self.update(update);
+        Ok(score)
+    }
+
+    /// The parameter slab, in the order of [`Network::tensors`].
+    fn parameters(&self) -> &[f32];
+
+    /// Replaces all parameters.
+    ///
+    /// # Errors
+    /// A slab of another length.
+    fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), EngineError>;
+
+    /// The gradient slab, in the order of the parameters.
+    fn gradients(&self) -> &[f32];
+}

@@ -1,0 +1,1 @@
+//! Looking inside: summaries and pictures.

@@ -1,0 +1,1 @@
+//! Operators: one file each, SIMD beside its naive reference.

@@ -1,0 +1,18 @@
+//! `lenet` trains, explains and ships small convolutional image classifiers.
+//!
+//! The way of the data, and of the modules:
+//!
+//! ```text
+//! data → train::sampler → engine::Batch → engine::Engine::step → parameters → model
+//! ```
+//!
+//! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
+//! computes nothing; progress leaves [`train`] as events that others render.
+
+pub mod data;
+pub mod engine;
+pub mod inspect;
+pub mod kernel;
+pub mod model;
+pub mod spec;
+pub mod train;

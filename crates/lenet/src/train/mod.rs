@@ -1,0 +1,1 @@
+//! Training: initialisers, sampler, loop, events, checkpoints.

@@ -1,0 +1,2 @@
+//! The developer's chores, one verb each.
+fn main() {}
