@@ -4,8 +4,10 @@
 //! its shapes, its geometry, its place in the parameter slab and its cost. Everything that executes a network starts
 //! from a [`Network`]; nothing else computes a shape.
 
+mod recipe;
 mod shape;
 
+pub use recipe::{DataRecipe, Init, ModelRecipe, Recipe, TrainRecipe};
 pub use shape::{ConvShape, DenseShape, Geometry, LayerInfo, Network, ParameterInfo, PoolShape, Shape, SpecError};
 
 /// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
