@@ -1,5 +1,11 @@
 //! What executes a network on a device: the [`Engine`] seam, and the CPU's implementation of it.
 
+mod cpu;
+pub mod reference;
+mod threads;
+
+pub use cpu::{CpuEngine, CpuOptions, resolve_threads};
+
 use crate::spec::Network;
 
 /// Input values, `[n, c, h, w]`.

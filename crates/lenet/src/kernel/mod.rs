@@ -1,1 +1,35 @@
-//! Operators: one file each, SIMD beside its naive reference.
+//! Operators, one file each: the SIMD kernel, its naive reference beside it, its tests.
+//!
+//! | file | computes | when it is used |
+//! | --- | --- | --- |
+//! | [`tile`] | `acc[o][p] += w[tap][o] · x[offset[tap] + p]`, the one micro-kernel of all contractions | always |
+//! | [`contract`] | plans of tiles over an operator's outputs | always |
+//! | [`conv`] | convolution: forward, data gradient by clipped windows and phases, weight gradient | 16 samples in the lanes |
+//! | [`dense`] | dense layers: forward, data gradient, whole-batch weight gradient | 16 samples in the lanes |
+//! | [`pool`] | pooling of any window; fused with the activation where windows do not overlap | both |
+//! | [`activation`] | sigmoid, tanh, relu with their derivatives | both |
+//! | [`loss`] | softmax cross-entropy | training and evaluation |
+//! | [`input`] | samples into lanes and back | 16 samples in the lanes |
+//! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
+//!
+//! A *chunk* is 16 samples, lane = sample: an activation is `[channel][row][column][16]`. Nothing here reads files,
+//! prints, or knows of threads. Sums run in one fixed order whatever the path, the tile or the number of threads.
+
+pub mod activation;
+pub mod aligned;
+pub mod contract;
+pub mod conv;
+pub mod denormal;
+pub mod dense;
+pub mod elementwise;
+pub mod input;
+pub mod loss;
+pub mod path;
+pub mod pool;
+pub mod simd;
+pub mod single;
+pub mod tile;
+
+pub use aligned::AlignedVec;
+pub use path::{Path, Program, dispatch};
+pub use simd::{CHUNK, Simd};

@@ -1,0 +1,374 @@
+//! The CPU engine: chunks of 16 samples in the lanes, persistent threads, one fixed tree of sums.
+
+mod chunk;
+mod program;
+mod single;
+
+use super::threads::ThreadPool;
+use super::{Batch, Engine, EngineError, Pixels, Score, Update};
+use crate::kernel::denormal::FlushDenormals;
+use crate::kernel::loss::ChunkScore;
+use crate::kernel::tile::Tiles;
+use crate::kernel::{AlignedVec, CHUNK, Path, elementwise};
+use crate::spec::Network;
+use chunk::{Context, DenseRows, Packs, Workspace};
+use program::{Program, Stage};
+use single::Single;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How the CPU engine runs; none of it changes a bit of the results.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuOptions {
+    /// Number of threads; 0 for as many as the machine runs at once.
+    pub threads: usize,
+    /// Instructions to use; `None` for the best there are, or those that `LENET_PATH` names.
+    pub path: Option<Path>,
+}
+
+/// Runs networks on the CPU.
+pub struct CpuEngine {
+    network: Network,
+    path: Path,
+    pool: ThreadPool,
+    program: Program,
+    parameters: AlignedVec,
+    gradients: AlignedVec,
+    packs: Vec<Packs>,
+    workspaces: Vec<Mutex<Workspace>>,
+    /// A chunk's own gradient: convolutions and biases.
+    own: Vec<Mutex<AlignedVec>>,
+    /// A chunk's samples as rows, for each dense stage.
+    rows: Vec<Mutex<Vec<DenseRows>>>,
+    single: Single,
+    /// Whether the packed weights of `single` are those of `parameters`.
+    single_is_current: bool,
+}
+
+/// Most samples that are passed one by one rather than as a chunk.
+const SINGLES: usize = 6;
+
+/// Floats that one task updates.
+const UPDATE: usize = 8192;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves buffers that the next forward pass overwrites.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Number of threads for an option: itself, or as many as the machine runs at once.
+pub fn resolve_threads(threads: usize) -> usize {
+    if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, |n| n.get()) }
+}
+
+impl CpuEngine {
+    /// Plans a network and starts the threads; all parameters are 0.
+    ///
+    /// # Errors
+    /// A path that this CPU does not have.
+    pub fn new(network: Network, options: CpuOptions) -> Result<Self, EngineError> {
+        let path = match options.path {
+            Some(path) if path.is_available() => path,
+            Some(path) => return Err(EngineError::Mismatch(format!("this CPU has no {path}"))),
+            None => Path::detect().map_err(EngineError::Mismatch)?,
+        };
+        let pool = ThreadPool::new(resolve_threads(options.threads));
+        let program = Program::new(&network, Tiles::of(path));
+        let new_pack =
+            |c: Option<&crate::kernel::contract::Contraction>| c.map_or(AlignedVec::zeros(0), |c| c.new_pack());
+        Ok(CpuEngine {
+            path,
+            packs: program.stages.iter().map(|s| s.contractions().map(new_pack)).collect(),
+            workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::new(&program))).collect(),
+            parameters: AlignedVec::zeros(network.parameters),
+            gradients: AlignedVec::zeros(network.parameters),
+            single: Single::new(&network, path),
+            single_is_current: false,
+            own: Vec::new(),
+            rows: Vec::new(),
+            program,
+            pool,
+            network,
+        })
+    }
+
+    /// The instructions in use.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { path: self.path, program: &self.program, parameters: &self.parameters, packs: &self.packs }
+    }
+
+    fn check(&self, batch: &Batch, labelled: bool) -> Result<(), EngineError> {
+        let [c, h, w] = self.network.input;
+        let mismatch = |what: String| Err(EngineError::Mismatch(what));
+        let values = match batch.pixels {
+            Pixels::Bytes { data, tables } => {
+                if tables.len() != c {
+                    return mismatch(format!("normalization of {} channels for inputs of {c}", tables.len()));
+                }
+                data.len()
+            }
+            Pixels::Floats(data) => data.len(),
+        };
+        let samples = values / (c * h * w);
+        if values % (c * h * w) != 0 || batch.indices.iter().any(|&i| i as usize >= samples) {
+            return mismatch(format!("{values} input values are not the images [{c}, {h}, {w}] that the batch names"));
+        }
+        if labelled {
+            let outputs = self.network.outputs;
+            for &i in batch.indices {
+                match batch.labels.get(i as usize) {
+                    Some(&label) if (label as usize) < outputs => {}
+                    Some(label) => return mismatch(format!("label {label} for a network of {outputs} outputs")),
+                    None => return mismatch(format!("{} labels, sample {i} has none", batch.labels.len())),
+                }
+            }
+            if batch.indices.is_empty() {
+                return mismatch("a batch without samples".to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums the gradients of all chunks: dense weights from rows, all else from the chunks' own gradients.
+    ///
+    /// Returns the position in the slab of the first value that is not finite.
+    fn reduce(&mut self, n_chunks: usize) -> Option<usize> {
+        let mut own: Vec<&mut AlignedVec> =
+            self.own[..n_chunks].iter_mut().map(|m| m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
+        let rows: Vec<&Vec<DenseRows>> =
+            self.rows[..n_chunks].iter_mut().map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
+        // Cut the slab into what each task writes.
+        enum Task<'a> {
+            Own(Vec<(std::ops::Range<usize>, &'a mut [f32], usize)>),
+            Dense { stage: usize, group: usize, dw: &'a mut [f32], at: usize },
+        }
+        let (mut tasks, mut pieces) = (Vec::new(), Vec::new());
+        let (mut rest, mut at) = (&mut self.gradients[..], 0);
+        for (stage_index, stage) in self.program.stages.iter().enumerate() {
+            let Some(place) = stage.place() else { continue };
+            let mut cut = |len: usize| {
+                let (piece, tail) = std::mem::take(&mut rest).split_at_mut(len);
+                rest = tail;
+                at += len;
+                (piece, at - len)
+            };
+            match stage {
+                Stage::Dense(s) => {
+                    for group in 0..s.weight.groups() {
+                        let (dw, at) = cut(s.weight.outputs(group).len() * s.shape.inputs);
+                        tasks.push(Task::Dense { stage: stage_index, group, dw, at });
+                    }
+                }
+                _ => {
+                    let (piece, at) = cut(place.weight.len());
+                    pieces.push((place.own_weight.clone().unwrap_or_default(), piece, at));
+                }
+            }
+            if let Some(range) = &place.own_bias {
+                let (piece, at) = cut(range.len());
+                pieces.push((range.clone(), piece, at));
+            }
+        }
+        tasks.push(Task::Own(pieces));
+        let bad = AtomicUsize::new(usize::MAX);
+        let check = |values: &[f32], at: usize| {
+            if let Some(i) = elementwise::first_not_finite(values) {
+                bad.fetch_min(at + i, Ordering::Relaxed);
+            }
+        };
+        let own = Mutex::new(&mut own);
+        let tasks: Vec<Mutex<Task>> = tasks.into_iter().rev().map(Mutex::new).collect();
+        let (program, path) = (&self.program, self.path);
+        self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
+            Task::Own(pieces) => {
+                let mut own = lock(&own);
+                elementwise::sum_tree(path, &mut own.iter_mut().map(|o| &mut o[..]).collect::<Vec<_>>());
+                for (range, piece, at) in pieces {
+                    piece.copy_from_slice(&own[0][range.clone()]);
+                    check(piece, *at);
+                }
+            }
+            Task::Dense { stage, group, dw, at } => {
+                if let Stage::Dense(s) = &program.stages[*stage] {
+                    let chunks: Vec<_> = rows.iter().map(|r| r[s.number].view()).collect();
+                    s.weight.run(*group, &chunks, dw);
+                    check(dw, *at);
+                }
+            }
+        });
+        Some(bad.into_inner()).filter(|&i| i != usize::MAX)
+    }
+
+    /// Packs all weights anew, for forward and gradient.
+    fn repack(&mut self) {
+        let mut tasks = Vec::new();
+        for (stage, packs) in self.program.stages.iter().zip(&mut self.packs) {
+            let Some(place) = stage.place() else { continue };
+            let w = &self.parameters[place.weight.clone()];
+            for (contraction, pack) in stage.contractions().into_iter().zip(packs) {
+                let Some(contraction) = contraction else { continue };
+                let mut rest = &mut pack[..];
+                let per_output = contraction.packed_len() / contraction.groups().map(|g| g.1).sum::<usize>();
+                let mut groups = contraction.groups().map(|g| g.1).enumerate().peekable();
+                // Several small groups make one task.
+                while let Some(&(first, _)) = groups.peek() {
+                    let mut len = 0;
+                    let mut end = first;
+                    while len < UPDATE
+                        && let Some((g, outputs)) = groups.next()
+                    {
+                        len += outputs * per_output;
+                        end = g + 1;
+                    }
+                    let (block, tail) = std::mem::take(&mut rest).split_at_mut(len);
+                    rest = tail;
+                    tasks.push(Mutex::new((contraction, w, first..end, block)));
+                }
+            }
+        }
+        self.pool.run(tasks.len(), &|_, t| {
+            let (contraction, w, groups, block) = &mut *lock(&tasks[t]);
+            contraction.pack(w, groups.clone(), block);
+        });
+        self.single_is_current = false;
+    }
+
+    fn layer_at(&self, position: usize) -> String {
+        let holds = |l: &&crate::spec::LayerInfo| l.weight.iter().chain(&l.bias).any(|p| p.range.contains(&position));
+        self.network.layers.iter().find(holds).map_or_else(String::new, |l| format!("{} ({})", l.index, l.kind))
+    }
+}
+
+/// Sums the chunks' scores in the order of the chunks.
+fn total(scores: &[Mutex<ChunkScore>], samples: usize) -> Score {
+    scores.iter().fold(Score { samples, ..Score::default() }, |mut sum, s| {
+        let s = lock(s);
+        sum.loss += s.loss;
+        sum.correct += s.correct;
+        sum
+    })
+}
+
+impl Engine for CpuEngine {
+    fn device(&self) -> String {
+        let threads = self.threads();
+        format!("CPU, {}, {threads} thread{}", self.path, if threads == 1 { "" } else { "s" })
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
+        self.check(batch, false)?;
+        let outputs = self.network.outputs;
+        if logits.len() != batch.indices.len() * outputs {
+            let (n, wanted) = (logits.len(), batch.indices.len());
+            return Err(EngineError::Mismatch(format!("room for {n} logits, {wanted} × {outputs} are needed")));
+        }
+        if batch.indices.len() <= SINGLES {
+            let _flush = FlushDenormals::new();
+            if !self.single_is_current {
+                self.single.set_parameters(&self.parameters);
+                self.single_is_current = true;
+            }
+            for (&index, out) in batch.indices.iter().zip(logits.chunks_exact_mut(outputs)) {
+                self.single.forward(&self.parameters, &batch.pixels, index, out);
+            }
+            return Ok(());
+        }
+        let context = self.context();
+        let parts: Vec<_> =
+            batch.indices.chunks(CHUNK).zip(logits.chunks_mut(CHUNK * outputs)).map(Mutex::new).collect();
+        self.pool.run(parts.len(), &|worker, k| {
+            let (indices, out) = &mut *lock(&parts[k]);
+            let mut workspace = lock(&self.workspaces[worker]);
+            workspace.forward(&context, batch, indices, false);
+            for (lane, row) in out.chunks_exact_mut(outputs).enumerate() {
+                row.iter_mut().enumerate().for_each(|(o, v)| *v = workspace.logits()[o * CHUNK + lane]);
+            }
+        });
+        Ok(())
+    }
+
+    fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+        self.check(batch, true)?;
+        let context = self.context();
+        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
+        let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
+        self.pool.run(chunks.len(), &|worker, k| {
+            let mut workspace = lock(&self.workspaces[worker]);
+            workspace.forward(&context, batch, chunks[k], false);
+            *lock(&scores[k]) = workspace.score(&context, batch, chunks[k], None);
+        });
+        Ok(total(&scores, batch.indices.len()))
+    }
+
+    fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+        self.check(batch, true)?;
+        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
+        while self.own.len() < chunks.len() {
+            self.own.push(Mutex::new(AlignedVec::zeros(self.program.own_len)));
+            self.rows.push(Mutex::new(self.program.dense.iter().map(DenseRows::new).collect()));
+        }
+        let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
+        let scale = 1.0 / batch.indices.len() as f32;
+        let context = self.context();
+        self.pool.run(chunks.len(), &|worker, k| {
+            let mut workspace = lock(&self.workspaces[worker]);
+            workspace.forward(&context, batch, chunks[k], true);
+            *lock(&scores[k]) = workspace.score(&context, batch, chunks[k], Some(scale));
+            workspace.backward(&context, &mut lock(&self.own[k]), &mut lock(&self.rows[k]));
+        });
+        let score = total(&scores, batch.indices.len());
+        let bad = self.reduce(chunks.len());
+        if !score.loss.is_finite() {
+            let last = self.network.layers.iter().rev().find(|l| l.weight.is_some());
+            let layer = last.map_or_else(String::new, |l| format!("{} ({})", l.index, l.kind));
+            return Err(EngineError::NotFinite { what: "the loss", layer });
+        }
+        match bad {
+            Some(position) => Err(EngineError::NotFinite { what: "the gradient", layer: self.layer_at(position) }),
+            None => Ok(score),
+        }
+    }
+
+    fn update(&mut self, update: Update) {
+        let Update::Sgd { lr } = update;
+        let parts: Vec<_> =
+            self.parameters.chunks_mut(UPDATE).zip(self.gradients.chunks(UPDATE)).map(Mutex::new).collect();
+        let path = self.path;
+        self.pool.run(parts.len(), &|_, t| {
+            let (parameters, gradients) = &mut *lock(&parts[t]);
+            elementwise::sgd(path, lr, gradients, parameters);
+        });
+        self.repack();
+    }
+
+    fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), EngineError> {
+        if parameters.len() != self.parameters.len() {
+            let (n, wanted) = (parameters.len(), self.parameters.len());
+            return Err(EngineError::Mismatch(format!("{n} parameters for a network of {wanted}")));
+        }
+        self.parameters.copy_from_slice(parameters);
+        self.repack();
+        Ok(())
+    }
+
+    fn gradients(&self) -> &[f32] {
+        &self.gradients
+    }
+}

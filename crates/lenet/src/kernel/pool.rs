@@ -1,0 +1,340 @@
+//! Activation and pooling behind a layer: fused where windows do not overlap, and on their own for any window.
+
+use super::activation::{Function, with_function};
+use super::contract::Frame;
+use super::path::{Path, Program, dispatch};
+use super::simd::{CHUNK, Simd};
+use crate::spec::{Activation, PoolShape};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// What a pooling window gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The mean over the window, padding included.
+    Average,
+    /// The maximum; of equal ones the first in row-major order takes the gradient.
+    Maximum,
+}
+
+/// Activation, then pooling by windows that do not overlap, between `z` (the layer's own output) and `y`.
+///
+/// Forward for training leaves in `z` the derivative of the pooled value by the pre-activation, so that backward is one
+/// product: `dz = z · dy[window]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue {
+    /// The function; `None` for none.
+    pub activation: Option<Activation>,
+    /// `None` for no pooling.
+    pub pool: Option<PoolKind>,
+    /// Rows × columns of the window and of its step; 1 × 1 without pooling.
+    pub window: [usize; 2],
+    /// Step, at least the window.
+    pub stride: [usize; 2],
+    /// Layout before.
+    pub z: Frame,
+    /// Layout after.
+    pub y: Frame,
+}
+
+impl Epilogue {
+    /// Whether a pooling can be fused: no padding, windows that do not overlap.
+    pub fn fits(s: &PoolShape) -> bool {
+        s.padding == [0, 0] && s.stride[0] >= s.kh && s.stride[1] >= s.kw
+    }
+
+    /// Rows of `z` that belong to some rows of `y`; the last takes what is left.
+    pub fn z_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        let end = if rows.end == self.y.rows { self.z.rows } else { rows.end * self.stride[0] };
+        rows.start * self.stride[0]..end
+    }
+
+    /// Computes some rows of `y`; for training also the derivative in `z`.
+    pub fn forward(&self, path: Path, rows: Range<usize>, train: bool, z: &mut [f32], y: &mut [f32]) {
+        self.check(&rows, z, y);
+        let (e, z, y) = (self, z.as_mut_ptr(), y.as_mut_ptr());
+        with_function!(self.activation, F => {
+            // SAFETY: `check` compared buffers and rows with the frames.
+            unsafe {
+                match (self.pool, train) {
+                    (None, true) => dispatch(path, Forward::<F, 0, true> { e, rows, z, y, f: PhantomData }),
+                    (None, false) => dispatch(path, Forward::<F, 0, false> { e, rows, z, y, f: PhantomData }),
+                    (Some(PoolKind::Average), true) => dispatch(path, Forward::<F, 1, true> { e, rows, z, y, f: PhantomData }),
+                    (Some(PoolKind::Average), false) => dispatch(path, Forward::<F, 1, false> { e, rows, z, y, f: PhantomData }),
+                    (Some(PoolKind::Maximum), true) => dispatch(path, Forward::<F, 2, true> { e, rows, z, y, f: PhantomData }),
+                    (Some(PoolKind::Maximum), false) => dispatch(path, Forward::<F, 2, false> { e, rows, z, y, f: PhantomData }),
+                }
+            }
+        })
+    }
+
+    /// Turns the derivative in `z` into the gradient, for the rows of `z` that belong to some rows of `y`.
+    pub fn backward(&self, path: Path, rows: Range<usize>, z: &mut [f32], dy: &[f32]) {
+        self.check(&rows, z, dy);
+        let (z, dy) = (z.as_mut_ptr(), dy.as_ptr());
+        // SAFETY: `check` compared buffers and rows with the frames.
+        unsafe { dispatch(path, Backward { e: self, rows, z, dy }) }
+    }
+
+    fn check(&self, rows: &Range<usize>, z: &[f32], y: &[f32]) {
+        assert!(z.len() >= self.z.len() && y.len() >= self.y.len() && rows.end <= self.y.rows, "planned buffers");
+        assert!(self.z.lanes == CHUNK && self.y.lanes == CHUNK && self.z.channels == self.y.channels, "chunks");
+        for d in 0..2 {
+            let (z, y) = ([self.z.rows, self.z.cols][d], [self.y.rows, self.y.cols][d]);
+            assert!((y - 1) * self.stride[d] + self.window[d] <= z && self.window[d] <= self.stride[d], "windows");
+        }
+    }
+}
+
+struct Forward<'a, F, const KIND: u8, const TRAIN: bool> {
+    e: &'a Epilogue,
+    rows: Range<usize>,
+    z: *mut f32,
+    y: *mut f32,
+    f: PhantomData<F>,
+}
+
+impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, KIND, TRAIN> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let e = self.e;
+        let [kh, kw] = e.window;
+        let share = 1.0 / (kh * kw) as f32;
+        let z_row = e.z.row();
+        // SAFETY: all windows lie within z's frame and all outputs within y's (`Epilogue::check`).
+        unsafe {
+            for c in 0..e.z.channels {
+                for r in self.rows.clone() {
+                    let z = self.z.add(e.z.at(c, r * e.stride[0], 0));
+                    let y = self.y.add(e.y.at(c, r, 0));
+                    for col in 0..e.y.cols * S::PER_POSITION {
+                        let (position, lane) = (col / S::PER_POSITION, (col % S::PER_POSITION) * S::LANES);
+                        let z = z.add(position * e.stride[1] * CHUNK + lane);
+                        let y = y.add(position * CHUNK + lane);
+                        match KIND {
+                            0 => {
+                                let a = F::value::<S>(S::load(z));
+                                S::store(y, a);
+                                if TRAIN {
+                                    S::store(z, F::slope::<S>(a));
+                                }
+                            }
+                            1 => {
+                                let mut sum = S::splat(0.0);
+                                for i in 0..kh {
+                                    for j in 0..kw {
+                                        let z = z.add(i * z_row + j * CHUNK);
+                                        let a = F::value::<S>(S::load(z));
+                                        sum = S::add(sum, a);
+                                        if TRAIN {
+                                            S::store(z, S::mul(F::slope::<S>(a), S::splat(share)));
+                                        }
+                                    }
+                                }
+                                S::store(y, S::mul(sum, S::splat(share)));
+                            }
+                            _ => {
+                                let mut best = S::splat(f32::NEG_INFINITY);
+                                for i in 0..kh {
+                                    for j in 0..kw {
+                                        let z = z.add(i * z_row + j * CHUNK);
+                                        let a = F::value::<S>(S::load(z));
+                                        // Of a and best, best where they are equal, a where it is NaN.
+                                        best = S::select(S::gt(best, a), best, S::max(best, a));
+                                        if TRAIN {
+                                            S::store(z, a);
+                                        }
+                                    }
+                                }
+                                S::store(y, best);
+                                if TRAIN {
+                                    let mut free = S::splat(1.0);
+                                    for i in 0..kh {
+                                        for j in 0..kw {
+                                            let z = z.add(i * z_row + j * CHUNK);
+                                            let a = S::load(z);
+                                            let hit = S::select(S::gt(best, a), S::splat(0.0), free);
+                                            free = S::sub(free, hit);
+                                            S::store(z, S::mul(F::slope::<S>(a), hit));
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    e: &'a Epilogue,
+    rows: Range<usize>,
+    z: *mut f32,
+    dy: *const f32,
+}
+
+impl Program for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let e = self.e;
+        // SAFETY: all windows lie within z's frame and all outputs within y's (`Epilogue::check`).
+        unsafe {
+            for c in 0..e.z.channels {
+                for r in self.rows.clone() {
+                    let z_rows = e.z_rows(&(r..r + 1));
+                    let dy = self.dy.add(e.y.at(c, r, 0));
+                    for (i, z_row) in z_rows.enumerate() {
+                        let z = self.z.add(e.z.at(c, z_row, 0));
+                        if i >= e.window[0] {
+                            std::ptr::write_bytes(z, 0, e.z.cols * CHUNK);
+                            continue;
+                        }
+                        for position in 0..e.y.cols {
+                            let start = position * e.stride[1];
+                            for part in 0..S::PER_POSITION {
+                                let d = S::load(dy.add(position * CHUNK + part * S::LANES));
+                                for j in 0..e.window[1] {
+                                    let z = z.add((start + j) * CHUNK + part * S::LANES);
+                                    S::store(z, S::mul(S::load(z), d));
+                                }
+                            }
+                            let end = if position + 1 == e.y.cols { e.z.cols } else { start + e.stride[1] };
+                            let gap = end - start - e.window[1];
+                            std::ptr::write_bytes(z.add((start + e.window[1]) * CHUNK), 0, gap * CHUNK);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pooling by any window, on its own: y `[c][oh][ow][16]` from x `[c][ih][iw][16]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Pooling {
+    /// Mean or maximum.
+    pub kind: PoolKind,
+    /// Geometry.
+    pub s: PoolShape,
+    /// Layout before.
+    pub x: Frame,
+    /// Layout after.
+    pub y: Frame,
+}
+
+impl Pooling {
+    /// Positions of x that a window holds, as (place in the window, row, column).
+    fn window(s: &PoolShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
+        let s = *s;
+        (0..s.kh * s.kw).filter_map(move |k| {
+            let y = (oy * s.stride[0] + k / s.kw).checked_sub(s.padding[0])?;
+            let x = (ox * s.stride[1] + k % s.kw).checked_sub(s.padding[1])?;
+            (y < s.ih && x < s.iw).then_some((k, y, x))
+        })
+    }
+
+    /// Floats of the places of maxima that training keeps.
+    pub fn places_len(&self) -> usize {
+        if self.kind == PoolKind::Maximum { self.s.c * self.s.oh * self.s.ow * CHUNK } else { 0 }
+    }
+
+    /// Computes y; `places`, if not empty, takes the place of each maximum in its window.
+    pub fn forward(&self, x: &[f32], y: &mut [f32], places: &mut [f32]) {
+        let s = &self.s;
+        let share = 1.0 / (s.kh * s.kw) as f32;
+        for c in 0..s.c {
+            for oy in 0..s.oh {
+                for ox in 0..s.ow {
+                    let mut value = [if self.kind == PoolKind::Average { 0.0 } else { f32::NEG_INFINITY }; CHUNK];
+                    let mut place = [0.0f32; CHUNK];
+                    for (k, iy, ix) in Self::window(s, oy, ox) {
+                        let at = self.x.at(c, iy, ix);
+                        let v = &x[at..at + CHUNK];
+                        for l in 0..CHUNK {
+                            if self.kind == PoolKind::Average {
+                                value[l] += v[l];
+                            } else if v[l] > value[l] || v[l].is_nan() {
+                                (value[l], place[l]) = (v[l], k as f32);
+                            }
+                        }
+                    }
+                    if self.kind == PoolKind::Average {
+                        value.iter_mut().for_each(|v| *v *= share);
+                    } else if !places.is_empty() {
+                        places[((c * s.oh + oy) * s.ow + ox) * CHUNK..][..CHUNK].copy_from_slice(&place);
+                    }
+                    let at = self.y.at(c, oy, ox);
+                    y[at..at + CHUNK].copy_from_slice(&value);
+                }
+            }
+        }
+    }
+
+    /// Gradient of x from that of y.
+    pub fn backward(&self, dy: &[f32], places: &[f32], dx: &mut [f32]) {
+        let s = &self.s;
+        let share = 1.0 / (s.kh * s.kw) as f32;
+        for c in 0..s.c {
+            for y in 0..s.ih {
+                let at = self.x.at(c, y, 0);
+                dx[at..at + s.iw * CHUNK].fill(0.0);
+            }
+            for oy in 0..s.oh {
+                for ox in 0..s.ow {
+                    let d = &dy[self.y.at(c, oy, ox)..][..CHUNK];
+                    for (k, iy, ix) in Self::window(s, oy, ox) {
+                        let at = self.x.at(c, iy, ix);
+                        let dx = &mut dx[at..at + CHUNK];
+                        if self.kind == PoolKind::Average {
+                            dx.iter_mut().zip(d).for_each(|(x, d)| *x += d * share);
+                        } else {
+                            let place = &places[((c * s.oh + oy) * s.ow + ox) * CHUNK..][..CHUNK];
+                            for l in 0..CHUNK {
+                                if place[l] == k as f32 {
+                                    dx[l] += d[l];
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The naive reference, one sample in f64.
+pub mod naive {
+    use super::{PoolKind, Pooling};
+    use crate::spec::PoolShape;
+
+    /// y, and for each output the inputs that take its gradient, with their shares.
+    pub fn forward(kind: PoolKind, s: &PoolShape, x: &[f64]) -> (Vec<f64>, Vec<Vec<(usize, f64)>>) {
+        let (mut y, mut takes) = (Vec::new(), Vec::new());
+        for c in 0..s.c {
+            for oy in 0..s.oh {
+                for ox in 0..s.ow {
+                    let at = Pooling::window(s, oy, ox).map(|(_, y, x)| (c * s.ih + y) * s.iw + x);
+                    match kind {
+                        PoolKind::Average => {
+                            let share = 1.0 / (s.kh * s.kw) as f64;
+                            y.push(at.clone().map(|i| x[i]).sum::<f64>() * share);
+                            takes.push(at.map(|i| (i, share)).collect());
+                        }
+                        PoolKind::Maximum => {
+                            let best = at.reduce(|a, b| if x[b] > x[a] { b } else { a }).unwrap_or(0);
+                            y.push(x[best]);
+                            takes.push(vec![(best, 1.0)]);
+                        }
+                    }
+                }
+            }
+        }
+        (y, takes)
+    }
+}
