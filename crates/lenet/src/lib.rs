@@ -9,6 +9,7 @@
 //! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
 //! computes nothing; progress leaves [`train`] as events that others render.
 
+pub mod bench;
 pub mod data;
 pub mod engine;
 pub mod inspect;

@@ -44,7 +44,14 @@ impl Program for SumLanes<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        for (v, s) in self.lanes.as_chunks::<CHUNK>().0.iter().zip(self.sums) {
+        let (positions, _) = self.lanes.as_chunks::<CHUNK>();
+        let (blocks, rest) = positions[..self.sums.len()].as_chunks::<8>();
+        let (sum_blocks, rest_sums) = self.sums.as_chunks_mut::<8>();
+        for (block, sums) in blocks.iter().zip(sum_blocks) {
+            // SAFETY: this runs on S's path.
+            unsafe { S::sum_lanes_of_8(block, sums) };
+        }
+        for (v, s) in rest.iter().zip(rest_sums) {
             *s = sum_lanes(v);
         }
     }

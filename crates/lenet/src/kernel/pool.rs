@@ -177,6 +177,33 @@ struct Backward<'a> {
     dy: *const f32,
 }
 
+impl Backward<'_> {
+    /// One row of z; `W` is the window's width where it is known to the compiler, else 0.
+    #[inline(always)]
+    unsafe fn row<S: Simd, const W: usize>(&self, z: *mut f32, dy: *const f32) {
+        let e = self.e;
+        let width = if W == 0 { e.window[1] } else { W };
+        // SAFETY: a row of z and the row of y whose windows hold it (`Epilogue::check`).
+        unsafe {
+            for position in 0..e.y.cols {
+                let start = position * e.stride[1];
+                for part in 0..S::PER_POSITION {
+                    let d = S::load(dy.add(position * CHUNK + part * S::LANES));
+                    for j in 0..width {
+                        let z = z.add((start + j) * CHUNK + part * S::LANES);
+                        S::store(z, S::mul(S::load(z), d));
+                    }
+                }
+                let end = if position + 1 == e.y.cols { e.z.cols } else { start + e.stride[1] };
+                let gap = end - start - width;
+                if gap > 0 {
+                    std::ptr::write_bytes(z.add((start + width) * CHUNK), 0, gap * CHUNK);
+                }
+            }
+        }
+    }
+}
+
 impl Program for Backward<'_> {
     type Output = ();
 
@@ -195,18 +222,11 @@ impl Program for Backward<'_> {
                             std::ptr::write_bytes(z, 0, e.z.cols * CHUNK);
                             continue;
                         }
-                        for position in 0..e.y.cols {
-                            let start = position * e.stride[1];
-                            for part in 0..S::PER_POSITION {
-                                let d = S::load(dy.add(position * CHUNK + part * S::LANES));
-                                for j in 0..e.window[1] {
-                                    let z = z.add((start + j) * CHUNK + part * S::LANES);
-                                    S::store(z, S::mul(S::load(z), d));
-                                }
-                            }
-                            let end = if position + 1 == e.y.cols { e.z.cols } else { start + e.stride[1] };
-                            let gap = end - start - e.window[1];
-                            std::ptr::write_bytes(z.add((start + e.window[1]) * CHUNK), 0, gap * CHUNK);
+                        match e.window[1] {
+                            1 => self.row::<S, 1>(z, dy),
+                            2 => self.row::<S, 2>(z, dy),
+                            3 => self.row::<S, 3>(z, dy),
+                            _ => self.row::<S, 0>(z, dy),
                         }
                     }
                 }

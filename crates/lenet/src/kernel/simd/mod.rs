@@ -63,6 +63,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of each lane, shifted left by 23, plus those of 1.0: turns an integer n that was rounded into the low
     /// bits of a float's mantissa into 2ⁿ.
     unsafe fn exponent(v: Self::V) -> Self::V;
+    /// [`sum_lanes`] of 8 positions.
+    #[inline(always)]
+    unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
+        for (s, v) in sums.iter_mut().zip(positions) {
+            *s = sum_lanes(v);
+        }
+    }
 }
 
 /// eˣ for x in [-87, 88]; outside, the value at the nearer end; NaN stays NaN. Error below 1.5 ulp.

@@ -1,6 +1,6 @@
 //! AVX2 with FMA, and AVX-512F.
 
-use super::Simd;
+use super::{CHUNK, Simd};
 use std::arch::x86_64::*;
 
 /// AVX2 and FMA: 8 lanes, 16 registers.
@@ -23,10 +23,40 @@ macro_rules! ops {
     };
 }
 
+/// The tree of `sum_lanes` for 8 positions side by side: each level adds what a shuffle has brought together.
+#[inline(always)]
+unsafe fn sum_lanes_of_8(v: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
+    // SAFETY: AVX2 by the callers' contract; all loads and the store are within the arrays.
+    unsafe {
+        let half = |i: usize| {
+            let p = v[i].as_ptr();
+            _mm256_add_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)))
+        };
+        // Positions i and i + 4 share a vector, so that the last level leaves the sums in order.
+        let quarter = |i: usize| {
+            let (a, b) = (half(i), half(i + 4));
+            _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+        };
+        let pair = |i: usize| {
+            let (a, b) = (quarter(i), quarter(i + 1));
+            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b))
+        };
+        let (a, b) = (pair(0), pair(2));
+        let all = _mm256_add_ps(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b));
+        _mm256_storeu_ps(sums.as_mut_ptr(), all);
+    }
+}
+
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type V = __m256;
     type M = __m256;
+
+    #[inline(always)]
+    unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
+        // SAFETY: the caller runs on this path, which has AVX2.
+        unsafe { sum_lanes_of_8(positions, sums) }
+    }
 
     ops! {
         load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
@@ -53,6 +83,12 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     type V = __m512;
     type M = __mmask16;
+
+    #[inline(always)]
+    unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
+        // SAFETY: the caller runs on this path, which has AVX2.
+        unsafe { sum_lanes_of_8(positions, sums) }
+    }
 
     ops! {
         load(p: *const f32) -> __m512 = _mm512_loadu_ps(p);

@@ -1,0 +1,202 @@
+//! Each layer of a network, forward and backward, on one chunk.
+
+use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
+use crate::kernel::contract::{Contraction, Frame};
+use crate::kernel::dense::{ChunkRows, row_stride};
+use crate::kernel::pool::{Epilogue, PoolKind};
+use crate::kernel::tile::Tiles;
+use crate::kernel::{CHUNK, Path, activation, conv, dense, input, pool};
+use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
+
+struct Bench<'a> {
+    path: Path,
+    options: &'a BenchOptions,
+    on_row: &'a mut dyn FnMut(BenchRow),
+}
+
+impl Bench<'_> {
+    fn row(&mut self, name: String, multiply_adds: u64, work: impl FnMut()) {
+        let (seconds, share) = measure(self.path, self.options, multiply_adds, work);
+        let note = if multiply_adds == 0 { String::new() } else { format!("{:.2} µs a sample", seconds * 1e6 / 16.0) };
+        (self.on_row)(BenchRow { group: "operator", name, seconds, multiply_adds, share_of_peak: share, note });
+    }
+}
+
+/// Lane 3 of a frame's values, `[c, h, w]`.
+fn lane<'a>(f: &'a Frame, values: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+    (0..f.channels * f.rows * f.cols)
+        .map(move |i| values[f.at(i / (f.rows * f.cols), i / f.cols % f.rows, i % f.cols) + 3])
+}
+
+fn filled(f: &Frame, seed: u32) -> Vec<f32> {
+    let mut out = vec![0.0; f.len()];
+    let v = values(f.channels * f.rows * f.cols * CHUNK, seed);
+    for (row, v) in v.chunks_exact(f.cols * CHUNK).enumerate() {
+        let at = f.at(row / f.rows, row % f.rows, 0);
+        out[at..at + v.len()].copy_from_slice(v);
+    }
+    out
+}
+
+fn f64s(values: impl Iterator<Item = f32>) -> Vec<f64> {
+    values.map(f64::from).collect()
+}
+
+fn packed(c: &Contraction, w: &[f32]) -> Vec<f32> {
+    let mut pack = vec![0.0; c.packed_len()];
+    c.pack(w, 0..c.groups().count(), &mut pack);
+    pack
+}
+
+pub(super) fn run(
+    network: &Network,
+    path: Path,
+    options: &BenchOptions,
+    on_row: &mut dyn FnMut(BenchRow),
+) -> Result<(), Disagreement> {
+    let mut bench = Bench { path, options, on_row };
+    let mut learns = false;
+    let mut channels = 0;
+    for (i, layer) in network.layers.iter().enumerate() {
+        let name = format!("{} {}", layer.index, layer.kind);
+        match layer.geometry {
+            Geometry::Conv2d(s) => {
+                convolution(&mut bench, &name, &s, learns)?;
+                channels = s.oc;
+            }
+            Geometry::Dense(s) => dense_layer(&mut bench, &name, &s)?,
+            Geometry::Activation(a) => {
+                let next = network.layers.get(i + 1).map(|l| l.geometry);
+                let pooling = match next {
+                    Some(Geometry::AvgPool(s)) => Some((PoolKind::Average, s)),
+                    Some(Geometry::MaxPool(s)) => Some((PoolKind::Maximum, s)),
+                    _ => None,
+                };
+                if let Some((kind, s)) = pooling.filter(|(_, s)| Epilogue::fits(s) && channels > 0) {
+                    epilogue(&mut bench, &format!("{name} and pooling"), a, kind, &s)?;
+                }
+            }
+            _ => {}
+        }
+        learns |= layer.weight.is_some();
+    }
+    Ok(())
+}
+
+fn convolution(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
+    let tiles = Tiles::of(bench.path);
+    let x_frame = Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]);
+    let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
+    let (x, dz) = (filled(&x_frame, 5), filled(&z_frame, 6));
+    let w = values(s.oc * s.ic * s.kh * s.kw, 7);
+    let (x1, w1, dz1) = (f64s(lane(&x_frame, &x)), f64s(w.iter().copied()), f64s(lane(&z_frame, &dz)));
+    let multiply_adds = (w.len() * s.oh * s.ow * CHUNK) as u64;
+
+    let forward = conv::forward(tiles, s, &x_frame, &z_frame);
+    let pack = packed(&forward, &w);
+    let mut z = vec![0.0; z_frame.len()];
+    forward.run(0..s.oh, &x, &pack, None, &mut z);
+    agree(&format!("{name} forward"), lane(&z_frame, &z), &conv::naive::forward(s, &x1, &w1, None), 1e-5)?;
+    bench.row(format!("{name} forward"), multiply_adds, || forward.run(0..s.oh, &x, &pack, None, &mut z));
+
+    let weight = conv::WeightGradient::plan(tiles, s, &z_frame, &x_frame);
+    let mut acc = vec![0.0; weight.acc_len()];
+    weight.run(0..s.oh, &dz, &x, &mut acc);
+    let mut dw1 = vec![0.0; w.len()];
+    let dx1 = conv::naive::backward(s, &x1, &w1, &dz1, &mut dw1, None);
+    agree(&format!("{name} backward to the weights"), acc.iter().skip(3).step_by(CHUNK).copied(), &dw1, 1e-5)?;
+    bench.row(format!("{name} backward to the weights"), multiply_adds, || weight.run(0..s.oh, &dz, &x, &mut acc));
+
+    if learns {
+        let gradient = conv::gradient(tiles, s, &z_frame, &x_frame);
+        let pack = packed(&gradient, &w);
+        let mut dx = vec![0.0; x_frame.len()];
+        gradient.run(0..s.ih, &dz, &pack, None, &mut dx);
+        agree(&format!("{name} backward to the data"), lane(&x_frame, &dx), &dx1, 1e-5)?;
+        // Those on padding are not computed.
+        let mut terms = 0u64;
+        conv::naive::each_term(s, |_, _, _| terms += 1);
+        bench.row(format!("{name} backward to the data"), terms * CHUNK as u64, || {
+            gradient.run(0..s.ih, &dz, &pack, None, &mut dx);
+        });
+    }
+    Ok(())
+}
+
+fn dense_layer(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disagreement> {
+    const CHUNKS: usize = 16;
+    let tiles = Tiles::of(bench.path);
+    let (x, dz) = (values(s.inputs * CHUNK, 8), values(s.outputs * CHUNK, 9));
+    let w = values(s.inputs * s.outputs, 10);
+    let one = |v: &[f32]| f64s(v.iter().skip(3).step_by(CHUNK).copied());
+    let (x1, dz1, w1) = (one(&x), one(&dz), f64s(w.iter().copied()));
+    let multiply_adds = (w.len() * CHUNK) as u64;
+
+    let forward = dense::forward(tiles, s);
+    let pack = packed(&forward, &w);
+    let mut z = vec![0.0; s.outputs * CHUNK];
+    forward.run(0..1, &x, &pack, None, &mut z);
+    let z1 = dense::naive::forward(s, &x1, &w1, None);
+    agree(&format!("{name} forward"), z.iter().skip(3).step_by(CHUNK).copied(), &z1, 1e-5)?;
+    bench.row(format!("{name} forward"), multiply_adds, || forward.run(0..1, &x, &pack, None, &mut z));
+
+    let gradient = dense::gradient(tiles, s);
+    let pack = packed(&gradient, &w);
+    let mut dx = vec![0.0; s.inputs * CHUNK];
+    gradient.run(0..1, &dz, &pack, None, &mut dx);
+    let dx1 = dense::naive::backward(s, &x1, &w1, &dz1, &mut vec![0.0; w.len()], None);
+    agree(&format!("{name} backward to the data"), dx.iter().skip(3).step_by(CHUNK).copied(), &dx1, 1e-5)?;
+    bench.row(format!("{name} backward to the data"), multiply_adds, || gradient.run(0..1, &dz, &pack, None, &mut dx));
+
+    let (mut dz_rows, mut x_rows) =
+        (vec![0.0; CHUNK * row_stride(s.outputs)], vec![0.0; CHUNK * row_stride(s.inputs)]);
+    input::lanes_to_rows(&dz, row_stride(s.outputs), &mut dz_rows);
+    input::lanes_to_rows(&x, row_stride(s.inputs), &mut x_rows);
+    let chunks = vec![ChunkRows { dz: &dz_rows, x: &x_rows }; CHUNKS];
+    let weight = dense::WeightGradient::plan(tiles, s);
+    let mut dw = vec![0.0; w.len()];
+    let mut all = || {
+        for g in 0..weight.groups() {
+            let rows = weight.outputs(g);
+            weight.run(g, &chunks, &mut dw[rows.start * s.inputs..rows.end * s.inputs]);
+        }
+    };
+    all();
+    let mut dw1 = vec![0.0; w.len()];
+    for lane in 0..CHUNK {
+        let one = |v: &[f32]| f64s(v.iter().skip(lane).step_by(CHUNK).copied());
+        dense::naive::backward(s, &one(&x), &w1, &one(&dz), &mut dw1, None);
+    }
+    dw1.iter_mut().for_each(|d| *d *= CHUNKS as f64);
+    agree(&format!("{name} backward to the weights"), dw.iter().copied(), &dw1, 1e-5)?;
+    let mut all = || {
+        for g in 0..weight.groups() {
+            let rows = weight.outputs(g);
+            weight.run(g, &chunks, &mut dw[rows.start * s.inputs..rows.end * s.inputs]);
+        }
+    };
+    bench.row(format!("{name} backward to the weights, 16 chunks"), multiply_adds * CHUNKS as u64, &mut all);
+    Ok(())
+}
+
+fn epilogue(bench: &mut Bench, name: &str, a: Activation, kind: PoolKind, s: &PoolShape) -> Result<(), Disagreement> {
+    let (z_frame, y_frame) = (Frame::chunk([s.c, s.ih, s.iw]), Frame::chunk([s.c, s.oh, s.ow]));
+    let e = Epilogue {
+        activation: Some(a),
+        pool: Some(kind),
+        window: [s.kh, s.kw],
+        stride: s.stride,
+        z: z_frame,
+        y: y_frame,
+    };
+    let z = filled(&z_frame, 11);
+    let (mut work, mut y) = (z.clone(), vec![0.0; y_frame.len()]);
+    e.forward(bench.path, 0..s.oh, true, &mut work, &mut y);
+    let a1: Vec<f64> = lane(&z_frame, &z).map(|v| activation::naive(a, f64::from(v)).0).collect();
+    agree(name, lane(&y_frame, &y), &pool::naive::forward(kind, s, &a1).0, 1e-6)?;
+    let path = bench.path;
+    let mut work = z;
+    bench.row(format!("{name} forward"), 0, || e.forward(path, 0..s.oh, true, &mut work, &mut y));
+    bench.row(format!("{name} backward"), 0, || e.backward(path, 0..s.oh, &mut work, &y));
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
+
+use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, values};
+use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Update, reference};
+use crate::kernel::Path;
+use crate::spec::Network;
+use std::time::Instant;
+
+const BATCH: usize = 256;
+const IMAGES: usize = 4096;
+
+struct Data {
+    bytes: Vec<u8>,
+    tables: Vec<[f32; 256]>,
+    labels: Vec<u16>,
+    order: Vec<u32>,
+    parameters: Vec<f32>,
+}
+
+impl Data {
+    fn new(network: &Network) -> Self {
+        let sample = network.input.iter().product::<usize>();
+        let byte = |v: f32| ((v + 1.0) * 127.0) as u8;
+        let mut parameters = values(network.parameters, 1);
+        for t in network.tensors() {
+            let scale = (3.0 / t.fan_in as f32).sqrt();
+            parameters[t.range.clone()].iter_mut().for_each(|w| *w *= scale);
+        }
+        Data {
+            bytes: values(IMAGES * sample, 2).into_iter().map(byte).collect(),
+            tables: vec![std::array::from_fn(|b| b as f32 / 255.0); network.input[0]],
+            labels: (0..IMAGES).map(|i| (i * 7 % network.outputs) as u16).collect(),
+            order: (0..IMAGES as u32).map(|i| i * 1031 % IMAGES as u32).collect(),
+            parameters,
+        }
+    }
+
+    fn batch(&self, step: usize) -> Batch<'_> {
+        let start = step * BATCH % IMAGES;
+        self.some(&self.order[start..start + BATCH])
+    }
+
+    fn some<'a>(&'a self, indices: &'a [u32]) -> Batch<'a> {
+        let pixels = Pixels::Bytes { data: &self.bytes, tables: &self.tables };
+        Batch { pixels, labels: &self.labels, indices }
+    }
+
+    fn engine(&self, network: &Network, path: Path, threads: usize) -> Option<CpuEngine> {
+        let mut engine = CpuEngine::new(network.clone(), CpuOptions { threads, path: Some(path) }).ok()?;
+        engine.set_parameters(&self.parameters).ok()?;
+        Some(engine)
+    }
+}
+
+/// Multiply-adds of one sample's step: forward, and backward to weights and, where something before learns, to data.
+pub(super) fn training_multiply_adds(network: &Network) -> u64 {
+    let mut learns = false;
+    network
+        .layers
+        .iter()
+        .map(|l| {
+            let passes = if learns { 3 } else { 2 };
+            learns |= l.weight.is_some();
+            passes * l.multiply_adds
+        })
+        .sum()
+}
+
+pub(super) fn run(
+    network: &Network,
+    path: Path,
+    options: &BenchOptions,
+    on_row: &mut dyn FnMut(BenchRow),
+) -> Result<(), Disagreement> {
+    let data = Data::new(network);
+    let Some(mut engine) = data.engine(network, path, 1) else { return Ok(()) };
+    check(network, &data, &mut engine)?;
+    epochs(network, &data, path, options, on_row);
+    let mut logits = vec![0.0; BATCH * network.outputs];
+    for n in [1, BATCH] {
+        let batch = data.some(&data.order[..n]);
+        let multiply_adds = network.multiply_adds() * n as u64;
+        let (seconds, share) = measure(path, options, multiply_adds, || {
+            // The batch fits: it was checked above.
+            let _ = engine.forward(&batch, &mut logits[..n * network.outputs]);
+        });
+        on_row(BenchRow {
+            group: "inference",
+            name: format!("batch {n}, 1 thread"),
+            seconds,
+            multiply_adds,
+            share_of_peak: share,
+            note: format!("{:.0} images/s, {:.1} µs an image", n as f64 / seconds, seconds / n as f64 * 1e6),
+        });
+    }
+    Ok(())
+}
+
+fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), Disagreement> {
+    let indices = &data.order[..20];
+    let batch = data.some(indices);
+    let parameters: Vec<f64> = data.parameters.iter().map(|&w| f64::from(w)).collect();
+    let sample = network.input.iter().product::<usize>();
+    let mut want = Vec::new();
+    let mut gradient = vec![0.0; parameters.len()];
+    for &i in indices {
+        let bytes = &data.bytes[i as usize * sample..][..sample];
+        let plane = sample / network.input[0];
+        let x: Vec<f64> = bytes.iter().enumerate().map(|(k, &b)| f64::from(data.tables[k / plane][b as usize])).collect();
+        want.extend(reference::activations(network, &parameters, &x).pop().unwrap_or_default());
+        let label = data.labels[i as usize] as usize;
+        reference::backward(network, &parameters, &x, label, 1.0 / indices.len() as f64, &mut gradient);
+    }
+    let mut logits = vec![0.0; indices.len() * network.outputs];
+    let refused = |_| Disagreement { what: "the engine".to_string(), error: f64::INFINITY };
+    engine.forward(&batch, &mut logits).map_err(refused)?;
+    agree("the whole network forward", logits.iter().copied(), &want, 1e-5)?;
+    engine.backward(&batch).map_err(refused)?;
+    for t in network.tensors() {
+        let got = engine.gradients()[t.range.clone()].iter().copied();
+        agree(&format!("the gradient of {}", t.name), got, &gradient[t.range.clone()], 1e-4)?;
+    }
+    Ok(())
+}
+
+/// Epochs with 1..n threads, interleaved with each other and with the peak loop on as many threads.
+fn epochs(network: &Network, data: &Data, path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(BenchRow)) {
+    let mut engines: Vec<CpuEngine> = (1..=options.threads).filter_map(|n| data.engine(network, path, n)).collect();
+    let (mut seconds, mut shares) = (vec![Vec::new(); engines.len()], vec![Vec::new(); engines.len()]);
+    let multiply_adds = training_multiply_adds(network) * (options.steps * BATCH) as u64;
+    for repeat in 0..=options.repeats.min(5) {
+        for (i, engine) in engines.iter_mut().enumerate() {
+            let threads = engine.threads();
+            let before = peak_of(path, threads);
+            let start = Instant::now();
+            for step in 0..options.steps {
+                // A rate of 0: the same work, and values that stay what they are.
+                let _ = engine.step(&data.batch(step), Update::Sgd { lr: 0.0 });
+            }
+            let elapsed = start.elapsed().as_secs_f64();
+            let best = before.max(peak_of(path, threads));
+            // The first round warms up.
+            if repeat > 0 {
+                seconds[i].push(elapsed);
+                shares[i].push(multiply_adds as f64 / elapsed / best);
+            }
+        }
+    }
+    let ratio = |i: usize| median(seconds[0].iter().zip(&seconds[i]).map(|(one, n)| one / n).collect());
+    for (i, engine) in engines.iter().enumerate() {
+        let (threads, each) = (engine.threads(), median(seconds[i].clone()));
+        let rate = (options.steps * BATCH) as f64 / each;
+        let speed_up = if i == 0 { String::new() } else { format!(", {:.2} × one thread", ratio(i)) };
+        on_row(BenchRow {
+            group: "epoch",
+            name: format!("training, {} steps of {BATCH}, {threads} thread{}", options.steps, if i == 0 { "" } else { "s" }),
+            seconds: each,
+            multiply_adds,
+            share_of_peak: median(shares[i].clone()),
+            note: format!("{rate:.0} images/s{speed_up}"),
+        });
+    }
+}
+
+/// The peak of several threads at once.
+fn peak_of(path: Path, threads: usize) -> f64 {
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(move || peak(path, 0.03))).collect();
+        all.into_iter().filter_map(|t| t.join().ok()).sum()
+    })
+}
