@@ -148,10 +148,9 @@ fn dense_layer(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disa
     agree(&format!("{name} backward to the data"), dx.iter().skip(3).step_by(CHUNK).copied(), &dx1, 1e-5)?;
     bench.row(format!("{name} backward to the data"), multiply_adds, || gradient.run(0..1, &dz, &pack, None, &mut dx));
 
-    let (mut dz_rows, mut x_rows) =
-        (vec![0.0; CHUNK * row_stride(s.outputs)], vec![0.0; CHUNK * row_stride(s.inputs)]);
-    input::lanes_to_rows(&dz, row_stride(s.outputs), &mut dz_rows);
-    input::lanes_to_rows(&x, row_stride(s.inputs), &mut x_rows);
+    let (mut dz_rows, mut x_rows) = (vec![0.0; CHUNK * row_stride(s.outputs)], vec![0.0; CHUNK * row_stride(s.inputs)]);
+    input::lanes_to_rows(bench.path, &dz, row_stride(s.outputs), &mut dz_rows);
+    input::lanes_to_rows(bench.path, &x, row_stride(s.inputs), &mut x_rows);
     let chunks = vec![ChunkRows { dz: &dz_rows, x: &x_rows }; CHUNKS];
     let weight = dense::WeightGradient::plan(tiles, s);
     let mut dw = vec![0.0; w.len()];

@@ -67,7 +67,8 @@ pub(super) fn run(path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(Ben
         let want: Vec<f64> = (0..acc.len())
             .map(|i| {
                 let (o, t, lane) = (i / 16 / outer.t, i / 16 % outer.t, i % 16);
-                let term = |p: usize| f64::from(dz[(o * POSITIONS + p) * 16 + lane]) * f64::from(x[(p + t) * 16 + lane]);
+                let term =
+                    |p: usize| f64::from(dz[(o * POSITIONS + p) * 16 + lane]) * f64::from(x[(p + t) * 16 + lane]);
                 (0..POSITIONS).map(term).sum()
             })
             .collect();

@@ -106,7 +106,8 @@ fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), D
     for &i in indices {
         let bytes = &data.bytes[i as usize * sample..][..sample];
         let plane = sample / network.input[0];
-        let x: Vec<f64> = bytes.iter().enumerate().map(|(k, &b)| f64::from(data.tables[k / plane][b as usize])).collect();
+        let x: Vec<f64> =
+            bytes.iter().enumerate().map(|(k, &b)| f64::from(data.tables[k / plane][b as usize])).collect();
         want.extend(reference::activations(network, &parameters, &x).pop().unwrap_or_default());
         let label = data.labels[i as usize] as usize;
         reference::backward(network, &parameters, &x, label, 1.0 / indices.len() as f64, &mut gradient);
@@ -153,7 +154,11 @@ fn epochs(network: &Network, data: &Data, path: Path, options: &BenchOptions, on
         let speed_up = if i == 0 { String::new() } else { format!(", {:.2} × one thread", ratio(i)) };
         on_row(BenchRow {
             group: "epoch",
-            name: format!("training, {} steps of {BATCH}, {threads} thread{}", options.steps, if i == 0 { "" } else { "s" }),
+            name: format!(
+                "training, {} steps of {BATCH}, {threads} thread{}",
+                options.steps,
+                if i == 0 { "" } else { "s" }
+            ),
             seconds: each,
             multiply_adds,
             share_of_peak: median(shares[i].clone()),

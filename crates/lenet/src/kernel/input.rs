@@ -1,7 +1,8 @@
 //! Samples into lanes, and lanes back into rows.
 
 use super::contract::Frame;
-use super::simd::CHUNK;
+use super::path::{Path, Program, dispatch};
+use super::simd::{CHUNK, Simd};
 use crate::engine::Pixels;
 
 /// Writes up to 16 samples into the lanes of an input frame; lanes without a sample become 0.
@@ -72,15 +73,39 @@ pub fn load_single(pixels: &Pixels, index: u32, x: &Frame, out: &mut [f32]) {
 }
 
 /// `[features][16]` to 16 rows of `stride` floats; what lies behind the features is left alone.
-pub fn lanes_to_rows(lanes: &[f32], stride: usize, rows: &mut [f32]) {
+pub fn lanes_to_rows(path: Path, lanes: &[f32], stride: usize, rows: &mut [f32]) {
     let features = lanes.len() / CHUNK;
     assert!(stride >= features && rows.len() >= CHUNK * stride, "16 rows of all features");
-    let (vectors, _) = lanes.as_chunks::<CHUNK>();
-    // Blocks of 16 features: each row is then written in whole cache lines.
-    for (block, vectors) in vectors.chunks(CHUNK).enumerate() {
-        for lane in 0..CHUNK {
-            let row = &mut rows[lane * stride + block * CHUNK..][..vectors.len()];
-            row.iter_mut().zip(vectors).for_each(|(r, v)| *r = v[lane]);
+    // SAFETY: the buffers were compared above.
+    unsafe { dispatch(path, Transpose { lanes: lanes.as_ptr(), features, stride, rows: rows.as_mut_ptr() }) }
+}
+
+struct Transpose {
+    lanes: *const f32,
+    features: usize,
+    stride: usize,
+    rows: *mut f32,
+}
+
+impl Program for Transpose {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let whole = self.features / 8 * 8;
+        // SAFETY: blocks of 8 whole features, then the features that are left, all within both buffers.
+        unsafe {
+            for f in (0..whole).step_by(8) {
+                for lane in [0, 8] {
+                    let to = self.rows.add(lane * self.stride + f);
+                    S::transpose_8(self.lanes.add(f * CHUNK + lane), to, self.stride);
+                }
+            }
+            for f in whole..self.features {
+                for lane in 0..CHUNK {
+                    *self.rows.add(lane * self.stride + f) = *self.lanes.add(f * CHUNK + lane);
+                }
+            }
         }
     }
 }
@@ -116,13 +141,15 @@ mod tests {
         for features in [1, 10, 16, 37] {
             let lanes: Vec<f32> = (0..features * CHUNK).map(|i| i as f32).collect();
             let stride = features + 3;
-            let mut rows = vec![-1.0; CHUNK * stride];
-            lanes_to_rows(&lanes, stride, &mut rows);
-            for lane in 0..CHUNK {
-                for f in 0..features {
-                    assert_eq!(rows[lane * stride + f], lanes[f * CHUNK + lane]);
+            for path in Path::available() {
+                let mut rows = vec![-1.0; CHUNK * stride];
+                lanes_to_rows(path, &lanes, stride, &mut rows);
+                for lane in 0..CHUNK {
+                    for f in 0..features {
+                        assert_eq!(rows[lane * stride + f], lanes[f * CHUNK + lane]);
+                    }
+                    assert_eq!(rows[lane * stride + features], -1.0);
                 }
-                assert_eq!(rows[lane * stride + features], -1.0);
             }
         }
     }

@@ -173,8 +173,8 @@ fn dense_backward(
     rows: &mut DenseRows,
 ) {
     s.epilogue.backward(c.path, 0..1, z, dy);
-    input::lanes_to_rows(&x[..s.shape.inputs * CHUNK], dense::row_stride(s.shape.inputs), &mut rows.x);
-    input::lanes_to_rows(&z[..s.shape.outputs * CHUNK], dense::row_stride(s.shape.outputs), &mut rows.dz);
+    input::lanes_to_rows(c.path, &x[..s.shape.inputs * CHUNK], dense::row_stride(s.shape.inputs), &mut rows.x);
+    input::lanes_to_rows(c.path, &z[..s.shape.outputs * CHUNK], dense::row_stride(s.shape.outputs), &mut rows.dz);
     if let Some(range) = &s.place.own_bias {
         elementwise::sum_all_lanes(c.path, z, &mut own[range.clone()]);
     }

@@ -63,6 +63,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of each lane, shifted left by 23, plus those of 1.0: turns an integer n that was rounded into the low
     /// bits of a float's mantissa into 2ⁿ.
     unsafe fn exponent(v: Self::V) -> Self::V;
+    /// Writes 8 × 8 floats transposed: `to[j · to_row + i] = from[i · CHUNK + j]`.
+    #[inline(always)]
+    unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
+        // SAFETY: the caller vouches for 8 rows of 8 floats on both sides.
+        unsafe {
+            for i in 0..8 {
+                for j in 0..8 {
+                    *to.add(j * to_row + i) = *from.add(i * CHUNK + j);
+                }
+            }
+        }
+    }
     /// [`sum_lanes`] of 8 positions.
     #[inline(always)]
     unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {

@@ -23,25 +23,53 @@ macro_rules! ops {
     };
 }
 
+#[inline(always)]
+unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
+    // SAFETY: AVX by the callers' contract, and 8 rows of 8 floats on both sides.
+    unsafe {
+        // Rows i and i + 4 share a vector after the first step, halves of rows; then pairs, then single floats.
+        let mut a = [_mm256_setzero_ps(); 8];
+        for i in 0..4 {
+            let (low, high) = (_mm256_loadu_ps(from.add(i * CHUNK)), _mm256_loadu_ps(from.add((i + 4) * CHUNK)));
+            a[i] = _mm256_permute2f128_ps::<0x20>(low, high);
+            a[i + 4] = _mm256_permute2f128_ps::<0x31>(low, high);
+        }
+        for half in 0..2 {
+            let [r0, r1, r2, r3] = [a[4 * half], a[4 * half + 1], a[4 * half + 2], a[4 * half + 3]];
+            let (x, y) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+            let (z, w) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+            let to = to.add(4 * half * to_row);
+            _mm256_storeu_ps(to, _mm256_shuffle_ps::<0x44>(x, z));
+            _mm256_storeu_ps(to.add(to_row), _mm256_shuffle_ps::<0xee>(x, z));
+            _mm256_storeu_ps(to.add(2 * to_row), _mm256_shuffle_ps::<0x44>(y, w));
+            _mm256_storeu_ps(to.add(3 * to_row), _mm256_shuffle_ps::<0xee>(y, w));
+        }
+    }
+}
+
 /// The tree of `sum_lanes` for 8 positions side by side: each level adds what a shuffle has brought together.
 #[inline(always)]
 unsafe fn sum_lanes_of_8(v: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
     // SAFETY: AVX2 by the callers' contract; all loads and the store are within the arrays.
     unsafe {
-        let half = |i: usize| {
+        // Loops rather than closures: a closure would be compiled without this path's features.
+        let mut half = [_mm256_setzero_ps(); 8];
+        for i in 0..8 {
             let p = v[i].as_ptr();
-            _mm256_add_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)))
-        };
+            half[i] = _mm256_add_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)));
+        }
         // Positions i and i + 4 share a vector, so that the last level leaves the sums in order.
-        let quarter = |i: usize| {
-            let (a, b) = (half(i), half(i + 4));
-            _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
-        };
-        let pair = |i: usize| {
-            let (a, b) = (quarter(i), quarter(i + 1));
-            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b))
-        };
-        let (a, b) = (pair(0), pair(2));
+        let mut quarter = [_mm256_setzero_ps(); 4];
+        for i in 0..4 {
+            let (a, b) = (half[i], half[i + 4]);
+            quarter[i] = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+        }
+        let mut pair = [_mm256_setzero_ps(); 2];
+        for i in 0..2 {
+            let (a, b) = (quarter[2 * i], quarter[2 * i + 1]);
+            pair[i] = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b));
+        }
+        let [a, b] = pair;
         let all = _mm256_add_ps(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b));
         _mm256_storeu_ps(sums.as_mut_ptr(), all);
     }
@@ -51,6 +79,12 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     type V = __m256;
     type M = __m256;
+
+    #[inline(always)]
+    unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
+        // SAFETY: the caller runs on this path, which has AVX, and vouches for the pointers.
+        unsafe { transpose_8(from, to, to_row) }
+    }
 
     #[inline(always)]
     unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
@@ -83,6 +117,12 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     type V = __m512;
     type M = __mmask16;
+
+    #[inline(always)]
+    unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
+        // SAFETY: the caller runs on this path, which has AVX, and vouches for the pointers.
+        unsafe { transpose_8(from, to, to_row) }
+    }
 
     #[inline(always)]
     unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
