@@ -2,7 +2,7 @@
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
 use crate::kernel::Path;
-use crate::kernel::tile::{OuterArgs, Start, Tap, TileArgs, Tiles};
+use crate::kernel::tile::{OuterArgs, Tap, TileArgs, Tiles};
 
 const TAPS: usize = 64;
 
@@ -20,8 +20,7 @@ pub(super) fn run(path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(Ben
             n_taps: TAPS,
             w: w.as_ptr(),
             w_stride: tile.o,
-            bias: w.as_ptr(),
-            start: Start::Zero,
+            bias: std::ptr::null(),
             x: x.as_ptr(),
             x_pitch: 16,
             y_pitch: 16,

@@ -2,7 +2,7 @@
 
 use super::aligned::AlignedVec;
 use super::simd::CHUNK;
-use super::tile::{Start, Tap, Tile, TileArgs, TileFn, Tiles};
+use super::tile::{Tap, Tile, TileArgs, TileFn, Tiles};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -425,27 +425,16 @@ impl Contraction {
         }
     }
 
-    /// Runs some rows: `x` and `y` are whole buffers, `packed` all packed weights; without a bias sums start at zero.
+    /// Runs some rows: `x` and `y` are whole buffers, `packed` all packed weights; a bias is added to each finished sum.
     pub fn run(&self, rows: Range<usize>, x: &[f32], packed: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        let start = if bias.is_some() { Start::Bias } else { Start::Zero };
-        let bias = bias.unwrap_or(&[]);
-        assert!(start == Start::Zero || bias.len() >= self.outputs, "a bias for every output");
-        self.run_from(start, rows, x, packed, bias, y);
-    }
-
-    /// As [`Contraction::run`], on top of what `y` holds.
-    pub fn run_onto(&self, rows: Range<usize>, x: &[f32], packed: &[f32], y: &mut [f32]) {
-        self.run_from(Start::Accumulate, rows, x, packed, &[], y);
-    }
-
-    fn run_from(&self, start: Start, rows: Range<usize>, x: &[f32], packed: &[f32], bias: &[f32], y: &mut [f32]) {
+        assert!(bias.is_none_or(|b| b.len() >= self.outputs), "a bias for every output");
         assert!(x.len() >= self.x_extent && y.len() >= self.y_extent, "buffers as large as planned");
         assert!(packed.len() >= self.packed_len(), "all weights packed");
         let y = y.as_mut_ptr();
         for row in &self.rows[rows] {
             let mut w = packed.as_ptr();
             for (group, runs) in self.groups.iter().zip(&self.runs) {
-                let bias_at = if start == Start::Bias { bias[group.first..].as_ptr() } else { bias.as_ptr() };
+                let bias = bias.map_or(std::ptr::null(), |b| b[group.first..].as_ptr());
                 for run in &runs[row.class] {
                     let taps = &self.taps[run.taps.clone()];
                     // SAFETY: `measure_extents` took the maximum of exactly these addresses over all rows, groups and
@@ -458,8 +447,7 @@ impl Contraction {
                             n_taps: taps.len(),
                             w,
                             w_stride: group.outputs,
-                            bias: bias_at,
-                            start,
+                            bias,
                             x: x.as_ptr().add(row.x + run.x),
                             x_pitch: self.pitch.x,
                             y_pitch: self.pitch.y,

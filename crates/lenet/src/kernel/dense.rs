@@ -24,7 +24,7 @@ pub fn gradient(tiles: &'static Tiles, s: &DenseShape) -> Contraction {
     one_position(tiles, s.inputs, s.outputs, packing)
 }
 
-/// Forward pass of one sample, outputs in the lanes: `y[o] += Σ x[i] · wt[i][o]`, with wt's rows `lanes`-aligned.
+/// Forward pass of one sample, outputs in the lanes: `y[o] = Σ x[i] · wt[i][o]`, without the bias, with wt's rows `lanes`-aligned.
 ///
 /// The input stands in the place of packed weights, so that each output is the same chain of roundings as in a chunk.
 pub fn forward_single(tiles: &'static Tiles, s: &DenseShape) -> Contraction {

@@ -23,17 +23,6 @@ pub struct Tap {
     pub w: u32,
 }
 
-/// How an accumulator starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// At zero.
-    Zero,
-    /// At `bias[o]`.
-    Bias,
-    /// At what `y` holds.
-    Accumulate,
-}
-
 /// What a [`TileFn`] works on. `x` is read at `tap.x + p`, `w` is `[rows][w_stride]`, `y` is `[o][p]`.
 #[derive(Clone, Copy)]
 #[allow(missing_docs)]
@@ -43,8 +32,8 @@ pub struct TileArgs {
     pub w: *const f32,
     /// Floats from one row of weights to the next.
     pub w_stride: usize,
+    /// Added to each output's sum at the end, so that the sum itself starts small; null for none.
     pub bias: *const f32,
-    pub start: Start,
     pub x: *const f32,
     /// Floats from one position (16 lanes) to the next, of inputs and of outputs; unused where both are 16.
     pub x_pitch: usize,
@@ -161,21 +150,6 @@ unsafe fn tile<S: Simd, const O: usize, const P: usize, const UNIT: bool>(a: &Ti
         let (mut x, mut y) = (a.x, a.y);
         for _ in 0..a.repeat {
             let mut acc = [[S::splat(0.0); P]; O];
-            match a.start {
-                Start::Zero => {}
-                Start::Bias => {
-                    for o in 0..O {
-                        acc[o] = [S::splat(*a.bias.add(o)); P];
-                    }
-                }
-                Start::Accumulate => {
-                    for o in 0..O {
-                        for p in 0..P {
-                            acc[o][p] = S::load(y.add(o * a.y_plane + vector_at::<S, UNIT>(p, a.y_pitch)));
-                        }
-                    }
-                }
-            }
             for i in 0..a.n_taps {
                 let tap = *a.taps.add(i);
                 let xt = x.add(tap.x as usize);
@@ -202,6 +176,14 @@ unsafe fn tile<S: Simd, const O: usize, const P: usize, const UNIT: bool>(a: &Ti
                         for o in 0..O {
                             acc[o][p] = S::fma(ws[o], v, acc[o][p]);
                         }
+                    }
+                }
+            }
+            if !a.bias.is_null() {
+                for o in 0..O {
+                    let bias = S::splat(*a.bias.add(o));
+                    for p in 0..P {
+                        acc[o][p] = S::add(acc[o][p], bias);
                     }
                 }
             }

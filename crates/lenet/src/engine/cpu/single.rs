@@ -122,11 +122,11 @@ impl Single {
                     pool(*kind, shape, z, from, y, steps_for(&self.frames[i + 1], shape));
                 }
                 Work::Dense { s, forward } => {
-                    y.fill(0.0);
+                    // The sample stands in the place of packed weights.
+                    forward.run(0..1, &self.packs[i], x, None, y);
                     if let Some(bias) = bias {
-                        y[..s.outputs].copy_from_slice(bias);
+                        y.iter_mut().zip(&bias[..s.outputs]).for_each(|(y, b)| *y += b);
                     }
-                    forward.run_onto(0..1, &self.packs[i], x, y);
                     activate(self.path, stage.activation, y);
                 }
                 Work::Pool(kind, shape) => {
