@@ -3,7 +3,8 @@
 
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Update, reference};
 use lenet::kernel::Path;
-use lenet::spec::{Activation, Conv2d, Dense, Layer, Network, Pool, Spec};
+use lenet::kernel::pool::{self, PoolKind};
+use lenet::spec::{Activation, Conv2d, Dense, Geometry, Layer, Network, Pool, Spec};
 use proptest::prelude::*;
 
 /// A small deterministic stream, so that a case is named by its seed.
@@ -111,6 +112,28 @@ impl Case {
         self.samples[index as usize * n..][..n].iter().map(|&v| f64::from(v)).collect()
     }
 
+    /// Whether some value lies so near a kink (0 of a ReLU, a tie of maxima) that f32 and f64 may fall on different sides.
+    fn is_near_a_kink(&self) -> bool {
+        const NEAR: f64 = 2e-5;
+        let parameters: Vec<f64> = self.parameters.iter().map(|&w| f64::from(w)).collect();
+        self.indices.iter().any(|&i| {
+            let all = reference::activations(&self.network, &parameters, &self.sample(i));
+            self.network.layers.iter().zip(&all).any(|(layer, x)| match layer.geometry {
+                Geometry::Activation(Activation::Relu) => x.iter().any(|v| v.abs() < NEAR && *v != 0.0),
+                Geometry::MaxPool(s) => {
+                    let (best, takes) = pool::naive::forward(PoolKind::Maximum, &s, x);
+                    // Another maximum, were the taken one a little smaller?
+                    let mut lowered = x.clone();
+                    takes.iter().flatten().for_each(|(i, _)| lowered[*i] -= NEAR);
+                    let exact = |a: f64, b: f64| a == b;
+                    let (_, others) = pool::naive::forward(PoolKind::Maximum, &s, &lowered);
+                    takes.iter().zip(&others).zip(best).any(|((a, b), v)| a != b && !exact(x[b[0].0], v))
+                }
+                _ => false,
+            })
+        })
+    }
+
     /// Logits and gradient of the mean loss, and the loss, by the reference.
     fn expected(&self) -> (Vec<f64>, Vec<f64>, f64) {
         let parameters: Vec<f64> = self.parameters.iter().map(|&w| f64::from(w)).collect();
@@ -149,6 +172,7 @@ proptest! {
     #[test]
     fn agrees_with_the_reference_on_every_path(seed in 0u64..1 << 40) {
         let case = Case::random(seed);
+        prop_assume!(!case.is_near_a_kink());
         let (want_logits, want_gradient, want_loss) = case.expected();
         for path in Path::available() {
             let mut engine = case.engine(path, 2);
@@ -156,7 +180,6 @@ proptest! {
             prop_assert!(error(&got, &want_logits) < 2e-5, "{path} logits {} {:?}", error(&got, &want_logits), case.network);
             let score = engine.backward(&case.batch()).unwrap();
             prop_assert!((score.loss - want_loss).abs() < 2e-5 * (1.0 + want_loss), "{path} loss");
-            // A near-tie of a maximum or of a kink may fall differently in f32: the case must not hang on it.
             for t in case.network.tensors() {
                 let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()]);
                 prop_assert!(e < 1e-4, "{path} gradient of {} off by {e}, {:?}", t.name, case.network);
