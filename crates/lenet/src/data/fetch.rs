@@ -12,7 +12,7 @@ const FUTILE_TRIES: u32 = 3;
 const TRIES: u32 = 20;
 
 /// Slower than this, in bytes a second, is a server that keeps one waiting.
-const SLOWEST: u64 = 1024;
+const SLOWEST: f64 = 1024.0;
 
 /// Why a download did not end.
 pub(super) enum FetchError {
@@ -72,7 +72,11 @@ impl Fetcher {
             futile = if length(part) > before { 0 } else { futile + 1 };
             tries += 1;
             if futile >= FUTILE_TRIES || tries >= TRIES {
-                return Err(FetchError::Server(format!("{reason}, {tries} times")));
+                return Err(FetchError::Server(if tries == 1 {
+                    reason
+                } else {
+                    format!("{reason} (tried {tries} times)")
+                }));
             }
             std::thread::sleep(Duration::from_millis(200) * 2u32.pow(futile));
         }
@@ -90,7 +94,7 @@ impl Fetcher {
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
         }
-        let mut response = request.call().map_err(|e| Broken::Never(FetchError::Server(unreachable(&e))))?;
+        let mut response = request.call().map_err(|e| broken_before_answer(&e))?;
         let status = response.status().as_u16();
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let resumes =
@@ -148,8 +152,9 @@ impl Fetcher {
             file.write_all(&buffer[..n]).map_err(disk)?;
             progress(done, total);
             if since.elapsed() > self.patience {
-                if done - mark < SLOWEST * self.patience.as_secs() {
-                    return Err(Broken::Again(format!("the server sends less than {SLOWEST} bytes a second")));
+                if (done - mark) as f64 / since.elapsed().as_secs_f64() < SLOWEST {
+                    let reason = format!("the server sends less than {SLOWEST} bytes a second");
+                    return Err(Broken::Never(FetchError::Server(reason)));
                 }
                 (since, mark) = (Instant::now(), done);
             }
@@ -163,6 +168,18 @@ fn disk(e: io::Error) -> Broken {
 
 fn length(path: &Path) -> u64 {
     path.metadata().map_or(0, |m| m.len())
+}
+
+/// A connection that breaks may be an accident; one that does not come about will not do so in a moment either.
+fn broken_before_answer(e: &ureq::Error) -> Broken {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let reason = unreachable(e);
+    match e {
+        ureq::Error::Io(e) if matches!(e.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) => {
+            Broken::Again(reason)
+        }
+        _ => Broken::Never(FetchError::Server(reason)),
+    }
 }
 
 fn unreachable(e: &ureq::Error) -> String {
