@@ -92,6 +92,7 @@ impl Node {
             Value::Float(x) => x.clone(),
             Value::Flag(b) => b.to_string(),
             Value::Date(d) => format!("the date {d}"),
+            Value::List(list) if list.is_empty() => "an empty list".into(),
             Value::List(_) => "a list".into(),
             Value::Table(_) => "a table".into(),
         }

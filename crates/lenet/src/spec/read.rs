@@ -256,7 +256,8 @@ fn normalization(node: &Node) -> Result<Normalization, RecipeError> {
     let mean = values("mean", "finite numbers", |_| true)?;
     let std = values("std", "numbers above 0", |x| x > 0.0)?;
     if mean.len() != std.len() {
-        let message = format!("normalize has {} means and {} deviations: give one a channel", mean.len(), std.len());
+        let (means, deviations) = (mean.len(), std.len());
+        let message = format!("normalize needs as many means as deviations, it has {means} and {deviations}");
         return Err(RecipeError::at(&node.place, message));
     }
     Ok(Normalization { mean, std })
