@@ -1,0 +1,120 @@
+//! What the command line takes.
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+/// Trains, explains and ships small convolutional image classifiers.
+#[derive(Debug, Parser)]
+#[command(name = "lenet", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print a network's layers, shapes, parameters and cost.
+    Summary(SummaryArgs),
+    /// List, fetch, check or look at datasets.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Say what this machine has, and what lenet makes of it.
+    Doctor {
+        /// One JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure this machine: its peak, then each tile, layer, epoch and inference as a share of it.
+    Bench(BenchArgs),
+    /// Print the completions of a shell, to be sourced or installed.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    /// A preset (lenet, lenet-relu-max) or a recipe's file.
+    #[arg(value_name = "RECIPE", default_value = "lenet", value_hint = ValueHint::AnyPath)]
+    pub what: String,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// One JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Change a key of the recipe, as in `lr=0.1`, `model.layers.0.channels=12` or `pool=max_pool`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the datasets known by name.
+    List {
+        /// One JSON object a dataset instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Get a dataset into the cache.
+    Fetch {
+        /// Its name.
+        name: String,
+    },
+    /// Read a dataset's files in the cache and compare their checksums.
+    Check {
+        /// Its name.
+        name: String,
+    },
+    /// Show the first images of every class, in characters or as a picture.
+    Show {
+        /// Its name, or idx:DIR.
+        name: String,
+        /// Write a PNG picture here instead.
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+        /// Which images.
+        #[arg(long, value_enum, default_value_t = Split::Train)]
+        split: Split,
+        /// Images a class, at most.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
+        per_class: u8,
+    },
+}
+
+/// A part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// What networks learn from.
+    Train,
+    /// What they are judged by.
+    Test,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// A preset or a recipe's file.
+    #[arg(value_name = "RECIPE", default_value = "lenet", value_hint = ValueHint::AnyPath)]
+    pub what: String,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Shorter measurements: about half a minute, and noisier.
+    #[arg(long)]
+    pub quick: bool,
+    /// Most threads of the epoch measurements; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// One JSON object a row instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number of threads; far more than a machine has is a slip of the finger.
+pub fn threads(text: &str) -> Result<usize, String> {
+    let n: usize = text.parse().map_err(|_| "it must be a whole number".to_string())?;
+    if n <= 1024 { Ok(n) } else { Err("at most 1024 are possible".into()) }
+}

@@ -1,0 +1,17 @@
+//! `lenet summary`.
+
+use crate::args::SummaryArgs;
+use crate::failure::Failure;
+use crate::plan;
+use crate::terminal::{print, print_json};
+use lenet::inspect::Summary;
+use lenet::spec::Recipe;
+
+pub fn run(args: SummaryArgs) -> Result<(), Failure> {
+    let network = plan::network(&Recipe::load_with(&args.what, &args.set.set)?)?;
+    let summary = Summary::new(&network);
+    if args.json {
+        return print_json(&serde_json::to_value(&summary).map_err(Failure::failed)?);
+    }
+    print(&format!("{}\n", summary.to_string().trim_end()))
+}
