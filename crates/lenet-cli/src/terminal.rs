@@ -68,13 +68,18 @@ impl DataReporter {
             }
             DataEvent::Trying { source } => {
                 self.clear();
-                if !source.starts_with("the cache") && !std::path::Path::new(&source).is_dir() {
+                // Only what takes time is announced; the rest is told when it has failed.
+                if source.contains("://") || source.starts_with("apt") {
                     eprintln!("data: trying {source}");
                 }
             }
             DataEvent::Skipped { source, reason } => {
                 self.clear();
-                eprintln!("data: {source}: {reason}");
+                if source.contains("://") || source.starts_with("apt") {
+                    eprintln!("data:   {reason}");
+                } else {
+                    eprintln!("data: {source}: {reason}");
+                }
             }
             DataEvent::Waiting { path } => {
                 self.clear();
