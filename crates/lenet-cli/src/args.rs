@@ -13,6 +13,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure a model on labelled images.
+    Eval(EvalArgs),
+    /// Say what pictures show.
+    Predict(PredictArgs),
     /// Print a network's layers, shapes, parameters and cost.
     Summary(SummaryArgs),
     /// List, fetch, check or look at datasets.
@@ -35,12 +39,53 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
-    /// A preset (lenet, lenet-relu-max) or a recipe's file.
-    #[arg(value_name = "RECIPE", default_value = "lenet", value_hint = ValueHint::AnyPath)]
+    /// A preset (lenet, lenet-relu-max), a recipe's file, or the directory of a model or a run.
+    #[arg(value_name = "RECIPE|MODEL", default_value = "lenet", value_hint = ValueHint::AnyPath)]
     pub what: String,
     #[command(flatten)]
     pub set: SetArgs,
     /// One JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Directory of a model, or of the run that trained it.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// A dataset's name, or idx:DIR; that of the training unless given.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Which images.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    pub split: Split,
+    /// Threads; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Directory of a model, or of the run that trained it.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// Pictures (PNG, JPEG, WebP, BMP; grey or colour), folders of pictures, or - for standard input.
+    #[arg(value_name = "PICTURE", required = true, value_hint = ValueHint::AnyPath)]
+    pub pictures: Vec<PathBuf>,
+    /// How many of the likeliest classes to name.
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = count)]
+    pub top: usize,
+    /// Take the negative of every picture; without it, dark things on a light ground are recognised and turned.
+    #[arg(long, conflicts_with = "no_invert")]
+    pub invert: bool,
+    /// Take every picture as it is.
+    #[arg(long)]
+    pub no_invert: bool,
+    /// One JSON object a picture instead of text.
     #[arg(long)]
     pub json: bool,
 }
@@ -117,4 +162,12 @@ pub struct BenchArgs {
 pub fn threads(text: &str) -> Result<usize, String> {
     let n: usize = text.parse().map_err(|_| "it must be a whole number".to_string())?;
     if n <= 1024 { Ok(n) } else { Err("at most 1024 are possible".into()) }
+}
+
+/// At least one.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("it must be a whole number from 1 on".into()),
+    }
 }

@@ -14,6 +14,8 @@ pub enum Failure {
     Usage(String),
     /// It was asked rightly and did not work: exit code 1.
     Failed(String),
+    /// Something failed, and standard error has it already: exit code 1.
+    Told,
     /// Nobody reads the output any more: silence, exit code 0.
     BrokenPipe,
 }
@@ -28,6 +30,7 @@ impl Failure {
         let (code, message) = match self {
             Failure::Usage(message) => (2, message),
             Failure::Failed(message) => (1, message),
+            Failure::Told => return ExitCode::FAILURE,
             Failure::BrokenPipe => return ExitCode::SUCCESS,
         };
         eprintln!("error: {message}");

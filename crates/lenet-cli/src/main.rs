@@ -4,8 +4,10 @@ mod args;
 mod bench;
 mod data;
 mod doctor;
+mod eval;
 mod failure;
 mod plan;
+mod predict;
 mod summary;
 mod terminal;
 
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Data(command) => data::run(command),
         Command::Doctor { json } => doctor::run(json),
