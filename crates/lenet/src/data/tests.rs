@@ -90,18 +90,20 @@ impl Request {
     }
 }
 
+/// Path and start of each request so far.
+type Log = Mutex<Vec<(String, Option<usize>)>>;
+
 /// A server on a free port, which lives as long as the test's process.
 struct Server {
     url: String,
-    /// Path and start of each request so far.
-    seen: Arc<Mutex<Vec<(String, Option<usize>)>>>,
+    seen: Arc<Log>,
 }
 
 impl Server {
     fn start(answer: impl Fn(&Request, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::new(Log::default());
         let (answer, log) = (Arc::new(answer), seen.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -118,11 +120,7 @@ impl Server {
 }
 
 /// One request a connection.
-fn serve(
-    mut stream: TcpStream,
-    answer: &dyn Fn(&Request, &mut TcpStream) -> std::io::Result<()>,
-    log: &Mutex<Vec<(String, Option<usize>)>>,
-) {
+fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request, &mut TcpStream) -> std::io::Result<()>, log: &Log) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let Some(first) = lines.next() else { return };
     let path = first.split(' ').nth(1).unwrap_or_default().to_string();
