@@ -1,4 +1,160 @@
 //! Datasets: labelled images as bytes, from files, caches and mirrors.
+//!
+//! ```text
+//! name → source (cache · system · mirrors · apt) → verified IDX files → idx_dir → Dataset
+//! ```
+//!
+//! Nothing here prints: what happens leaves as [`DataEvent`]s.
+
+mod cache;
+pub mod catalog;
+pub mod contact;
+mod debian;
+mod error;
+mod fetch;
+pub mod idx;
+mod idx_dir;
+pub mod picture;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use cache::CacheOptions;
+pub use error::{Attempt, DataError};
+
+use std::path::{Path, PathBuf};
+
+/// What happens on the way from a name to arrays, in time order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataEvent {
+    /// A source is tried.
+    Trying {
+        /// The source, in words.
+        source: String,
+    },
+    /// A source gave nothing; the next one is tried.
+    Skipped {
+        /// The source, in words.
+        source: String,
+        /// Why it gave nothing, in words.
+        reason: String,
+    },
+    /// Another process fills the cache; this one waits for it.
+    Waiting {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Bytes arrive.
+    Progress {
+        /// The file that is fetched.
+        file: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all, if the source tells.
+        total: Option<u64>,
+    },
+    /// A file has the content it should have.
+    Verified {
+        /// Name of the decompressed file.
+        file: String,
+        /// SHA-256 of its content.
+        sha256: String,
+    },
+}
+
+/// A dataset with its two splits, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The training images.
+    pub train: Dataset,
+    /// The test images.
+    pub test: Dataset,
+    /// The catalog's name, also for files of one's own that hold the same; else `idx:DIR`.
+    pub name: String,
+    /// Where the files came from this time, in words.
+    pub provenance: String,
+    /// File name and SHA-256 of the decompressed content.
+    pub checksums: Vec<(String, String)>,
+}
+
+/// Loads a dataset by name, or from a directory of IDX files by `idx:DIR`.
+///
+/// A named dataset comes from the first source that has it: the cache, a system-wide copy, the mirrors, the
+/// distribution's package. Whatever the source, its content is verified, and kept in the cache.
+///
+/// `idx:DIR` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+/// `t10k-labels-idx1-ubyte`, each raw or with `.gz`; colour images are `[n, c, h, w]` and may be named `idx4`. The optional
+/// `classes.txt` names the classes, one a line.
+///
+/// # Errors
+/// An unknown name, files that are not what they should be, a cache that cannot be written, or no source at all: the
+/// error then lists each one with its reason.
+///
+/// # Examples
+/// ```
+/// # use lenet::data;
+/// let dir = concat!("idx:", env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fashion-mnist-small");
+/// let loaded = data::load(dir, &data::CacheOptions::from_env(), &mut |event| eprintln!("{event:?}"))?;
+/// assert_eq!((loaded.train.len(), loaded.test.len(), loaded.train.shape), (512, 256, [1, 28, 28]));
+/// # Ok::<(), data::DataError>(())
+/// ```
+pub fn load(source: &str, cache: &CacheOptions, on_event: &mut dyn FnMut(DataEvent)) -> Result<Loaded, DataError> {
+    match source.strip_prefix("idx:") {
+        Some(dir) => {
+            on_event(DataEvent::Trying { source: dir.into() });
+            idx_dir::load(Path::new(dir))
+        }
+        None => source::load(entry(source)?, cache, on_event),
+    }
+}
+
+/// A dataset of the catalog, and whether it is in the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// What the catalog says.
+    pub entry: &'static catalog::Entry,
+    /// Whether all of its files are in the cache (by name and size; [`check`] reads them).
+    pub cached: bool,
+}
+
+/// All datasets that are known by name.
+pub fn list(cache: &CacheOptions) -> Vec<Listed> {
+    let cached = |entry| cache.store(entry).is_ok_and(|store| store.is_complete());
+    catalog::entries().iter().map(|entry| Listed { entry, cached: cached(entry) }).collect()
+}
+
+/// What [`check`] found out about a file of the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The file.
+    pub path: PathBuf,
+    /// The SHA-256 that it must have, if that is known.
+    pub expected: Option<String>,
+    /// What is wrong with it, in words; `None` if nothing.
+    pub fault: Option<String>,
+}
+
+/// Reads the files of a named dataset in the cache and compares their checksums.
+///
+/// # Errors
+/// An unknown name, or no place for a cache. Bad files are no error: the result tells.
+pub fn check(name: &str, cache: &CacheOptions) -> Result<Vec<Checked>, DataError> {
+    let store = cache.store(entry(name)?)?;
+    let files = store.entry.files.iter().zip(store.expected()).zip(store.faults());
+    Ok(files.map(|((spec, expected), fault)| Checked { path: store.path(spec), expected, fault }).collect())
+}
+
+fn entry(name: &str) -> Result<&'static catalog::Entry, DataError> {
+    catalog::find(name).ok_or_else(|| {
+        let names = || catalog::entries().iter().map(|e| e.name);
+        let close = |n: &&str| strsim::jaro_winkler(n, &name.to_lowercase()) > 0.8;
+        let nearest = names()
+            .filter(close)
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        let known = names().collect::<Vec<_>>().join(", ");
+        DataError::UnknownName { name: name.into(), nearest: nearest.map(String::from), known }
+    })
+}
 
 /// Labelled images, as bytes. Arrays only; where they came from is the business of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,1 +1,5 @@
 //! Looking inside: summaries and pictures.
+
+mod summary;
+
+pub use summary::{Summary, SummaryRow};

@@ -4,14 +4,24 @@
 //! its shapes, its geometry, its place in the parameter slab and its cost. Everything that executes a network starts
 //! from a [`Network`]; nothing else computes a shape.
 
+mod config;
+mod document;
+mod error;
+mod read;
 mod recipe;
 mod shape;
+mod write;
 
-pub use recipe::{DataRecipe, Init, ModelRecipe, Recipe, TrainRecipe};
+pub use document::Document;
+pub use error::{Place, RecipeError, UnknownInit};
+pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
 pub use shape::{ConvShape, DenseShape, Geometry, LayerInfo, Network, ParameterInfo, PoolShape, Shape, SpecError};
 
+use serde::{Deserialize, Serialize};
+
 /// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Conv2d {
     /// Output channels.
     pub channels: usize,
@@ -26,7 +36,8 @@ pub struct Conv2d {
 }
 
 /// A 2-d pooling window. Pairs are (rows, columns).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Window, rows × columns.
     pub window: [usize; 2],
@@ -37,7 +48,8 @@ pub struct Pool {
 }
 
 /// A fully connected layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dense {
     /// Output features.
     pub units: usize,
@@ -57,7 +69,8 @@ pub enum Activation {
 }
 
 /// One layer of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "config::LayerForm", into = "config::LayerForm")]
 pub enum Layer {
     /// Convolution.
     Conv2d(Conv2d),
@@ -90,7 +103,11 @@ impl Layer {
 }
 
 /// A network as data: the input shape and the layers, first to last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON it is `{"input": [1, 28, 28], "layers": [{"type": "flatten"}, …]}`. Reading checks the form alone: whether the
+/// sizes make sense, [`Spec::infer`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Channels, rows, columns of one input image.
     pub input: [usize; 3],

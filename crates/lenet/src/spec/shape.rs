@@ -177,6 +177,14 @@ pub enum SpecError {
     /// The input has a zero size.
     #[error("the input shape {0:?} has a zero: give channels, rows and columns, each at least 1")]
     EmptyInput([usize; 3]),
+    /// The input is larger than this program works with.
+    #[error("the input shape {input:?} is too large: at most {limit} values are possible")]
+    Input {
+        /// Channels, rows, columns.
+        input: [usize; 3],
+        /// The largest possible.
+        limit: usize,
+    },
     /// The layer cannot take the shape that reaches it.
     #[error("layer {index} ({kind}) does not fit its input {input}: {reason}")]
     DoesNotFit {
@@ -204,6 +212,18 @@ pub enum SpecError {
     /// The last layer leaves an image where class scores are needed.
     #[error("the network ends with {0} where one score a class is needed: end with flatten and a dense layer")]
     NotFlat(Shape),
+}
+
+impl SpecError {
+    /// Position of the layer that is wrong, if it is one layer.
+    pub fn layer(&self) -> Option<usize> {
+        match self {
+            SpecError::Zero { index, .. } | SpecError::DoesNotFit { index, .. } | SpecError::TooLarge { index, .. } => {
+                Some(*index)
+            }
+            SpecError::NoLayers | SpecError::EmptyInput(_) | SpecError::Input { .. } | SpecError::NotFlat(_) => None,
+        }
+    }
 }
 
 /// Most values in one sample's activation, and most parameters in one layer: far beyond what a small classifier needs,
@@ -288,6 +308,7 @@ impl At {
                 layer.padding[0], layer.padding[1], layer.window[0], layer.window[1]
             )));
         }
+        self.limited("output", &[c, oh, ow], LIMIT)?;
         let [kh, kw] = layer.window;
         Ok(PoolShape { c, ih, iw, oh, ow, kh, kw, stride: layer.stride, padding: layer.padding })
     }
@@ -317,8 +338,10 @@ impl Spec {
             return Err(SpecError::EmptyInput(self.input));
         }
         let mut shape = Shape::Image(self.input);
-        let first = At { index: 0, kind: self.layers[0].kind(), input: Shape::Flat(0) };
-        first.limited("input", &self.input, LIMIT)?;
+        let product = self.input.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+        if product.is_none_or(|n| n > LIMIT) {
+            return Err(SpecError::Input { input: self.input, limit: LIMIT });
+        }
         let mut offset = 0;
         let mut layers = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {

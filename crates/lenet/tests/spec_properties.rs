@@ -1,0 +1,145 @@
+//! Recipes at random: what is written reads back, and no text brings the reader down.
+
+use lenet::data::Normalization;
+use lenet::spec::*;
+use proptest::prelude::*;
+
+fn layers() -> impl Strategy<Value = Vec<Layer>> {
+    let window = || [1usize..=4096, 1usize..=4096];
+    let padding = || [0usize..=4096, 0usize..=4096];
+    let pool =
+        || (window(), window(), padding()).prop_map(|(window, stride, padding)| Pool { window, stride, padding });
+    let conv = (1usize..1 << 26, window(), window(), padding(), any::<bool>())
+        .prop_map(|(channels, window, stride, padding, bias)| Conv2d { channels, window, stride, padding, bias });
+    let activation = prop::sample::select(vec![Activation::Sigmoid, Activation::Tanh, Activation::Relu]);
+    let layer = prop_oneof![
+        conv.prop_map(Layer::Conv2d),
+        pool().prop_map(Layer::AvgPool),
+        pool().prop_map(Layer::MaxPool),
+        Just(Layer::Flatten),
+        (1usize..1 << 26, any::<bool>()).prop_map(|(units, bias)| Layer::Dense(Dense { units, bias })),
+        activation.prop_map(Layer::Activation),
+    ];
+    prop::collection::vec(layer, 1..12)
+}
+
+fn recipes() -> impl Strategy<Value = Recipe> {
+    let finite = || any::<f32>().prop_filter("finite", |x| x.is_finite());
+    let positive = || finite().prop_map(f32::abs).prop_filter("not zero", |x| *x > 0.0);
+    let normalization = prop::collection::vec((finite(), positive()), 1..4).prop_map(|pairs| {
+        let (mean, std) = pairs.into_iter().unzip();
+        Normalization { mean, std }
+    });
+    let limit = || prop::option::of(1usize..1_000_000_000);
+    let data = ("[a-z\t\n\"'\\\\ é]*", prop::option::of(normalization), limit(), limit());
+    let train = (
+        1usize..=1_000_000,
+        1usize..=1_000_000,
+        positive(),
+        any::<u64>(),
+        prop::sample::select(Init::ALL.to_vec()),
+        0u64..31_000_000,
+    );
+    (data, layers(), any::<bool>(), train).prop_map(|(data, mut layers, from_classes, train)| {
+        let last_dense = layers.iter_mut().rev().find_map(|l| if let Layer::Dense(d) = l { Some(d) } else { None });
+        let units_from_classes = from_classes && last_dense.is_some();
+        if let (true, Some(dense)) = (units_from_classes, last_dense) {
+            dense.units = 0;
+        }
+        let (source, normalization, train_limit, test_limit) = data;
+        let (epochs, batch, lr, seed, init, checkpoint_seconds) = train;
+        Recipe {
+            data: DataRecipe { source: source + "x", normalization, train_limit, test_limit },
+            // No input: with one, the layers would have to fit.
+            model: ModelRecipe { input: None, layers, units_from_classes },
+            train: TrainRecipe { epochs, batch, lr, seed, init, checkpoint_seconds },
+        }
+    })
+}
+
+/// Pieces that a careless or hostile hand puts into a recipe.
+const PIECES: [&str; 16] = [
+    "[",
+    "]",
+    "{",
+    "}",
+    "=",
+    "\"",
+    "\n",
+    ".",
+    "-1",
+    "1e999",
+    "9999999999999999999999999999999999999999999",
+    "nan",
+    "[[model.layers]]",
+    "type",
+    "\u{0}",
+    "é",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_recipe_survives_its_text(recipe in recipes()) {
+        let text = recipe.to_toml();
+        let again = Recipe::parse(&text, "r.toml").map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+        prop_assert_eq!(&again, &recipe);
+        prop_assert_eq!(again.to_toml(), text);
+    }
+
+    #[test]
+    fn a_spec_survives_its_json(layers in layers(), input: [usize; 3]) {
+        let spec = Spec { input, layers };
+        let text = serde_json::to_string(&spec).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Spec>(&text).unwrap(), spec);
+    }
+
+    /// Whatever the sizes, inference ends with an answer, and its sums are consistent.
+    #[test]
+    fn inference_never_panics(layers in layers(), huge: usize, input: [usize; 3]) {
+        let mut spec = Spec { input: [1, 64, 64], layers };
+        for l in &mut spec.layers {
+            match l {
+                Layer::Conv2d(l) => l.padding[0] = huge,
+                Layer::Dense(l) => l.units = huge,
+                _ => {}
+            }
+        }
+        let _ = spec.infer();
+        spec.input = input;
+        if let Ok(network) = spec.infer() {
+            prop_assert_eq!(network.tensors().map(|t| t.range.len()).sum::<usize>(), network.parameters);
+        }
+    }
+
+    #[test]
+    fn a_mutated_recipe_gives_a_recipe_or_one_line(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6, 0usize..PIECES.len()), 1..6),
+        tables in any::<bool>(),
+    ) {
+        let lenet = Recipe::load("lenet").unwrap();
+        let mut text: Vec<char> = if tables { lenet.to_toml() } else { PRESETS[0].1.to_string() }.chars().collect();
+        for (at, removed, piece) in edits {
+            let start = at.index(text.len() + 1);
+            let end = (start + removed).min(text.len());
+            text.splice(start..end, PIECES[piece].chars());
+        }
+        let text: String = text.into_iter().collect();
+        match Recipe::parse(&text, "r.toml") {
+            Ok(recipe) => prop_assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe),
+            Err(e) => {
+                let e = e.to_string();
+                prop_assert!(e.starts_with("r.toml:") && !e.contains(char::is_control), "{}", e);
+            }
+        }
+    }
+
+    #[test]
+    fn an_override_gives_a_recipe_or_one_line(set in "(train|model|layers|0|1|lr|\\.|=|\\[|[ -~é]){0,8}=?\\PC{0,8}") {
+        if let Err(e) = Recipe::load_with("lenet", &[set]) {
+            let e = e.to_string();
+            prop_assert!(e.contains(": ") && !e.contains(char::is_control), "{}", e);
+        }
+    }
+}
