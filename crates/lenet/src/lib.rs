@@ -12,6 +12,7 @@
 pub mod bench;
 pub mod data;
 pub mod engine;
+mod fs;
 pub mod inspect;
 pub mod kernel;
 pub mod model;

@@ -129,21 +129,8 @@ fn logits_and_gradients_of_the_first_batch() {
 #[test]
 #[ignore = "needs the full Fashion-MNIST (cargo xtask data)"]
 fn twenty_steps() {
-    let read =
-        |n: &str, skip: usize| std::fs::read(std::path::Path::new("/work/fashion").join(n)).unwrap()[skip..].to_vec();
-    struct L {
-        images: Vec<u8>,
-        labels: Vec<u16>,
-    }
-    struct LL {
-        train: L,
-    }
-    let loaded = LL {
-        train: L {
-            images: read("train-images-idx3-ubyte", 16),
-            labels: read("train-labels-idx1-ubyte", 8).into_iter().map(u16::from).collect(),
-        },
-    };
+    let options = lenet::data::CacheOptions::from_env();
+    let loaded = lenet::data::load("fashion-mnist", &options, &mut |_| {}).unwrap();
     let data = Data::new(loaded.train.images, loaded.train.labels);
     for golden in Golden::both() {
         for path in [Path::available()[0], Path::Portable] {

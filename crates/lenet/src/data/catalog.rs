@@ -261,7 +261,13 @@ static ENTRIES: &[Entry] = &[
                 Some("20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
             ),
         ],
-        packaging: Packaging::Files { mirrors: &["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"] },
+        packaging: Packaging::Files {
+            mirrors: &[
+                "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+                // A proxy may allow this one only.
+                "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            ],
+        },
         debian: None,
         first_label: 0,
         transposed: false,

@@ -188,6 +188,7 @@ fn unreachable(e: &ureq::Error) -> String {
         ureq::Error::TooManyRedirects => "the server redirects too often".into(),
         ureq::Error::Timeout(what) => format!("no answer in time ({what})"),
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => "the connection is refused".into(),
+        ureq::Error::Io(e) => format!("not reachable ({e})"),
         other => format!("not reachable ({other})"),
     }
 }

@@ -16,6 +16,8 @@ pub mod idx;
 mod idx_dir;
 pub mod picture;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use cache::CacheOptions;
 pub use error::{Attempt, DataError};

@@ -15,6 +15,10 @@
 //! A *chunk* is 16 samples, lane = sample: an activation is `[channel][row][column][16]`. Nothing here reads files,
 //! prints, or knows of threads. Sums run in one fixed order whatever the path, the tile or the number of threads.
 
+// Register tiles are arrays whose indices the compiler must see; iterators and their closures would hide them, and
+// closures would be compiled without a path's features.
+#![allow(clippy::needless_range_loop)]
+
 pub mod activation;
 pub mod aligned;
 pub mod contract;

@@ -1,1 +1,218 @@
-//! Models and checkpoints as files.
+//! Models as files: all that a prediction needs, and nothing of the training's state.
+
+pub(crate) mod tensors;
+
+use crate::data::Normalization;
+use crate::engine::{CpuEngine, CpuOptions, Engine, EngineError};
+use crate::fs::write_atomic;
+use crate::spec::{Network, Spec, SpecError};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Version of `config.json`.
+const FORMAT: u32 = 1;
+
+/// Largest file that is read at all: no model of this program comes near.
+const LIMIT: u64 = 1 << 30;
+
+/// A trained network, with what turns a picture into its input and its output into a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The layers.
+    pub spec: Spec,
+    /// The shapes that follow from the spec.
+    pub network: Network,
+    /// How bytes become inputs.
+    pub normalization: Normalization,
+    /// Names of the classes, one an output.
+    pub classes: Vec<String>,
+    /// Where it comes from.
+    pub training: Training,
+    /// The parameter slab, in the order of [`Network::tensors`].
+    pub parameters: Vec<f32>,
+}
+
+/// How a model was trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Name of the recipe or preset.
+    pub recipe: String,
+    /// Dataset, as recipes name it.
+    pub dataset: String,
+    /// Epochs done.
+    pub epochs: usize,
+    /// Seed.
+    pub seed: u64,
+    /// Accuracy on the test images after the last epoch, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub test_accuracy: Option<f64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    format_version: u32,
+    model_type: String,
+    spec: Spec,
+    normalization: NormalizationConfig,
+    classes: Vec<String>,
+    training: Training,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NormalizationConfig {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+/// Why a model could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file system.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// There is no model.
+    #[error(
+        "{0} is no model: there is no config.json in it, nor in its folder 'model' (give the folder that a training wrote)"
+    )]
+    NoModel(PathBuf),
+    /// A file says something that cannot be.
+    #[error("{path} {what}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The spec is no network.
+    #[error("{path}: {error}")]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: SpecError,
+    },
+}
+
+/// Reads a file of bounded size.
+pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let io = |error| ModelError::Io { path: path.to_path_buf(), error };
+    let len = std::fs::metadata(path).map_err(io)?.len();
+    if len > LIMIT {
+        let what = format!("has {len} bytes, at most {LIMIT} are read");
+        return Err(ModelError::Invalid { path: path.to_path_buf(), what });
+    }
+    std::fs::read(path).map_err(io)
+}
+
+impl Model {
+    /// Writes `config.json`, `model.safetensors` and `README.md` (the model card) into a directory.
+    ///
+    /// The bytes depend on the model alone.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
+        std::fs::create_dir_all(dir).map_err(|error| ModelError::Io { path: dir.to_path_buf(), error })?;
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.join(name);
+            write_atomic(&path, bytes).map_err(|error| ModelError::Io { path, error })
+        };
+        let invalid = |what: String| ModelError::Invalid { path: dir.to_path_buf(), what };
+        let tensors = tensors::to_bytes(&self.network, &self.parameters, "format", "pt").map_err(invalid)?;
+        let config = Config {
+            format_version: FORMAT,
+            model_type: "lenet".to_string(),
+            spec: self.spec.clone(),
+            normalization: NormalizationConfig {
+                mean: self.normalization.mean.clone(),
+                std: self.normalization.std.clone(),
+            },
+            classes: self.classes.clone(),
+            training: self.training.clone(),
+        };
+        let mut json = serde_json::to_string_pretty(&config).map_err(|e| invalid(e.to_string()))?;
+        json.push('\n');
+        // The config is last: where it is, the rest is.
+        write("model.safetensors", &tensors)?;
+        write("README.md", self.card().as_bytes())?;
+        write("config.json", json.as_bytes())
+    }
+
+    /// Reads a model's directory, or that of a run, which holds its model.
+    ///
+    /// # Errors
+    /// The first thing that is missing or cannot be, with the file's name.
+    pub fn load(path: &Path) -> Result<Model, ModelError> {
+        let dir = [path.to_path_buf(), path.join("model")].into_iter().find(|d| d.join("config.json").is_file());
+        let dir = dir.ok_or_else(|| ModelError::NoModel(path.to_path_buf()))?;
+        let config_path = dir.join("config.json");
+        let invalid = |path: &Path, what: String| ModelError::Invalid { path: path.to_path_buf(), what };
+        let config: Config = serde_json::from_slice(&read_bounded(&config_path)?)
+            .map_err(|e| invalid(&config_path, format!("cannot be understood: {e}")))?;
+        if config.format_version != FORMAT {
+            let what = format!("has format_version {}, this program reads {FORMAT}", config.format_version);
+            return Err(invalid(&config_path, what));
+        }
+        let network = config.spec.infer().map_err(|error| ModelError::Spec { path: config_path.clone(), error })?;
+        let channels = network.input[0];
+        let normalization = Normalization { mean: config.normalization.mean, std: config.normalization.std };
+        if normalization.mean.len() != channels || normalization.std.len() != channels {
+            return Err(invalid(&config_path, format!("normalization needs {channels} values of mean and of std")));
+        }
+        if normalization.std.iter().any(|&s| !(s.is_finite() && s > 0.0))
+            || normalization.mean.iter().any(|m| !m.is_finite())
+        {
+            return Err(invalid(&config_path, "normalization needs finite means and positive stds".to_string()));
+        }
+        if config.classes.len() != network.outputs {
+            let what = format!("has {} class names for {} outputs", config.classes.len(), network.outputs);
+            return Err(invalid(&config_path, what));
+        }
+        let tensors_path = dir.join("model.safetensors");
+        let parameters = tensors::from_bytes(&network, &read_bounded(&tensors_path)?)
+            .map_err(|what| invalid(&tensors_path, what))?;
+        let Config { spec, classes, training, .. } = config;
+        Ok(Model { spec, network, normalization, classes, training, parameters })
+    }
+
+    /// A CPU engine that holds the model's parameters.
+    ///
+    /// # Errors
+    /// An instruction path that this CPU does not have.
+    pub fn engine(&self, options: CpuOptions) -> Result<CpuEngine, EngineError> {
+        let mut engine = CpuEngine::new(self.network.clone(), options)?;
+        engine.set_parameters(&self.parameters)?;
+        Ok(engine)
+    }
+
+    /// The model card.
+    fn card(&self) -> String {
+        let t = &self.training;
+        let accuracy = t.test_accuracy.map_or(String::new(), |a| format!("- accuracy on the test images: {a:.4}\n"));
+        format!(
+            "# {name} on {dataset}\n\nA small convolutional classifier, trained with `lenet`.\n\n\
+             - input: {input:?} (channels, rows, columns), bytes / 255, then mean {mean:?} and std {std:?}\n\
+             - classes: {classes}\n- parameters: {parameters}\n- epochs: {epochs}, seed {seed}\n{accuracy}\n\
+             ## Layers\n\n```text\n{summary}```\n\n## Use\n\n```sh\nlenet predict MODEL IMAGE\nlenet eval MODEL --data {dataset}\n```\n\n\
+             `model.safetensors` holds the parameters under PyTorch's names for a `Sequential` of these layers.\n",
+            name = t.recipe,
+            dataset = t.dataset,
+            input = self.network.input,
+            mean = self.normalization.mean,
+            std = self.normalization.std,
+            classes = self.classes.join(", "),
+            parameters = self.network.parameters,
+            epochs = t.epochs,
+            seed = t.seed,
+            summary = crate::inspect::Summary::new(&self.network),
+        )
+    }
+}

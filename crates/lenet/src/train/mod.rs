@@ -1,1 +1,14 @@
-//! Training: initialisers, sampler, loop, events, checkpoints.
+//! Training: initialisers, the order of samples, the loop, checkpoints, run directories.
+
+mod checkpoint;
+mod init;
+pub mod random;
+mod run;
+mod sampler;
+mod trainer;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use init::initialize;
+pub use run::{Run, RunError};
+pub use sampler::permutation;
+pub use trainer::{Control, EpochMetrics, Event, Outcome, TrainError, Trainer, evaluate};

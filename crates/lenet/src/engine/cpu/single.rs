@@ -11,7 +11,7 @@ use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShap
 use std::ops::Range;
 
 enum Work {
-    Conv { s: ConvShape, forward: Contraction, z: Frame, pool: (PoolKind, PoolShape) },
+    Conv { s: ConvShape, forward: Box<Contraction>, z: Frame, pool: (PoolKind, PoolShape) },
     Dense { s: DenseShape, forward: Contraction },
     Pool(PoolKind, PoolShape),
 }
@@ -64,7 +64,7 @@ impl Single {
                     a_len[i] = a_len[i].max(forward.x_extent());
                     let (z_len, pack_len) = (frame.len().max(forward.y_extent()), forward.packed_len());
                     let pool = block.pool.unwrap_or_else(|| copy([s.oc, s.oh, s.ow]));
-                    (Work::Conv { s, forward, z: frame, pool }, block.activation, z_len, pack_len)
+                    (Work::Conv { s, forward: Box::new(forward), z: frame, pool }, block.activation, z_len, pack_len)
                 }
                 Geometry::Dense(s) => {
                     let forward = dense::forward_single(tiles, &s);

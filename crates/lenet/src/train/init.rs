@@ -1,0 +1,63 @@
+//! How weights start.
+
+use super::random::{Purpose, Stream};
+use crate::spec::{Init, Network};
+
+/// The initial parameters: weights by `init`, each tensor from a stream of its own, biases zero.
+pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
+    let mut parameters = vec![0.0f32; network.parameters];
+    for (number, tensor) in network.tensors().enumerate().filter(|(_, t)| !t.is_bias) {
+        let (fan_in, fan_out) = (tensor.fan_in as f64, tensor.fan_out as f64);
+        let uniform = |variance: f64| (3.0 * variance).sqrt() as f32;
+        let normal = |variance: f64| variance.sqrt() as f32;
+        let mut stream = Stream::new(seed, Purpose::Init, 0, number as u32);
+        let (scale, is_uniform) = match init {
+            Init::XavierUniform => (uniform(2.0 / (fan_in + fan_out)), true),
+            Init::XavierNormal => (normal(2.0 / (fan_in + fan_out)), false),
+            Init::KaimingUniform => (uniform(2.0 / fan_in), true),
+            Init::KaimingNormal => (normal(2.0 / fan_in), false),
+            Init::LecunNormal => (normal(1.0 / fan_in), false),
+            Init::Normal => (0.01, false),
+        };
+        for w in &mut parameters[tensor.range.clone()] {
+            *w = if is_uniform { scale * (2.0 * stream.uniform() - 1.0) } else { scale * stream.normal() };
+        }
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Recipe;
+
+    #[test]
+    fn weights_have_the_bounds_and_moments_of_their_initialiser() {
+        let network = Recipe::load("lenet").unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap();
+        for init in Init::ALL {
+            let p = initialize(&network, init, 5);
+            for t in network.tensors() {
+                let v = &p[t.range.clone()];
+                if t.is_bias {
+                    assert!(v.iter().all(|&b| b == 0.0));
+                    continue;
+                }
+                let (i, o) = (t.fan_in as f64, t.fan_out as f64);
+                let variance = match init {
+                    Init::XavierUniform | Init::XavierNormal => 2.0 / (i + o),
+                    Init::KaimingUniform | Init::KaimingNormal => 2.0 / i,
+                    Init::LecunNormal => 1.0 / i,
+                    Init::Normal => 1e-4,
+                };
+                let got = v.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / v.len() as f64;
+                // The sampling error of a variance is near √(2/n).
+                assert!((got / variance - 1.0).abs() < 5.0 * (2.0 / v.len() as f64).sqrt(), "{init} {}", t.name);
+                if matches!(init, Init::XavierUniform | Init::KaimingUniform) {
+                    let bound = (3.0 * variance).sqrt() * 1.000_001;
+                    assert!(v.iter().all(|&w| f64::from(w).abs() <= bound));
+                }
+            }
+        }
+        assert_ne!(initialize(&network, Init::XavierUniform, 1), initialize(&network, Init::XavierUniform, 2));
+    }
+}

@@ -1,0 +1,197 @@
+//! The directory of a run: recipe, environment, metrics, checkpoints, model.
+
+use super::checkpoint::{Checkpoint, CheckpointError};
+use super::trainer::EpochMetrics;
+use crate::fs::{remove_temporaries, write_atomic};
+use crate::model::{Model, ModelError};
+use crate::spec::{Network, Recipe};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A run's directory, locked against other processes while this lives.
+#[derive(Debug)]
+pub struct Run {
+    dir: PathBuf,
+    metrics: Vec<EpochMetrics>,
+    _lock: File,
+}
+
+/// Why a run's directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The file system.
+    #[error("run {path}: {error}")]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A new run would write over something.
+    #[error("{0} is there already and not empty: choose another --out, or go on with --resume {0}")]
+    Exists(PathBuf),
+    /// There is no run to go on with.
+    #[error("{0} is no run: there is no recipe.toml in it")]
+    NotARun(PathBuf),
+    /// Another process trains there.
+    #[error("run {0} is in use by another process: wait for it, or choose another --out")]
+    InUse(PathBuf),
+    /// The metrics are not what this program writes.
+    #[error("{path}:{line}: {what}; remove the line to go on without it")]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Run {
+    /// A directory `PARENT/NAME-N` with the first free number.
+    pub fn free_name(parent: &Path, name: &str) -> PathBuf {
+        (1..).map(|n| parent.join(format!("{name}-{n}"))).find(|p| !p.exists()).unwrap_or_else(|| parent.join(name))
+    }
+
+    /// Starts a run in a directory that is empty or not there.
+    ///
+    /// # Errors
+    /// A directory that holds something, is in use, or cannot be written.
+    pub fn create(dir: &Path, recipe: &Recipe, environment: &serde_json::Value) -> Result<Run, RunError> {
+        let io = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error| RunError::Io { path, error }
+        };
+        fs::create_dir_all(dir).map_err(io(dir))?;
+        let lock = lock(dir)?;
+        let entries = fs::read_dir(dir).map_err(io(dir))?;
+        if entries.flatten().any(|e| e.file_name() != LOCK) {
+            return Err(RunError::Exists(dir.to_path_buf()));
+        }
+        let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
+        fs::create_dir_all(run.checkpoints()).map_err(io(dir))?;
+        run.write_environment(environment)?;
+        // The recipe is last: where it is, the run can be resumed.
+        run.write("recipe.toml", recipe.to_toml().as_bytes())?;
+        Ok(run)
+    }
+
+    /// Opens a run to go on with it, and removes what a killed process left half-written.
+    ///
+    /// # Errors
+    /// A directory that is no run, is in use, or cannot be read.
+    pub fn open(dir: &Path) -> Result<Run, RunError> {
+        if !dir.join("recipe.toml").is_file() {
+            return Err(RunError::NotARun(dir.to_path_buf()));
+        }
+        let lock = lock(dir)?;
+        let mut run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
+        for d in [dir.to_path_buf(), run.checkpoints(), run.model_dir()] {
+            if d.is_dir() {
+                remove_temporaries(&d).map_err(|error| RunError::Io { path: d, error })?;
+            }
+        }
+        let path = dir.join("metrics.jsonl");
+        if path.is_file() {
+            let text = fs::read_to_string(&path).map_err(|error| RunError::Io { path: path.clone(), error })?;
+            for (i, line) in text.lines().enumerate() {
+                let metrics = serde_json::from_str(line).map_err(|e| RunError::Metrics {
+                    path: path.clone(),
+                    line: i + 1,
+                    what: e.to_string(),
+                })?;
+                run.metrics.push(metrics);
+            }
+        }
+        Ok(run)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The directory of the model.
+    pub fn model_dir(&self) -> PathBuf {
+        self.dir.join("model")
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.dir.join("checkpoint")
+    }
+
+    /// The checkpoint that a resumed run goes on from.
+    pub fn last_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join("last.safetensors")
+    }
+
+    /// Metrics of the epochs done.
+    pub fn metrics(&self) -> &[EpochMetrics] {
+        &self.metrics
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        let path = self.dir.join(name);
+        write_atomic(&path, bytes).map_err(|error| RunError::Io { path, error })
+    }
+
+    /// Writes the recipe anew, for a run that goes on with more epochs.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
+        self.write("recipe.toml", recipe.to_toml().as_bytes())
+    }
+
+    /// Writes what the run was done with.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn write_environment(&self, environment: &serde_json::Value) -> Result<(), RunError> {
+        self.write("environment.json", format!("{environment:#}\n").as_bytes())
+    }
+
+    /// The checkpoint to go on from, if one was written; metrics of later epochs are dropped.
+    ///
+    /// # Errors
+    /// A checkpoint that is damaged or of another recipe.
+    pub fn resume(&mut self, network: &Network, recipe: &Recipe) -> Result<Option<Checkpoint>, CheckpointError> {
+        let path = self.last_checkpoint();
+        let checkpoint = if path.exists() { Some(Checkpoint::load(network, recipe, &path)?) } else { None };
+        let done = checkpoint.as_ref().map_or(0, |c| c.epoch);
+        self.metrics.retain(|m| m.epoch <= done);
+        Ok(checkpoint)
+    }
+
+    pub(super) fn add_metrics(&mut self, metrics: EpochMetrics) -> Result<(), RunError> {
+        self.metrics.push(metrics);
+        let lines: Vec<String> = self.metrics.iter().filter_map(|m| serde_json::to_string(m).ok()).collect();
+        self.write("metrics.jsonl", format!("{}\n", lines.join("\n")).as_bytes())
+    }
+
+    pub(super) fn save_checkpoint(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
+        checkpoint.save(network, &self.last_checkpoint())
+    }
+
+    pub(super) fn save_best(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
+        checkpoint.save(network, &self.checkpoints().join("best.safetensors"))
+    }
+
+    pub(super) fn save_model(&self, model: &Model) -> Result<(), ModelError> {
+        model.save(&self.model_dir())
+    }
+}
+
+const LOCK: &str = ".lock";
+
+fn lock(dir: &Path) -> Result<File, RunError> {
+    let path = dir.join(LOCK);
+    let file = File::create(&path).map_err(|error| RunError::Io { path: path.clone(), error })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::InUse(dir.to_path_buf())),
+        Err(TryLockError::Error(error)) => Err(RunError::Io { path, error }),
+    }
+}

@@ -1,0 +1,383 @@
+//! The loop.
+
+use super::checkpoint::{Checkpoint, CheckpointError, identity};
+use super::init::initialize;
+use super::run::{Run, RunError};
+use super::sampler::permutation;
+use crate::data::{Dataset, Normalization};
+use crate::engine::{Batch, Engine, EngineError, Pixels, Score, Update};
+use crate::model::{Model, ModelError, Training};
+use crate::spec::{Recipe, Spec};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// One line of `metrics.jsonl`. Losses are means a sample, accuracies shares of 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochMetrics {
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Learning rate.
+    pub lr: f32,
+    /// Loss over the epoch's steps, each with the parameters of its moment.
+    pub train_loss: f64,
+    /// Accuracy likewise.
+    pub train_accuracy: f64,
+    /// Loss on the test images after the epoch.
+    pub test_loss: f64,
+    /// Accuracy likewise.
+    pub test_accuracy: f64,
+    /// Seconds of the steps.
+    pub train_seconds: f64,
+    /// Seconds of the evaluation.
+    pub eval_seconds: f64,
+    /// Training images a second.
+    pub images_per_second: f64,
+}
+
+/// What a training tells.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// It starts or goes on.
+    Started {
+        /// Epochs done.
+        epoch: usize,
+        /// Steps done of the next.
+        step: usize,
+    },
+    /// A step is done.
+    Step {
+        /// Number of the epoch, from 1.
+        epoch: usize,
+        /// Steps done of the epoch.
+        step: usize,
+        /// Steps of an epoch.
+        steps: usize,
+        /// Mean loss a sample so far in the epoch.
+        loss: f64,
+        /// Training images a second in this process.
+        images_per_second: f64,
+        /// What is left of all epochs' steps, at this speed.
+        remaining: Duration,
+    },
+    /// An epoch is done and evaluated.
+    Epoch(&'a EpochMetrics),
+    /// A checkpoint was written.
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What the listener wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// Save a checkpoint and stop.
+    Stop,
+}
+
+/// How a training ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// The listener stopped it; a checkpoint was written if there is a run.
+    Interrupted,
+}
+
+/// Why a training stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The engine: divergence, or data that do not fit.
+    #[error("{error}{kept}")]
+    Engine {
+        /// What the engine said.
+        error: EngineError,
+        /// Where the last good checkpoint is, in words.
+        kept: String,
+    },
+    /// The run's directory.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Nothing to learn from.
+    #[error("{0}")]
+    Data(String),
+}
+
+/// Drives one training.
+pub struct Trainer<'a> {
+    recipe: &'a Recipe,
+    spec: Spec,
+    name: String,
+    train: &'a Dataset,
+    test: &'a Dataset,
+    engine: Box<dyn Engine + 'a>,
+    run: Option<Run>,
+    normalization: Normalization,
+    tables: Vec<[f32; 256]>,
+    /// Samples of the recipe's limits.
+    train_len: usize,
+    test_len: usize,
+    epoch: usize,
+    step: usize,
+    score: Score,
+    seconds: f64,
+    last: Option<EpochMetrics>,
+    best: f64,
+}
+
+/// Samples that are evaluated at a time.
+const EVALUATION: usize = 4096;
+
+/// Loss and hits of the first `n` images of a dataset.
+///
+/// # Errors
+/// A dataset that does not fit the engine's network.
+pub fn evaluate(
+    engine: &mut dyn Engine,
+    data: &Dataset,
+    tables: &[[f32; 256]],
+    n: usize,
+) -> Result<Score, EngineError> {
+    let indices: Vec<u32> = (0..n as u32).collect();
+    let pixels = Pixels::Bytes { data: &data.images, tables };
+    let mut score = Score::default();
+    for part in indices.chunks(EVALUATION) {
+        score += engine.evaluate(&Batch { pixels, labels: &data.labels, indices: part })?;
+    }
+    Ok(score)
+}
+
+impl<'a> Trainer<'a> {
+    /// Prepares a training: initial parameters, or those of the run's last checkpoint.
+    ///
+    /// `name` is that of the recipe, for the model's card; `run` is a new run, or one that was opened to go on.
+    ///
+    /// # Errors
+    /// Data without images, or a checkpoint that cannot be used.
+    pub fn new(
+        recipe: &'a Recipe,
+        name: &str,
+        spec: Spec,
+        train: &'a Dataset,
+        test: &'a Dataset,
+        mut engine: Box<dyn Engine + 'a>,
+        mut run: Option<Run>,
+    ) -> Result<Self, TrainError> {
+        let train_len = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.len());
+        let test_len = recipe.data.test_limit.unwrap_or(usize::MAX).min(test.len());
+        if train_len == 0 || test_len == 0 {
+            return Err(TrainError::Data(format!(
+                "{train_len} training and {test_len} test images: at least one of each is needed"
+            )));
+        }
+        let normalization = recipe.data.normalization.clone().unwrap_or_else(|| Normalization::unit(train.shape[0]));
+        let checkpoint = match &mut run {
+            Some(run) => run.resume(engine.network(), recipe)?,
+            None => None,
+        };
+        let engine_error = |error| TrainError::Engine { error, kept: String::new() };
+        let (mut epoch, mut step, mut score, mut seconds) = (0, 0, Score::default(), 0.0);
+        match checkpoint {
+            Some(c) => {
+                engine.set_parameters(&c.parameters).map_err(engine_error)?;
+                (epoch, step, seconds) = (c.epoch, c.step, c.seconds);
+                let samples = (step * recipe.train.batch).min(train_len);
+                score = Score { loss: c.loss, correct: c.correct, samples };
+            }
+            None => {
+                let parameters = initialize(engine.network(), recipe.train.init, recipe.train.seed);
+                engine.set_parameters(&parameters).map_err(engine_error)?;
+            }
+        }
+        let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());
+        let best = metrics.iter().map(|m| m.test_accuracy).fold(-1.0, f64::max);
+        let last = metrics.last().cloned();
+        let tables = normalization.tables();
+        let name = name.to_string();
+        Ok(Trainer {
+            recipe,
+            spec,
+            name,
+            train,
+            test,
+            engine,
+            run,
+            normalization,
+            tables,
+            train_len,
+            test_len,
+            epoch,
+            step,
+            score,
+            seconds,
+            last,
+            best,
+        })
+    }
+
+    /// The run, if there is one.
+    pub fn run_dir(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+
+    /// What executes.
+    pub fn device(&self) -> String {
+        self.engine.device()
+    }
+
+    /// Metrics of the last epoch done.
+    pub fn last_metrics(&self) -> Option<&EpochMetrics> {
+        self.last.as_ref()
+    }
+
+    /// Trains until all epochs are done or the listener stops it; then the model is saved into the run.
+    ///
+    /// # Errors
+    /// Divergence, and whatever the file system says. The last good checkpoint stays.
+    pub fn run(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Outcome, TrainError> {
+        let started = Instant::now();
+        let mut images = 0usize;
+        on_event(&Event::Started { epoch: self.epoch, step: self.step });
+        while self.epoch < self.recipe.train.epochs {
+            if self.run_epoch(started, &mut images, on_event)? == Control::Stop {
+                self.checkpoint(on_event)?;
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        if let Some(run) = &self.run {
+            run.save_model(&self.model())?;
+        }
+        Ok(Outcome::Finished)
+    }
+
+    fn run_epoch(
+        &mut self,
+        started: Instant,
+        images: &mut usize,
+        on_event: &mut dyn FnMut(&Event) -> Control,
+    ) -> Result<Control, TrainError> {
+        let recipe: &'a Recipe = self.recipe;
+        let train = &recipe.train;
+        let order = permutation(self.train_len, train.seed, self.epoch);
+        let steps = order.len().div_ceil(train.batch);
+        let mut clock = Instant::now();
+        let mut last_checkpoint = Instant::now();
+        while self.step < steps {
+            let indices = &order[self.step * train.batch..((self.step + 1) * train.batch).min(order.len())];
+            let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
+            let batch = Batch { pixels, labels: &self.train.labels, indices };
+            let score = self.engine.step(&batch, Update::Sgd { lr: train.lr }).map_err(|error| self.stopped(error))?;
+            self.score += score;
+            self.step += 1;
+            *images += indices.len();
+            self.seconds += clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            let rate = *images as f64 / started.elapsed().as_secs_f64().max(1e-9);
+            let left = (train.epochs - self.epoch) * self.train_len - (self.step * train.batch).min(self.train_len);
+            let event = Event::Step {
+                epoch: self.epoch + 1,
+                step: self.step,
+                steps,
+                loss: self.score.mean_loss(),
+                images_per_second: rate,
+                remaining: Duration::from_secs_f64(left as f64 / rate.max(1e-3)),
+            };
+            // The last step's checkpoint is that of the epoch.
+            if on_event(&event) == Control::Stop && self.step < steps {
+                return Ok(Control::Stop);
+            }
+            let period = Duration::from_secs(train.checkpoint_seconds);
+            if !period.is_zero() && last_checkpoint.elapsed() >= period && self.step < steps {
+                self.checkpoint(on_event)?;
+                last_checkpoint = Instant::now();
+            }
+        }
+        self.end_epoch(on_event)
+    }
+
+    fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
+        let clock = Instant::now();
+        let test =
+            evaluate(self.engine.as_mut(), self.test, &self.tables, self.test_len).map_err(|e| self.stopped(e))?;
+        let metrics = EpochMetrics {
+            epoch: self.epoch + 1,
+            lr: self.recipe.train.lr,
+            train_loss: self.score.mean_loss(),
+            train_accuracy: self.score.accuracy(),
+            test_loss: test.mean_loss(),
+            test_accuracy: test.accuracy(),
+            train_seconds: self.seconds,
+            eval_seconds: clock.elapsed().as_secs_f64(),
+            images_per_second: self.score.samples as f64 / self.seconds.max(1e-9),
+        };
+        (self.epoch, self.step, self.score, self.seconds) = (self.epoch + 1, 0, Score::default(), 0.0);
+        // Metrics and best first: what a kill leaves behind the last checkpoint is dropped and done again.
+        let state = self.state();
+        if let Some(run) = &mut self.run {
+            run.add_metrics(metrics.clone())?;
+            if metrics.test_accuracy > self.best {
+                run.save_best(&state, self.engine.network())?;
+            }
+        }
+        self.best = self.best.max(metrics.test_accuracy);
+        self.last = Some(metrics.clone());
+        self.checkpoint(on_event)?;
+        let control = on_event(&Event::Epoch(&metrics));
+        // After the last epoch there is nothing to stop.
+        Ok(if self.epoch < self.recipe.train.epochs { control } else { Control::Continue })
+    }
+
+    fn state(&self) -> Checkpoint {
+        Checkpoint {
+            parameters: self.engine.parameters().to_vec(),
+            identity: identity(self.recipe),
+            epoch: self.epoch,
+            step: self.step,
+            loss: self.score.loss,
+            correct: self.score.correct,
+            seconds: self.seconds,
+        }
+    }
+
+    fn checkpoint(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<(), TrainError> {
+        if let Some(run) = &self.run {
+            run.save_checkpoint(&self.state(), self.engine.network())?;
+            on_event(&Event::Checkpoint { path: run.last_checkpoint() });
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, error: EngineError) -> TrainError {
+        let last = self.run.as_ref().map(|r| r.last_checkpoint()).filter(|p| p.exists());
+        let kept = last.map_or(String::new(), |p| format!(" (the last good checkpoint is {})", p.display()));
+        TrainError::Engine { error, kept }
+    }
+
+    /// The model as it is now.
+    pub fn model(&self) -> Model {
+        Model {
+            spec: self.spec.clone(),
+            network: self.engine.network().clone(),
+            normalization: self.normalization.clone(),
+            classes: self.train.classes.clone(),
+            training: Training {
+                recipe: self.name.clone(),
+                dataset: self.recipe.data.source.clone(),
+                epochs: self.epoch,
+                seed: self.recipe.train.seed,
+                test_accuracy: self.last.as_ref().map(|m| m.test_accuracy),
+            },
+            parameters: self.engine.parameters().to_vec(),
+        }
+    }
+}
