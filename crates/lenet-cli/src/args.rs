@@ -13,6 +13,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Train a network: without arguments, LeNet on Fashion-MNIST.
+    Train(TrainArgs),
     /// Measure a model on labelled images.
     Eval(EvalArgs),
     /// Say what pictures show.
@@ -47,6 +49,53 @@ pub struct SummaryArgs {
     /// One JSON object instead of the table.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The fastest there is.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU; this build has none.
+    Gpu,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// A preset (lenet, lenet-relu-max) or a recipe's file; lenet unless given.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub recipe: Option<String>,
+    /// A dataset's name, or idx:DIR, instead of the recipe's.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Passes over the training images, in all; more than before prolongs a run that is resumed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+    /// Threads; 0 for as many as the machine runs at once. The result is the same whatever their number.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// Seed of the initial weights and of the shuffling.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Directory of the run; a new one under runs/ unless given.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+    /// Go on with a run.
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath, conflicts_with_all = ["recipe", "out"])]
+    pub resume: Option<PathBuf>,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Only say whether the recipe fits, and print it resolved.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

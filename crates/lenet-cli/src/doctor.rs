@@ -48,7 +48,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
 }
 
 /// The CPU's name, as its maker wrote it.
-fn cpu_name() -> Option<String> {
+pub fn cpu_name() -> Option<String> {
     if cfg!(target_os = "macos") {
         let output = Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"]).output().ok()?;
         return Some(String::from_utf8_lossy(&output.stdout).trim().to_string()).filter(|s| !s.is_empty());
@@ -74,7 +74,7 @@ fn field(file: &str, key: &str) -> Option<String> {
 }
 
 /// Features of the CPU that matter here.
-fn features() -> Vec<&'static str> {
+pub fn features() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     let found = [
         ("avx2", is_x86_feature_detected!("avx2")),

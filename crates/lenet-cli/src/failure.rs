@@ -1,11 +1,16 @@
 //! Why a command ends early, and the exit code that says so.
 
 use lenet::data::DataError;
+use lenet::model::ModelError;
 use lenet::spec::{RecipeError, SpecError};
+use lenet::train::{CheckpointError, RunError, TrainError};
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// Exit code after a signal: 128 and the number of Ctrl-C's.
+pub const INTERRUPTED: u8 = 130;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -16,6 +21,8 @@ pub enum Failure {
     Failed(String),
     /// Something failed, and standard error has it already: exit code 1.
     Told,
+    /// A signal stopped it, and a checkpoint was saved: exit code 130.
+    Interrupted,
     /// Nobody reads the output any more: silence, exit code 0.
     BrokenPipe,
 }
@@ -31,6 +38,7 @@ impl Failure {
             Failure::Usage(message) => (2, message),
             Failure::Failed(message) => (1, message),
             Failure::Told => return ExitCode::FAILURE,
+            Failure::Interrupted => return ExitCode::from(INTERRUPTED),
             Failure::BrokenPipe => return ExitCode::SUCCESS,
         };
         eprintln!("error: {message}");
@@ -61,5 +69,30 @@ impl From<DataError> for Failure {
             DataError::UnknownName { .. } => Failure::Usage(e.to_string()),
             e => Failure::Failed(e.to_string()),
         }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(e: RunError) -> Self {
+        match e {
+            RunError::Exists(_) | RunError::NotARun(_) => Failure::Usage(e.to_string()),
+            e => Failure::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(e: TrainError) -> Self {
+        match e {
+            TrainError::Run(e) => e.into(),
+            TrainError::Checkpoint(CheckpointError::OtherRecipe { .. }) => Failure::Usage(e.to_string()),
+            e => Failure::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(e: ModelError) -> Self {
+        Failure::Failed(e.to_string())
     }
 }

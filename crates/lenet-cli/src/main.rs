@@ -6,10 +6,13 @@ mod data;
 mod doctor;
 mod eval;
 mod failure;
+mod interrupt;
 mod plan;
 mod predict;
+mod report;
 mod summary;
 mod terminal;
+mod train;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),

@@ -55,7 +55,11 @@ fn folder(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if found.is_empty() {
-        return Err(Failure::Failed(format!("{}: no picture here (known endings: {})", dir.display(), ENDINGS.join(", "))));
+        return Err(Failure::Failed(format!(
+            "{}: no picture here (known endings: {})",
+            dir.display(),
+            ENDINGS.join(", ")
+        )));
     }
     found.sort();
     Ok(found)
@@ -91,7 +95,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     source.take(LIMIT + 1).read_to_end(&mut bytes).map_err(file_error("read", path))?;
     if bytes.len() as u64 > LIMIT {
-        return Err(Failure::Failed(format!("{}: larger than the {LIMIT} bytes that a picture may have", path.display())));
+        return Err(Failure::Failed(format!(
+            "{}: larger than the {LIMIT} bytes that a picture may have",
+            path.display()
+        )));
     }
     Ok(bytes)
 }
