@@ -36,7 +36,9 @@ impl Report {
 
     /// Before the first step.
     pub fn start(&self, s: &Start) -> Result<(), Failure> {
-        let (train, lr) = (&s.recipe.train, s.recipe.train.lr);
+        let train = &s.recipe.train;
+        // Widened by its digits, not by its bits: 0.9 stays 0.9.
+        let lr: f64 = train.lr.to_string().parse().unwrap_or(f64::from(train.lr));
         if self.json {
             return self.event(
                 "start",
@@ -51,7 +53,7 @@ impl Report {
         let parameters = thousands(s.network.parameters as u64);
         eprintln!("data     {}, {images} training and {tests} test images, from {}", s.data, s.provenance);
         eprintln!("model    {}, {} layers, {parameters} parameters", s.model, s.network.layers.len());
-        eprintln!("device   {} (threads: {})", s.device, s.threads);
+        eprintln!("device   {}", s.device);
         eprintln!("training {} epochs, batch {}, learning rate {lr}, seed {}", train.epochs, train.batch, train.seed);
         eprintln!("run      {}", s.run.display());
         Ok(())
