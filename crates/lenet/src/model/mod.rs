@@ -201,7 +201,7 @@ impl Model {
             "# {name} on {dataset}\n\nA small convolutional classifier, trained with `lenet`.\n\n\
              - input: {input:?} (channels, rows, columns), bytes / 255, then mean {mean:?} and std {std:?}\n\
              - classes: {classes}\n- parameters: {parameters}\n- epochs: {epochs}, seed {seed}\n{accuracy}\n\
-             ## Layers\n\n```text\n{summary}```\n\n## Use\n\n```sh\nlenet predict MODEL IMAGE\nlenet eval MODEL --data {dataset}\n```\n\n\
+             ## Layers\n\n```text\n{summary}\n```\n\n## Use\n\n```sh\nlenet predict MODEL IMAGE\nlenet eval MODEL --data {dataset}\n```\n\n\
              `model.safetensors` holds the parameters under PyTorch's names for a `Sequential` of these layers.\n",
             name = t.recipe,
             dataset = t.dataset,
