@@ -47,7 +47,8 @@ fn data() -> Result<(), String> {
 }
 
 fn test_full() -> Result<(), String> {
-    run(cargo("test --workspace --release -- --ignored"))
+    // `child` is the second process of other tests: alone it has nothing to do.
+    run(cargo("test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child"))
 }
 
 /// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.
