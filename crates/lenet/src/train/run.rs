@@ -2,9 +2,10 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::trainer::EpochMetrics;
-use crate::fs::{remove_temporaries, write_atomic};
+use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
 use crate::spec::{Network, Recipe};
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,9 +68,13 @@ impl Run {
         fs::create_dir_all(dir).map_err(io(dir))?;
         let lock = lock(dir)?;
         let entries = fs::read_dir(dir).map_err(io(dir))?;
-        if entries.flatten().any(|e| e.file_name() != LOCK) {
+        // A process that was killed here may have left all but the recipe: nothing of it is lost by starting again.
+        let own = |name: &OsStr| name == LOCK || name == ENVIRONMENT || name == CHECKPOINTS;
+        let foreign = |e: &fs::DirEntry| !own(&e.file_name()) && !is_temporary(&e.file_name());
+        if entries.flatten().any(|e| foreign(&e)) {
             return Err(RunError::Exists(dir.to_path_buf()));
         }
+        remove_temporaries(dir).map_err(io(dir))?;
         let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
         fs::create_dir_all(run.checkpoints()).map_err(io(dir))?;
         run.write_environment(environment)?;
@@ -119,7 +124,7 @@ impl Run {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.dir.join("checkpoint")
+        self.dir.join(CHECKPOINTS)
     }
 
     /// The checkpoint that a resumed run goes on from.
@@ -150,7 +155,7 @@ impl Run {
     /// # Errors
     /// Whatever the file system says.
     pub fn write_environment(&self, environment: &serde_json::Value) -> Result<(), RunError> {
-        self.write("environment.json", format!("{environment:#}\n").as_bytes())
+        self.write(ENVIRONMENT, format!("{environment:#}\n").as_bytes())
     }
 
     /// The checkpoint to go on from, if one was written; metrics of later epochs are dropped.
@@ -185,6 +190,8 @@ impl Run {
 }
 
 const LOCK: &str = ".lock";
+const ENVIRONMENT: &str = "environment.json";
+const CHECKPOINTS: &str = "checkpoint";
 
 fn lock(dir: &Path) -> Result<File, RunError> {
     let path = dir.join(LOCK);
