@@ -6,7 +6,11 @@ use crate::data::Normalization;
 use crate::engine::{CpuEngine, CpuOptions, Engine, EngineError};
 use crate::fs::write_atomic;
 use crate::spec::{Network, Spec, SpecError};
+use crate::train::hex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Version of `config.json`.
@@ -58,6 +62,9 @@ struct Config {
     normalization: NormalizationConfig,
     classes: Vec<String>,
     training: Training,
+    /// SHA-256 of `model.safetensors`; who changes that file leaves this out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    model_sha256: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,12 +111,14 @@ pub enum ModelError {
 /// Reads a file of bounded size.
 pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
     let io = |error| ModelError::Io { path: path.to_path_buf(), error };
-    let len = std::fs::metadata(path).map_err(io)?.len();
-    if len > LIMIT {
-        let what = format!("has {len} bytes, at most {LIMIT} are read");
+    let mut bytes = Vec::new();
+    // What a device or a pipe holds is known only once it is read.
+    File::open(path).map_err(io)?.take(LIMIT + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > LIMIT {
+        let what = format!("has more than the {LIMIT} bytes that are read at most");
         return Err(ModelError::Invalid { path: path.to_path_buf(), what });
     }
-    std::fs::read(path).map_err(io)
+    Ok(bytes)
 }
 
 impl Model {
@@ -137,6 +146,7 @@ impl Model {
             },
             classes: self.classes.clone(),
             training: self.training.clone(),
+            model_sha256: Some(hex(Sha256::new_with_prefix(&tensors))),
         };
         let mut json = serde_json::to_string_pretty(&config).map_err(|e| invalid(e.to_string()))?;
         json.push('\n');
@@ -177,8 +187,16 @@ impl Model {
             return Err(invalid(&config_path, what));
         }
         let tensors_path = dir.join("model.safetensors");
-        let parameters = tensors::from_bytes(&network, &read_bounded(&tensors_path)?)
-            .map_err(|what| invalid(&tensors_path, what))?;
+        let bytes = read_bounded(&tensors_path)?;
+        let parameters = tensors::from_bytes(&network, &bytes).map_err(|what| invalid(&tensors_path, what))?;
+        let found = hex(Sha256::new_with_prefix(&bytes));
+        if let Some(expected) = config.model_sha256.filter(|expected| *expected != found) {
+            let what = format!(
+                "has SHA-256 {found} where config.json says {expected}: it is damaged, or was changed (then remove \
+                 model_sha256 from config.json)"
+            );
+            return Err(invalid(&tensors_path, what));
+        }
         let Config { spec, classes, training, .. } = config;
         Ok(Model { spec, network, normalization, classes, training, parameters })
     }

@@ -1,10 +1,12 @@
 //! Checkpoints: all that a training needs to go on, in one file.
 
+use crate::data::Dataset;
 use crate::fs::write_atomic;
 use crate::model::{read_bounded, tensors};
 use crate::spec::{Network, Recipe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const VERSION: u32 = 1;
@@ -15,7 +17,8 @@ const KEY: &str = "lenet_checkpoint";
 pub struct Checkpoint {
     /// The parameter slab.
     pub parameters: Vec<f32>,
-    /// What decides the training, as text: the recipe with `epochs` and `checkpoint_seconds` left out of account.
+    /// What decides the training, as TOML: the recipe with `epochs` and `checkpoint_seconds` left out of account, and the
+    /// data's fingerprint.
     pub identity: String,
     /// Epochs done.
     pub epoch: usize,
@@ -39,7 +42,8 @@ struct State {
     /// Bits in hexadecimal: a sum must come back exactly.
     loss: String,
     correct: usize,
-    seconds: f64,
+    /// Bits in hexadecimal, too: the checksum is of them.
+    seconds: String,
     /// SHA-256 of the parameters' bytes and of all other values.
     sha256: String,
 }
@@ -57,16 +61,18 @@ pub enum CheckpointError {
     },
     /// The checkpoint belongs to another training.
     #[error(
-        "checkpoint {path} belongs to another recipe: {difference}; resume with the recipe of that run, or train anew"
+        "checkpoint {path} belongs to another recipe: {difference}; resume with the recipe and the data of that run, or train anew"
     )]
     OtherRecipe {
         /// The file.
         path: PathBuf,
-        /// The first difference.
+        /// The keys that differ, with both values.
         difference: String,
     },
     /// The file cannot be written.
-    #[error("checkpoint {path} could not be written: {error}; the one before is kept")]
+    #[error(
+        "checkpoint {path} could not be written: {error}; make room or mend the directory's rights (an earlier checkpoint stays), then --resume"
+    )]
     Write {
         /// The file.
         path: PathBuf,
@@ -75,12 +81,25 @@ pub enum CheckpointError {
     },
 }
 
-/// The recipe without what may change between a training and its continuation.
-pub(super) fn identity(recipe: &Recipe) -> String {
+/// The recipe without what may change between a training and its continuation, and the data's fingerprint.
+pub(super) fn identity(recipe: &Recipe, train: &Dataset) -> String {
     let mut recipe = recipe.clone();
     recipe.train.epochs = 1;
     recipe.train.checkpoint_seconds = 0;
-    recipe.to_toml()
+    format!("{}\n[dataset]\nimages = {}\nlabels = \"{}\"\n", recipe.to_toml(), train.len(), fingerprint(train))
+}
+
+/// SHA-256 of the labels and the class names. Another set of images has other labels, or the same ones in another order;
+/// to read the pixels as well would cost more than the start of a training may take.
+fn fingerprint(train: &Dataset) -> String {
+    let mut sha = Sha256::new();
+    train.classes.iter().for_each(|class| sha.update(format!("{class}\n")));
+    train.labels.iter().for_each(|label| sha.update(label.to_le_bytes()));
+    hex(sha)
+}
+
+pub(crate) fn hex(sha: Sha256) -> String {
+    sha.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl State {
@@ -88,8 +107,8 @@ impl State {
         let mut sha = Sha256::new();
         parameters.iter().for_each(|p| sha.update(p.to_le_bytes()));
         let State { version, identity, epoch, step, loss, correct, seconds, .. } = self;
-        sha.update(format!("{version}\n{identity}\n{epoch} {step} {loss} {correct} {:x}", seconds.to_bits()));
-        sha.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        sha.update(format!("{version}\n{identity}\n{epoch} {step} {loss} {correct} {seconds}"));
+        hex(sha)
     }
 }
 
@@ -106,7 +125,7 @@ impl Checkpoint {
             step: self.step,
             loss: format!("{:016x}", self.loss.to_bits()),
             correct: self.correct,
-            seconds: self.seconds,
+            seconds: format!("{:016x}", self.seconds.to_bits()),
             sha256: String::new(),
         };
         state.sha256 = state.digest(&self.parameters);
@@ -117,11 +136,12 @@ impl Checkpoint {
         write_atomic(path, &bytes).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
     }
 
-    /// Reads a checkpoint of this recipe's training, and believes nothing in it before it was checked.
+    /// Reads a checkpoint of the training with this [`Checkpoint::identity`], and believes nothing in it before it was
+    /// checked.
     ///
     /// # Errors
     /// What is wrong with the file, or how its recipe differs.
-    pub fn load(network: &Network, recipe: &Recipe, path: &Path) -> Result<Checkpoint, CheckpointError> {
+    pub fn load(network: &Network, own: &str, path: &Path) -> Result<Checkpoint, CheckpointError> {
         let invalid = |what: String| CheckpointError::Invalid { path: path.to_path_buf(), what };
         let bytes = read_bounded(path).map_err(|e| invalid(format!("cannot be read: {e}")))?;
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
@@ -132,9 +152,8 @@ impl Checkpoint {
         if state.version != VERSION {
             return Err(invalid(format!("has version {}, this program reads {VERSION}", state.version)));
         }
-        let own = identity(recipe);
         if state.identity != own {
-            let difference = difference(&state.identity, &own);
+            let difference = difference(&state.identity, own);
             return Err(CheckpointError::OtherRecipe { path: path.to_path_buf(), difference });
         }
         let parameters =
@@ -142,17 +161,43 @@ impl Checkpoint {
         if state.digest(&parameters) != state.sha256 {
             return Err(invalid("is damaged: its checksum does not fit its content".to_string()));
         }
-        let loss = u64::from_str_radix(&state.loss, 16).map_err(|e| invalid(format!("is damaged: 'loss': {e}")))?;
-        let State { identity, epoch, step, correct, seconds, .. } = state;
-        Ok(Checkpoint { parameters, identity, epoch, step, loss: f64::from_bits(loss), correct, seconds })
+        let float = |field: &str, bits: &str| {
+            let value = u64::from_str_radix(bits, 16).map(f64::from_bits).ok().filter(|v| v.is_finite() && *v >= 0.0);
+            value.ok_or_else(|| invalid(format!("is damaged: '{field}' is no finite positive number")))
+        };
+        let (loss, seconds) = (float("loss", &state.loss)?, float("seconds", &state.seconds)?);
+        let State { identity, epoch, step, correct, .. } = state;
+        Ok(Checkpoint { parameters, identity, epoch, step, loss, correct, seconds })
     }
 }
 
-/// The first line in which two recipes differ.
+/// All keys in which two recipes differ, with their values.
 fn difference(theirs: &str, ours: &str) -> String {
-    let mut lines = theirs.lines().zip(ours.lines());
-    match lines.find(|(a, b)| a != b) {
-        Some((a, b)) => format!("it has `{a}` where this recipe has `{b}`"),
-        None => "one of them has more layers".to_string(),
+    let values = |text: &str| {
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let mut values = BTreeMap::new();
+        flatten(String::new(), &toml::Value::Table(table), &mut values);
+        values
+    };
+    let (theirs, ours) = (values(theirs), values(ours));
+    let keys: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
+    let value = |values: &BTreeMap<String, String>, key| values.get(key).cloned().unwrap_or("nothing".into());
+    let differences = keys.into_iter().filter(|key| theirs.get(*key) != ours.get(*key));
+    let words = differences.map(|key| format!("{key} is {} there and {} here", value(&theirs, key), value(&ours, key)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Keys with dots, and values as text.
+fn flatten(key: String, value: &toml::Value, into: &mut BTreeMap<String, String>) {
+    let below = |name: &str| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
+    match value {
+        toml::Value::Table(table) => table.iter().for_each(|(name, v)| flatten(below(name), v, into)),
+        toml::Value::Array(items) if items.iter().any(|item| item.is_table()) => {
+            items.iter().enumerate().for_each(|(i, v)| flatten(below(&i.to_string()), v, into));
+        }
+        value => drop(into.insert(key, value.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! The directory of a run: recipe, environment, metrics, checkpoints, model.
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::trainer::EpochMetrics;
-use crate::fs::{remove_temporaries, write_atomic};
+use super::trainer::{EpochMetrics, TrainError};
+use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
 use crate::spec::{Network, Recipe};
+use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ pub enum RunError {
     #[error("run {0} is in use by another process: wait for it, or choose another --out")]
     InUse(PathBuf),
     /// The metrics are not what this program writes.
-    #[error("{path}:{line}: {what}; remove the line to go on without it")]
+    #[error("{path}:{line}: {what}; go on from a copy of the file, or train anew")]
     Metrics {
         /// The file.
         path: PathBuf,
@@ -59,17 +61,17 @@ impl Run {
     ///
     /// # Errors
     /// A directory that holds something, is in use, or cannot be written.
-    pub fn create(dir: &Path, recipe: &Recipe, environment: &serde_json::Value) -> Result<Run, RunError> {
+    pub fn create(dir: &Path, recipe: &Recipe, environment: &Value) -> Result<Run, RunError> {
         let io = |path: &Path| {
             let path = path.to_path_buf();
             move |error| RunError::Io { path, error }
         };
+        // Before the lock, so that nothing is put into somebody's directory; and again when nobody else can write.
+        refuse_content(dir)?;
         fs::create_dir_all(dir).map_err(io(dir))?;
         let lock = lock(dir)?;
-        let entries = fs::read_dir(dir).map_err(io(dir))?;
-        if entries.flatten().any(|e| e.file_name() != LOCK) {
-            return Err(RunError::Exists(dir.to_path_buf()));
-        }
+        refuse_content(dir)?;
+        remove_temporaries(dir).map_err(io(dir))?;
         let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
         fs::create_dir_all(run.checkpoints()).map_err(io(dir))?;
         run.write_environment(environment)?;
@@ -87,22 +89,10 @@ impl Run {
             return Err(RunError::NotARun(dir.to_path_buf()));
         }
         let lock = lock(dir)?;
-        let mut run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
+        let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
         for d in [dir.to_path_buf(), run.checkpoints(), run.model_dir()] {
             if d.is_dir() {
                 remove_temporaries(&d).map_err(|error| RunError::Io { path: d, error })?;
-            }
-        }
-        let path = dir.join("metrics.jsonl");
-        if path.is_file() {
-            let text = fs::read_to_string(&path).map_err(|error| RunError::Io { path: path.clone(), error })?;
-            for (i, line) in text.lines().enumerate() {
-                let metrics = serde_json::from_str(line).map_err(|e| RunError::Metrics {
-                    path: path.clone(),
-                    line: i + 1,
-                    what: e.to_string(),
-                })?;
-                run.metrics.push(metrics);
             }
         }
         Ok(run)
@@ -119,7 +109,7 @@ impl Run {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.dir.join("checkpoint")
+        self.dir.join(CHECKPOINTS)
     }
 
     /// The checkpoint that a resumed run goes on from.
@@ -149,26 +139,62 @@ impl Run {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn write_environment(&self, environment: &serde_json::Value) -> Result<(), RunError> {
-        self.write("environment.json", format!("{environment:#}\n").as_bytes())
+    pub fn write_environment(&self, environment: &Value) -> Result<(), RunError> {
+        self.write(ENVIRONMENT, format!("{environment:#}\n").as_bytes())
     }
 
-    /// The checkpoint to go on from, if one was written; metrics of later epochs are dropped.
+    /// The checkpoint to go on from, if one was written, of the training with this [`Checkpoint::identity`]. The metrics
+    /// are then those of the epochs before it: later ones are dropped, and their epochs done again.
     ///
     /// # Errors
-    /// A checkpoint that is damaged or of another recipe.
-    pub fn resume(&mut self, network: &Network, recipe: &Recipe) -> Result<Option<Checkpoint>, CheckpointError> {
+    /// A checkpoint that is damaged or of another recipe, metrics of earlier epochs that are missing.
+    pub fn resume(&mut self, network: &Network, identity: &str) -> Result<Option<Checkpoint>, TrainError> {
         let path = self.last_checkpoint();
-        let checkpoint = if path.exists() { Some(Checkpoint::load(network, recipe, &path)?) } else { None };
-        let done = checkpoint.as_ref().map_or(0, |c| c.epoch);
-        self.metrics.retain(|m| m.epoch <= done);
+        let checkpoint = if path.exists() { Some(Checkpoint::load(network, identity, &path)?) } else { None };
+        self.metrics = self.read_metrics(checkpoint.as_ref().map_or(0, |c| c.epoch))?;
+        if self.metrics_path().exists() {
+            self.write_metrics()?;
+        }
         Ok(checkpoint)
+    }
+
+    fn metrics_path(&self) -> PathBuf {
+        self.dir.join("metrics.jsonl")
+    }
+
+    /// The metrics of the first epochs; whatever the file has after them does not count.
+    fn read_metrics(&self, epochs: usize) -> Result<Vec<EpochMetrics>, RunError> {
+        let path = self.metrics_path();
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|error| RunError::Io { path: path.clone(), error })?,
+        };
+        let text = String::from_utf8_lossy(&text);
+        let mut lines = text.lines();
+        let line = |epoch| {
+            let metrics = serde_json::from_str(lines.next().unwrap_or_default()).ok();
+            metrics.filter(|m: &EpochMetrics| m.epoch == epoch).ok_or_else(|| RunError::Metrics {
+                path: path.clone(),
+                line: epoch,
+                what: format!("these are not the metrics of epoch {epoch}, which the checkpoint has behind it"),
+            })
+        };
+        (1..=epochs).map(line).collect()
+    }
+
+    fn write_metrics(&self) -> Result<(), RunError> {
+        let mut text = String::new();
+        for metrics in &self.metrics {
+            let line = serde_json::to_string(metrics);
+            text += &line.map_err(|e| RunError::Io { path: self.metrics_path(), error: e.into() })?;
+            text.push('\n');
+        }
+        self.write("metrics.jsonl", text.as_bytes())
     }
 
     pub(super) fn add_metrics(&mut self, metrics: EpochMetrics) -> Result<(), RunError> {
         self.metrics.push(metrics);
-        let lines: Vec<String> = self.metrics.iter().filter_map(|m| serde_json::to_string(m).ok()).collect();
-        self.write("metrics.jsonl", format!("{}\n", lines.join("\n")).as_bytes())
+        self.write_metrics()
     }
 
     pub(super) fn save_checkpoint(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
@@ -185,6 +211,26 @@ impl Run {
 }
 
 const LOCK: &str = ".lock";
+const ENVIRONMENT: &str = "environment.json";
+const CHECKPOINTS: &str = "checkpoint";
+
+/// A new run needs an empty directory. What a process left that was killed before it wrote the recipe does not count:
+/// nothing of it is lost by starting again.
+fn refuse_content(dir: &Path) -> Result<(), RunError> {
+    let io = |error| RunError::Io { path: dir.to_path_buf(), error };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io)?,
+    };
+    for entry in entries {
+        let name = entry.map_err(io)?.file_name();
+        let own: [&OsStr; 3] = [LOCK.as_ref(), ENVIRONMENT.as_ref(), CHECKPOINTS.as_ref()];
+        if !own.contains(&name.as_os_str()) && !is_temporary(&name) {
+            return Err(RunError::Exists(dir.to_path_buf()));
+        }
+    }
+    Ok(())
+}
 
 fn lock(dir: &Path) -> Result<File, RunError> {
     let path = dir.join(LOCK);
@@ -192,6 +238,8 @@ fn lock(dir: &Path) -> Result<File, RunError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(RunError::InUse(dir.to_path_buf())),
+        // Some network file systems have no locks: the renames still keep every file whole.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(error)) => Err(RunError::Io { path, error }),
     }
 }

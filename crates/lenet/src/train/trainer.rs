@@ -7,7 +7,7 @@ use super::sampler::permutation;
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Batch, Engine, EngineError, Pixels, Score, Update};
 use crate::model::{Model, ModelError, Training};
-use crate::spec::{Recipe, Spec};
+use crate::spec::{LayerInfo, Recipe, Spec};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -122,6 +122,7 @@ pub struct Trainer<'a> {
     test: &'a Dataset,
     engine: Box<dyn Engine + 'a>,
     run: Option<Run>,
+    identity: String,
     normalization: Normalization,
     tables: Vec<[f32; 256]>,
     /// Samples of the recipe's limits.
@@ -148,7 +149,7 @@ pub fn evaluate(
     tables: &[[f32; 256]],
     n: usize,
 ) -> Result<Score, EngineError> {
-    let indices: Vec<u32> = (0..n as u32).collect();
+    let indices: Vec<u32> = (0..n.min(data.len()) as u32).collect();
     let pixels = Pixels::Bytes { data: &data.images, tables };
     let mut score = Score::default();
     for part in indices.chunks(EVALUATION) {
@@ -181,14 +182,19 @@ impl<'a> Trainer<'a> {
             )));
         }
         let normalization = recipe.data.normalization.clone().unwrap_or_else(|| Normalization::unit(train.shape[0]));
+        if spec.infer().as_ref() != Ok(engine.network()) {
+            return Err(TrainError::Data("the engine was built for another network than that of the spec".into()));
+        }
+        let identity = identity(recipe, train);
         let checkpoint = match &mut run {
-            Some(run) => run.resume(engine.network(), recipe)?,
+            Some(run) => run.resume(engine.network(), &identity)?,
             None => None,
         };
         let engine_error = |error| TrainError::Engine { error, kept: String::new() };
         let (mut epoch, mut step, mut score, mut seconds) = (0, 0, Score::default(), 0.0);
         match checkpoint {
             Some(c) => {
+                check_progress(&c, recipe, train_len, run.as_ref())?;
                 engine.set_parameters(&c.parameters).map_err(engine_error)?;
                 (epoch, step, seconds) = (c.epoch, c.step, c.seconds);
                 let samples = (step * recipe.train.batch).min(train_len);
@@ -212,6 +218,7 @@ impl<'a> Trainer<'a> {
             test,
             engine,
             run,
+            identity,
             normalization,
             tables,
             train_len,
@@ -292,8 +299,7 @@ impl<'a> Trainer<'a> {
                 images_per_second: rate,
                 remaining: Duration::from_secs_f64(left as f64 / rate.max(1e-3)),
             };
-            // The last step's checkpoint is that of the epoch.
-            if on_event(&event) == Control::Stop && self.step < steps {
+            if on_event(&event) == Control::Stop {
                 return Ok(Control::Stop);
             }
             let period = Duration::from_secs(train.checkpoint_seconds);
@@ -306,9 +312,14 @@ impl<'a> Trainer<'a> {
     }
 
     fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
+        self.check_parameters()?;
         let clock = Instant::now();
         let test =
             evaluate(self.engine.as_mut(), self.test, &self.tables, self.test_len).map_err(|e| self.stopped(e))?;
+        if !test.loss.is_finite() {
+            let layer = self.engine.network().layers.last();
+            return Err(self.not_finite("the test loss", layer));
+        }
         let metrics = EpochMetrics {
             epoch: self.epoch + 1,
             lr: self.recipe.train.lr,
@@ -340,7 +351,7 @@ impl<'a> Trainer<'a> {
     fn state(&self) -> Checkpoint {
         Checkpoint {
             parameters: self.engine.parameters().to_vec(),
-            identity: identity(self.recipe),
+            identity: self.identity.clone(),
             epoch: self.epoch,
             step: self.step,
             loss: self.score.loss,
@@ -351,10 +362,26 @@ impl<'a> Trainer<'a> {
 
     fn checkpoint(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<(), TrainError> {
         if let Some(run) = &self.run {
+            self.check_parameters()?;
             run.save_checkpoint(&self.state(), self.engine.network())?;
             on_event(&Event::Checkpoint { path: run.last_checkpoint() });
         }
         Ok(())
+    }
+
+    /// No checkpoint is replaced by one that cannot be gone on from.
+    fn check_parameters(&self) -> Result<(), TrainError> {
+        let parameters = self.engine.parameters();
+        let broken = self.engine.network().layers.iter().find(|layer| {
+            let tensors = layer.weight.iter().chain(&layer.bias);
+            tensors.flat_map(|t| &parameters[t.range.clone()]).any(|p| !p.is_finite())
+        });
+        broken.map_or(Ok(()), |layer| Err(self.not_finite("a parameter", Some(layer))))
+    }
+
+    fn not_finite(&self, what: &'static str, layer: Option<&LayerInfo>) -> TrainError {
+        let layer = layer.map(|l| format!("{} ({})", l.index, l.kind)).unwrap_or_default();
+        self.stopped(EngineError::NotFinite { what, layer })
     }
 
     fn stopped(&self, error: EngineError) -> TrainError {
@@ -380,4 +407,20 @@ impl<'a> Trainer<'a> {
             parameters: self.engine.parameters().to_vec(),
         }
     }
+}
+
+/// Whether a checkpoint's place is one that this training comes by.
+fn check_progress(c: &Checkpoint, recipe: &Recipe, samples: usize, run: Option<&Run>) -> Result<(), TrainError> {
+    let path = run.map(Run::last_checkpoint).unwrap_or_default();
+    let train = &recipe.train;
+    let done = c.step.saturating_mul(train.batch).min(samples);
+    if c.step > samples.div_ceil(train.batch) || c.correct > done {
+        let what = format!("says {} steps and {} hits of epoch {}: there are not so many", c.step, c.correct, c.epoch);
+        return Err(CheckpointError::Invalid { path, what }.into());
+    }
+    if c.epoch > train.epochs || (c.epoch == train.epochs && c.step > 0) {
+        let what = format!("has {} epochs and {} steps done, {} epochs are asked for", c.epoch, c.step, train.epochs);
+        return Err(CheckpointError::Invalid { path, what }.into());
+    }
+    Ok(())
 }

@@ -1,0 +1,325 @@
+//! What a training computes, leaves and refuses.
+
+mod train_common;
+
+use lenet::engine::{Batch, Engine, EngineError, Score, Update};
+use lenet::model::Model;
+use lenet::spec::Network;
+use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation};
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use train_common::*;
+
+#[test]
+fn a_network_learns_and_leaves_a_run() {
+    let recipe = recipe(&["data.train_limit=512", "data.test_limit=256", "train.epochs=12", "train.batch=16"]);
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    let path = Run::free_name(dir.path(), "tiny");
+    assert_eq!(path, dir.path().join("tiny-1"));
+    let run = Run::create(&path, &recipe, &serde_json::json!({ "version": "of a test" })).unwrap();
+    assert_eq!(Run::free_name(dir.path(), "tiny"), dir.path().join("tiny-2"));
+    let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 2), Some(run)).unwrap();
+    trainer.run(&mut |_| Control::Continue).unwrap();
+    // Chance is 0.1.
+    let accuracy = trainer.last_metrics().unwrap().test_accuracy;
+    assert!(accuracy > 0.6, "{accuracy}");
+    assert_eq!(
+        files(&path),
+        [
+            ".lock",
+            "checkpoint/best.safetensors",
+            "checkpoint/last.safetensors",
+            "environment.json",
+            "metrics.jsonl",
+            "model/README.md",
+            "model/config.json",
+            "model/model.safetensors",
+            "recipe.toml"
+        ]
+    );
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 12);
+    let line: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let mut keys: Vec<&str> = line.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let expected =
+        "epoch eval_seconds images_per_second lr test_accuracy test_loss train_accuracy train_loss train_seconds";
+    assert_eq!(keys.join(" "), expected);
+    let again = lenet::spec::Recipe::load(path.join("recipe.toml").to_str().unwrap()).unwrap();
+    assert_eq!(again, recipe);
+    let model = Model::load(&path).unwrap();
+    assert_eq!(model, trainer.model());
+    let mut other = engine(&recipe, &data, 1);
+    other.set_parameters(&model.parameters).unwrap();
+    let score = evaluate(&mut *other, &data.test, &model.normalization.tables(), usize::MAX).unwrap();
+    assert_eq!((score.samples, score.accuracy()), (256, accuracy));
+}
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let (recipe, data) = (recipe(&[]), data());
+    let parameters = [1, 2, 3].map(|threads| {
+        let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, threads), None).unwrap();
+        trainer.run(&mut |_| Control::Continue).unwrap();
+        trainer.model().parameters.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
+    });
+    assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
+}
+
+/// An engine that computes nothing and writes down what it is asked.
+struct Scripted {
+    network: Network,
+    parameters: Vec<f32>,
+    batches: Arc<Mutex<Vec<Vec<u32>>>>,
+    /// The step (counted from 1) that is not finite.
+    diverges: Option<usize>,
+    steps: usize,
+}
+
+impl Engine for Scripted {
+    fn device(&self) -> String {
+        "script".into()
+    }
+    fn network(&self) -> &Network {
+        &self.network
+    }
+    fn forward(&mut self, _: &Batch, _: &mut [f32]) -> Result<(), EngineError> {
+        Ok(())
+    }
+    fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+        Ok(Score { loss: 0.5 * batch.indices.len() as f64, correct: 1, samples: batch.indices.len() })
+    }
+    fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+        self.steps += 1;
+        if self.diverges == Some(self.steps) {
+            return Err(EngineError::NotFinite { what: "the gradient", layer: "4 (dense)".into() });
+        }
+        self.batches.lock().unwrap().push(batch.indices.to_vec());
+        Ok(Score { loss: self.steps as f64, correct: 2, samples: batch.indices.len() })
+    }
+    fn update(&mut self, update: Update) {
+        assert_eq!(update, Update::Sgd { lr: 0.1 });
+    }
+    fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+    fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), EngineError> {
+        self.parameters = parameters.to_vec();
+        Ok(())
+    }
+    fn gradients(&self) -> &[f32] {
+        &[]
+    }
+}
+
+fn scripted(diverges: Option<usize>) -> (Box<Scripted>, Arc<Mutex<Vec<Vec<u32>>>>) {
+    let (recipe, data) = (recipe(&[]), data());
+    let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let engine = Scripted { network, parameters: Vec::new(), batches: batches.clone(), diverges, steps: 0 };
+    (Box::new(engine), batches)
+}
+
+#[test]
+fn means_are_a_samples_and_epochs_are_whole() {
+    let (recipe, data) = (recipe(&[]), data());
+    let (engine, batches) = scripted(None);
+    let mut trainer = trainer(&recipe, &data, engine, None).unwrap();
+    let (mut metrics, mut second) = (Vec::new(), None);
+    let outcome = trainer.run(&mut |event| {
+        match *event {
+            Event::Epoch(m) => {
+                metrics.push((m.epoch, m.train_loss, m.train_accuracy, m.test_loss, m.test_accuracy));
+            }
+            Event::Step { epoch: 1, step: 2, steps, loss, .. } => second = Some((steps, loss)),
+            _ => {}
+        }
+        Control::Continue
+    });
+    outcome.unwrap();
+    // Losses are 1, 2, … 12; each epoch has 4 steps and 100 samples, the test one batch of 50.
+    let expected = [(1, 0.10, 0.08, 0.5, 0.02), (2, 0.26, 0.08, 0.5, 0.02), (3, 0.42, 0.08, 0.5, 0.02)];
+    assert_eq!(metrics, expected);
+    assert_eq!(second, Some((4, 3.0 / 64.0)));
+    let batches = batches.lock().unwrap();
+    assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [32, 32, 32, 4].repeat(3));
+    for (epoch, steps) in batches.chunks(4).enumerate() {
+        assert_eq!(steps.concat(), permutation(100, 4, epoch));
+    }
+}
+
+#[test]
+fn a_training_that_diverges_keeps_its_last_good_checkpoint() {
+    let (recipe, data, dir) = (recipe(&[]), data(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("run");
+    let (engine, _) = scripted(Some(7));
+    let mut first = trainer(&recipe, &data, engine, Some(open(&recipe, &path).unwrap())).unwrap();
+    let error = first.run(&mut |_| Control::Continue).unwrap_err().to_string();
+    let last = path.join("checkpoint/last.safetensors");
+    assert!(error.contains("gradient of layer 4 (dense)") && error.contains(last.to_str().unwrap()), "{error}");
+    drop(first);
+    let (engine, batches) = scripted(None);
+    let mut second = trainer(&recipe, &data, engine, Some(open(&recipe, &path).unwrap())).unwrap();
+    second.run(&mut |_| Control::Continue).unwrap();
+    assert_eq!(batches.lock().unwrap().len(), 8);
+}
+
+#[test]
+fn a_real_divergence_is_noticed() {
+    let (recipe, data) = (recipe(&["train.lr=1e30"]), data());
+    let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 1), None).unwrap();
+    let error = trainer.run(&mut |_| Control::Continue).unwrap_err();
+    let diverged = matches!(error, TrainError::Engine { error: EngineError::NotFinite { .. }, .. });
+    assert!(diverged, "{error}");
+}
+
+#[test]
+fn parameters_that_are_not_finite_never_replace_a_checkpoint() {
+    let (recipe, data, dir) = (recipe(&[]), data(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("run");
+    train(&recipe, &data, &path, Some(2)).unwrap();
+    let last = path.join("checkpoint/last.safetensors");
+    let good = fs::read(&last).unwrap();
+    /// Loses a parameter at its first step.
+    struct Broken(Box<dyn Engine>, Vec<f32>);
+    impl Engine for Broken {
+        fn device(&self) -> String {
+            self.0.device()
+        }
+        fn network(&self) -> &Network {
+            self.0.network()
+        }
+        fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
+            self.0.forward(batch, logits)
+        }
+        fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+            self.0.evaluate(batch)
+        }
+        fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+            self.0.backward(batch)
+        }
+        fn update(&mut self, _: Update) {
+            self.1[0] = f32::NAN;
+        }
+        fn parameters(&self) -> &[f32] {
+            &self.1
+        }
+        fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), EngineError> {
+            self.1 = parameters.to_vec();
+            self.0.set_parameters(parameters)
+        }
+        fn gradients(&self) -> &[f32] {
+            self.0.gradients()
+        }
+    }
+    let engine = Box::new(Broken(engine(&recipe, &data, 1), Vec::new()));
+    let mut trainer = trainer(&recipe, &data, engine, Some(open(&recipe, &path).unwrap())).unwrap();
+    let error = trainer.run(&mut |_| Control::Stop).unwrap_err().to_string();
+    assert!(error.contains("a parameter of layer 0 (conv2d) is not finite"), "{error}");
+    assert_eq!(fs::read(&last).unwrap(), good);
+}
+
+#[test]
+fn two_processes_do_not_share_a_run_and_no_run_is_overwritten() {
+    let (recipe, data, dir) = (recipe(&[]), data(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("run");
+    let refused = |run: Result<Run, RunError>| run.unwrap_err().to_string();
+    let create = |path: &Path| Run::create(path, &recipe, &serde_json::json!({}));
+    assert!(refused(Run::open(dir.path())).contains("no recipe.toml in it"));
+    let first = create(&path).unwrap();
+    assert!(refused(Run::open(&path)).contains("in use by another process"));
+    drop(first);
+    train(&recipe, &data, &path, Some(1)).unwrap();
+    assert!(refused(create(&path)).contains("not empty"));
+    let first = Run::open(&path).unwrap();
+    assert!(refused(Run::open(&path)).contains("in use by another process"));
+    drop(first);
+    Run::open(&path).unwrap();
+    assert!(refused(create(&path.join("recipe.toml"))).contains("recipe.toml"));
+}
+
+#[test]
+fn a_directory_that_holds_something_else_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("letter.txt"), "mine").unwrap();
+    let error = Run::create(dir.path(), &recipe(&[]), &serde_json::json!({})).unwrap_err().to_string();
+    assert!(error.contains("not empty"), "{error}");
+    assert_eq!(files(dir.path()), ["letter.txt"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_refused_with_what_differs() {
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("run");
+    train(&recipe(&[]), &data, &path, Some(5)).unwrap();
+    let before = files(&path).iter().map(|f| fs::read(path.join(f)).unwrap()).collect::<Vec<_>>();
+    let error = train(&recipe(&["train.lr=0.2", "train.epochs=9"]), &data, &path, None).unwrap_err().to_string();
+    assert!(error.contains("belongs to another recipe: train.lr is 0.1 there and 0.2 here;"), "{error}");
+    let error = train(&recipe(&["model.layers.0.channels=4"]), &data, &path, None).unwrap_err().to_string();
+    assert!(error.contains("model.layers.0.channels is 3 there and 4 here"), "{error}");
+    let mut changed = data.clone();
+    changed.train.labels.swap(0, 1);
+    let error = train(&recipe(&[]), &changed, &path, None).unwrap_err().to_string();
+    assert!(error.contains("dataset.labels is "), "{error}");
+    assert_eq!(files(&path).iter().map(|f| fs::read(path.join(f)).unwrap()).collect::<Vec<_>>(), before);
+    train(&recipe(&[]), &data, &path, None).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_stops_before_anything_is_written() {
+    let (recipe, data, dir) = (recipe(&[]), data(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("run");
+    train(&recipe, &data, &path, Some(5)).unwrap();
+    let last = path.join("checkpoint/last.safetensors");
+    let good = fs::read(&last).unwrap();
+    for damage in [0, good.len() / 2, good.len() - 1] {
+        let mut bytes = good.clone();
+        bytes[damage] ^= 0x10;
+        fs::write(&last, &bytes).unwrap();
+        let error = train(&recipe, &data, &path, None).unwrap_err().to_string();
+        assert!(error.contains("last.safetensors "), "{error}");
+        assert_eq!(fs::read(&last).unwrap(), bytes);
+    }
+}
+
+/// A save that fails must neither hide itself nor leave half a file.
+#[test]
+fn a_save_that_fails_names_the_file_and_leaves_no_temporary_one() {
+    let (recipe, data, dir) = (recipe(&[]), data(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("run");
+    let last = path.join("checkpoint/last.safetensors");
+    let run = open(&recipe, &path).unwrap();
+    let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 1), Some(run)).unwrap();
+    // A directory in the file's place fails the rename, whatever rights this process has.
+    fs::create_dir(&last).unwrap();
+    let error = trainer.run(&mut |_| Control::Continue).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("checkpoint {} could not be written: ", last.display())), "{error}");
+    assert!(files(&path).iter().all(|f| !f.ends_with(".tmp")), "{:?}", files(&path));
+}
+
+#[test]
+fn checkpoints_come_by_the_clock_too() {
+    let recipe = recipe(&["train.checkpoint_seconds=1", "train.epochs=1"]);
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    let run = open(&recipe, &dir.path().join("run")).unwrap();
+    let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 1), Some(run)).unwrap();
+    let (mut at, mut saved) = (0, Vec::new());
+    let outcome = trainer.run(&mut |event| {
+        match event {
+            Event::Step { step, .. } => {
+                at = *step;
+                if at == 2 {
+                    // The clock is looked at after this.
+                    std::thread::sleep(std::time::Duration::from_millis(1100));
+                }
+            }
+            Event::Checkpoint { .. } => saved.push(at),
+            _ => {}
+        }
+        Control::Continue
+    });
+    outcome.unwrap();
+    assert!(saved.contains(&2) && saved.last() == Some(&4), "{saved:?}");
+}
