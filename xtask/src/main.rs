@@ -1,2 +1,94 @@
-//! The developer's chores, one verb each.
-fn main() {}
+//! The developer's chores, one verb each. What a person calls here is what CI calls.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+The developer's chores: cargo xtask VERB
+
+  check      format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
+  data       fetches Fashion-MNIST into the cache
+  test-full  the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first";
+
+fn main() -> ExitCode {
+    let verbs: Vec<String> = std::env::args().skip(1).collect();
+    let done = match verbs.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["check"] => check(),
+        ["data"] => data(),
+        ["test-full"] => data().and_then(|()| test_full()),
+        ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> Result<(), String> {
+    run(cargo("fmt --all --check"))?;
+    run(Command::new(typos()?).current_dir(root()))?;
+    run(cargo("clippy --workspace --all-targets -- --deny warnings"))?;
+    run(cargo("test --workspace"))?;
+    run(cargo("doc --workspace --no-deps --document-private-items").env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+fn data() -> Result<(), String> {
+    run(cargo("run --release --package lenet-cli -- data fetch fashion-mnist"))
+}
+
+fn test_full() -> Result<(), String> {
+    run(cargo("test --workspace --release -- --ignored"))
+}
+
+/// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.
+fn typos() -> Result<PathBuf, String> {
+    if Command::new("typos").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return Ok("typos".into());
+    }
+    let environment = root().join("target/venv-typos");
+    let program = environment.join(if cfg!(windows) { "Scripts/typos.exe" } else { "bin/typos" });
+    if !program.exists() {
+        eprintln!("xtask: `typos` is not on the path; installing it with pip into {}", environment.display());
+        let python = if cfg!(windows) { "python" } else { "python3" };
+        run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
+        let pip = environment.join(if cfg!(windows) { "Scripts/pip.exe" } else { "bin/pip" });
+        run(Command::new(pip).args(["install", "--quiet", "typos"])).map_err(|e| {
+            format!("{e}\nxtask: the spelling check needs typos: `cargo install typos-cli`, then again")
+        })?;
+    }
+    Ok(program)
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn cargo(arguments: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(arguments.split(' ')).current_dir(root());
+    command
+}
+
+/// Says what runs, runs it, and fails unless it succeeds.
+fn run(mut command: impl std::borrow::BorrowMut<Command>) -> Result<(), String> {
+    let command = command.borrow_mut();
+    let program = Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let words = command.get_args().map(|a| a.to_string_lossy().into_owned());
+    let line = std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ");
+    eprintln!("\n=== {line}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{line}` failed: {status}")),
+        Err(error) => Err(format!("`{line}` did not start: {error}")),
+    }
+}

@@ -1,2 +1,44 @@
-//! The `lenet` command line.
-fn main() {}
+//! The `lenet` command line: arguments, terminal and exit codes. What it does, the library does.
+
+mod args;
+mod bench;
+mod data;
+mod doctor;
+mod eval;
+mod failure;
+mod interrupt;
+mod plan;
+mod predict;
+mod report;
+mod summary;
+mod terminal;
+mod train;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Summary(args) => summary::run(args),
+        Command::Data(command) => data::run(command),
+        Command::Doctor { json } => doctor::run(json),
+        Command::Bench(args) => bench::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lenet", &mut script);
+            terminal::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}

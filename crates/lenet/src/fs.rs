@@ -1,5 +1,6 @@
 //! Files that are whole or not there: written to a temporary sibling, flushed, synced, renamed.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -39,6 +40,12 @@ fn sync_directory(path: &Path) {
     }
 }
 
+/// Whether a name is that of a temporary file of [`write_atomic`].
+pub fn is_temporary(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.ends_with(TEMPORARY)
+}
+
 /// Removes what a process that was killed in [`write_atomic`] left in a directory.
 ///
 /// # Errors
@@ -46,9 +53,7 @@ fn sync_directory(path: &Path) {
 pub fn remove_temporaries(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(TEMPORARY) {
+        if is_temporary(&entry.file_name()) {
             fs::remove_file(entry.path())?;
         }
     }

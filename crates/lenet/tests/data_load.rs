@@ -75,6 +75,23 @@ fn pictures_of_test_images_are_those_images() {
 }
 
 #[test]
+fn negatives_of_real_images_are_told_from_the_images() {
+    let test = load(Path::new(FIXTURE)).unwrap().test;
+    let inverted = |pixels: Vec<u8>| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let picture = image::GrayImage::from_raw(28, 28, pixels).unwrap();
+        picture.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
+        picture::prepare(&bytes.into_inner(), [1, 28, 28], picture::Invert::Auto).unwrap().inverted
+    };
+    let count = |change: fn(u8) -> u8| {
+        (0..test.len()).filter(|&i| inverted(test.image(i).iter().map(|&p| change(p)).collect())).count()
+    };
+    assert_eq!(count(|p| p), 0);
+    let negatives = count(|p| 255 - p);
+    assert!(negatives >= 254, "{negatives} of 256");
+}
+
+#[test]
 fn labels_beyond_the_classes_are_refused() {
     let dir = copy();
     fs::write(dir.path().join("classes.txt"), "a\nb\nc\n").unwrap();

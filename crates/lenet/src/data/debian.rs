@@ -100,7 +100,7 @@ fn run(command: &mut Command, dir: &Path, progress: &mut dyn FnMut(u64)) -> Resu
     }
     let text = fs::read_to_string(&log).unwrap_or_default();
     let error = text.lines().find_map(|l| l.strip_prefix("E: ")).or(text.lines().last());
-    Err(fail(format!("{program} fails: {}", error.unwrap_or("it says nothing"))))
+    Err(fail(format!("{program} fails: {}", error.unwrap_or("it says nothing; is there space on the disk?"))))
 }
 
 fn wait(child: &mut Child, dir: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<ExitStatus> {

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::trainer::{EpochMetrics, TrainError};
-use crate::fs::{remove_temporaries, write_atomic};
+use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
 use crate::spec::{Network, Recipe};
 use serde_json::Value;
@@ -70,6 +70,7 @@ impl Run {
         fs::create_dir_all(dir).map_err(io(dir))?;
         let lock = lock(dir)?;
         refuse_content(dir)?;
+        remove_temporaries(dir).map_err(io(dir))?;
         let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
         fs::create_dir_all(run.checkpoints()).map_err(io(dir))?;
         run.write_environment(environment)?;
@@ -107,7 +108,7 @@ impl Run {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.dir.join("checkpoint")
+        self.dir.join(CHECKPOINTS)
     }
 
     /// The checkpoint that a resumed run goes on from.
@@ -138,7 +139,7 @@ impl Run {
     /// # Errors
     /// Whatever the file system says.
     pub fn write_environment(&self, environment: &Value) -> Result<(), RunError> {
-        self.write("environment.json", format!("{environment:#}\n").as_bytes())
+        self.write(ENVIRONMENT, format!("{environment:#}\n").as_bytes())
     }
 
     /// The checkpoint to go on from, if one was written, of the training with this [`Checkpoint::identity`]. The metrics
@@ -209,7 +210,11 @@ impl Run {
 }
 
 const LOCK: &str = ".lock";
+const ENVIRONMENT: &str = "environment.json";
+const CHECKPOINTS: &str = "checkpoint";
 
+/// Refuses a directory that holds anything but what a process left that was killed before it wrote the recipe: nothing
+/// of that is lost by starting again.
 fn refuse_content(dir: &Path) -> Result<(), RunError> {
     let io = |error| RunError::Io { path: dir.to_path_buf(), error };
     let entries = match fs::read_dir(dir) {
@@ -217,7 +222,9 @@ fn refuse_content(dir: &Path) -> Result<(), RunError> {
         entries => entries.map_err(io)?,
     };
     for entry in entries {
-        if entry.map_err(io)?.file_name() != LOCK {
+        let name = entry.map_err(io)?.file_name();
+        let own = name == LOCK || name == ENVIRONMENT || name == CHECKPOINTS || is_temporary(&name);
+        if !own {
             return Err(RunError::Exists(dir.to_path_buf()));
         }
     }

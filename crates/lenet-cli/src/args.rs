@@ -1,0 +1,222 @@
+//! What the command line takes.
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+/// Trains, explains and ships small convolutional image classifiers.
+#[derive(Debug, Parser)]
+#[command(name = "lenet", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network: without arguments, LeNet on Fashion-MNIST.
+    Train(TrainArgs),
+    /// Measure a model on labelled images.
+    Eval(EvalArgs),
+    /// Say what pictures show.
+    Predict(PredictArgs),
+    /// Print a network's layers, shapes, parameters and cost.
+    Summary(SummaryArgs),
+    /// List, fetch, check or look at datasets.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Say what this machine has, and what lenet makes of it.
+    Doctor {
+        /// One JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure this machine: its peak, then each tile, layer, epoch and inference as a share of it.
+    Bench(BenchArgs),
+    /// Print the completions of a shell, to be sourced or installed.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    /// A preset (lenet, lenet-relu-max), a recipe's file, or the directory of a model or a run.
+    #[arg(value_name = "RECIPE|MODEL", default_value = "lenet", value_hint = ValueHint::AnyPath)]
+    pub what: String,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// One JSON object instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The fastest there is.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU; this build has none.
+    Gpu,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// A preset (lenet, lenet-relu-max) or a recipe's file; lenet unless given.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub recipe: Option<String>,
+    /// A dataset's name, or idx:DIR, instead of the recipe's.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Passes over the training images, in all; more than before prolongs a run that is resumed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+    /// Threads; 0 for as many as the machine runs at once. The result is the same whatever their number.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// Seed of the initial weights and of the shuffling.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Directory of the run; a new one under runs/ unless given.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+    /// Go on with a run.
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath, conflicts_with_all = ["recipe", "out"])]
+    pub resume: Option<PathBuf>,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Only say whether the recipe fits, and print it resolved.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Directory of a model, or of the run that trained it.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// A dataset's name, or idx:DIR; that of the training unless given.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Which images.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    pub split: Split,
+    /// Threads; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Directory of a model, or of the run that trained it.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// Pictures (PNG, JPEG, WebP, BMP; grey or colour), folders of pictures, or - for standard input.
+    #[arg(value_name = "PICTURE", required = true, value_hint = ValueHint::AnyPath)]
+    pub pictures: Vec<PathBuf>,
+    /// How many of the likeliest classes to name.
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = count)]
+    pub top: usize,
+    /// Take the negative of every picture; without it, dark things on a light ground are recognised and turned.
+    #[arg(long, conflicts_with = "no_invert")]
+    pub invert: bool,
+    /// Take every picture as it is.
+    #[arg(long)]
+    pub no_invert: bool,
+    /// One JSON object a picture instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Change a key of the recipe, as in `lr=0.1`, `model.layers.0.channels=12` or `pool=max_pool`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the datasets known by name.
+    List {
+        /// One JSON object a dataset instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Get a dataset into the cache.
+    Fetch {
+        /// Its name.
+        name: String,
+    },
+    /// Read a dataset's files in the cache and compare their checksums.
+    Check {
+        /// Its name.
+        name: String,
+    },
+    /// Show the first images of every class, in characters or as a picture.
+    Show {
+        /// Its name, or idx:DIR.
+        name: String,
+        /// Write a PNG picture here instead.
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+        /// Which images.
+        #[arg(long, value_enum, default_value_t = Split::Train)]
+        split: Split,
+        /// Images a class, at most.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
+        per_class: u8,
+    },
+}
+
+/// A part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// What networks learn from.
+    Train,
+    /// What they are judged by.
+    Test,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// A preset or a recipe's file.
+    #[arg(value_name = "RECIPE", default_value = "lenet", value_hint = ValueHint::AnyPath)]
+    pub what: String,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Shorter measurements: about half a minute, and noisier.
+    #[arg(long)]
+    pub quick: bool,
+    /// Most threads of the epoch measurements; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// One JSON object a row instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number of threads; far more than a machine has is a slip of the finger.
+pub fn threads(text: &str) -> Result<usize, String> {
+    let n: usize = text.parse().map_err(|_| "it must be a whole number".to_string())?;
+    if n <= 1024 { Ok(n) } else { Err("at most 1024 are possible".into()) }
+}
+
+/// At least one.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("it must be a whole number from 1 on".into()),
+    }
+}

@@ -1,0 +1,107 @@
+//! `lenet data`: list, fetch, check and show.
+
+use crate::args::{DataCommand, Split};
+use crate::failure::{Failure, file_error};
+use crate::terminal::{self, DataReporter, print, print_json, print_line};
+use lenet::data::{self, CacheOptions, Loaded};
+use serde_json::json;
+use std::io::Write;
+use std::path::Path;
+
+/// Loads a dataset, and tells on standard error how it arrives.
+pub fn load(source: &str) -> Result<Loaded, Failure> {
+    let mut reporter = DataReporter::new();
+    Ok(data::load(source, &CacheOptions::from_env(), &mut |event| reporter.on(event))?)
+}
+
+pub fn run(command: DataCommand) -> Result<(), Failure> {
+    match command {
+        DataCommand::List { json } => list(json),
+        DataCommand::Fetch { name } => fetch(&name),
+        DataCommand::Check { name } => check(&name),
+        DataCommand::Show { name, output, split, per_class } => {
+            show(&name, output.as_deref(), split, usize::from(per_class))
+        }
+    }
+}
+
+fn list(json: bool) -> Result<(), Failure> {
+    let options = CacheOptions::from_env();
+    let listed = data::list(&options);
+    for data::Listed { entry, cached } in &listed {
+        if json {
+            print_json(&json!({
+                "name": entry.name, "title": entry.title, "classes": entry.classes, "shape": entry.shape,
+                "train": entry.train, "test": entry.test, "bytes": entry.bytes(), "cached": cached,
+                "licence": entry.licence, "citation": entry.citation,
+            }))?;
+        } else {
+            let counts =
+                format!("{} + {}", terminal::thousands(entry.train as u64), terminal::thousands(entry.test as u64));
+            let size = terminal::bytes(entry.bytes());
+            let state = if *cached { "cached" } else { "-" };
+            print_line(&format!(
+                "{:16} {counts:>17} images {:>3} classes {size:>10}  {state:6}",
+                entry.name,
+                entry.classes.len()
+            ))?;
+        }
+    }
+    if let (false, Some(dir)) = (json, &options.dir) {
+        eprintln!("the cache is {}", dir.display());
+    }
+    Ok(())
+}
+
+fn fetch(name: &str) -> Result<(), Failure> {
+    let Loaded { train, test, name, provenance, checksums } = load(name)?;
+    let counts = [train.len(), test.len()].map(|n| terminal::thousands(n as u64));
+    print_line(&format!("{name}: {} training and {} test images, from {provenance}", counts[0], counts[1]))?;
+    checksums.iter().try_for_each(|(file, sha256)| print_line(&format!("{sha256}  {file}")))
+}
+
+fn check(name: &str) -> Result<(), Failure> {
+    let files = data::check(name, &CacheOptions::from_env())?;
+    for file in &files {
+        let verdict = match (&file.fault, &file.expected) {
+            (Some(fault), _) => fault.clone(),
+            (None, Some(sha256)) => format!("good, SHA-256 {sha256}"),
+            (None, None) => "its size is right; no checksum is known".into(),
+        };
+        print_line(&format!("{}: {verdict}", file.path.display()))?;
+    }
+    match files.iter().filter(|f| f.fault.is_some()).count() {
+        0 => Ok(()),
+        n => Err(Failure::Failed(format!("{n} of {} files are not good: lenet data fetch {name}", files.len()))),
+    }
+}
+
+fn show(name: &str, output: Option<&Path>, split: Split, per_class: usize) -> Result<(), Failure> {
+    let Loaded { train, test, .. } = load(name)?;
+    let dataset = if split == Split::Train { train } else { test };
+    let Some(output) = output else {
+        return print(&data::contact::terminal(&dataset, per_class, terminal::columns(), terminal::colour()));
+    };
+    let bytes = data::contact::png(&data::contact::sheet(&dataset, per_class)).map_err(Failure::failed)?;
+    write_file(output, &bytes)?;
+    print_line(&format!("{}: {} images a class", output.display(), per_class))
+}
+
+/// Writes a file whole or not at all.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(path).map_err(|e| e.error)?;
+        #[cfg(unix)]
+        std::fs::File::open(directory)?.sync_all()?;
+        Ok(())
+    });
+    written.map_err(file_error("write", path))
+}

@@ -1,0 +1,18 @@
+//! From what was typed to a recipe and its network, before anything runs.
+
+use crate::failure::Failure;
+use lenet::data::catalog;
+use lenet::spec::{Network, Recipe};
+
+/// The network of a recipe. The data is only looked at if nothing else tells its shape.
+pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
+    let source = &recipe.data.source;
+    let (shape, classes) = match catalog::find(source) {
+        Some(entry) => (entry.shape, entry.classes.len()),
+        None => {
+            let train = crate::data::load(source)?.train;
+            (train.shape, train.classes.len())
+        }
+    };
+    Ok(recipe.spec(shape, classes)?.infer()?)
+}

@@ -1,0 +1,130 @@
+//! Standard output for results, standard error for progress; a bar only where someone watches.
+
+use crate::failure::Failure;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lenet::data::DataEvent;
+use std::io::{self, IsTerminal, Write};
+
+/// Writes a result and flushes it, so that a reader at the other end of a pipe sees it at once.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+        _ => Failure::Failed(format!("cannot write to standard output: {e}")),
+    })
+}
+
+/// Writes a line of results.
+pub fn print_line(line: &str) -> Result<(), Failure> {
+    print(&format!("{line}\n"))
+}
+
+/// Writes one JSON object as a line.
+pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print_line(&value.to_string())
+}
+
+/// Columns of the terminal, 80 where there is none.
+pub fn columns() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
+}
+
+/// Whether colours may be used on standard output.
+pub fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// A bar on standard error if that is a terminal, else nothing visible.
+pub fn bar(template: &str) -> ProgressBar {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(0), target).with_style(style.progress_chars("━╸ "))
+}
+
+/// Tells on standard error how data arrives.
+pub struct DataReporter {
+    bar: Option<(String, ProgressBar)>,
+}
+
+impl DataReporter {
+    pub fn new() -> Self {
+        DataReporter { bar: None }
+    }
+
+    /// Says what there is to say about an event. Data that comes from the cache is nothing to talk about.
+    pub fn on(&mut self, event: DataEvent) {
+        match event {
+            DataEvent::Progress { file, done, total } => {
+                if self.bar.as_ref().is_none_or(|(name, _)| *name != file) {
+                    self.clear();
+                    let new = bar("data: {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+                    new.set_message(file.clone());
+                    self.bar = Some((file, new));
+                }
+                if let Some((_, bar)) = &self.bar {
+                    bar.set_length(total.unwrap_or(done));
+                    bar.set_position(done);
+                }
+            }
+            DataEvent::Trying { source } => {
+                self.clear();
+                // Only what takes time is announced; the rest is told when it has failed.
+                if source.contains("://") || source.starts_with("apt") {
+                    eprintln!("data: trying {source}");
+                }
+            }
+            DataEvent::Skipped { source, reason } => {
+                self.clear();
+                if source.contains("://") || source.starts_with("apt") {
+                    eprintln!("data:   {reason}");
+                } else {
+                    eprintln!("data: {source}: {reason}");
+                }
+            }
+            DataEvent::Waiting { path } => {
+                self.clear();
+                eprintln!("data: waiting for another process that fetches it ({})", path.display());
+            }
+            DataEvent::Verified { .. } => self.clear(),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for DataReporter {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// A number with a comma between thousands.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit that a person would use.
+pub fn bytes(n: u64) -> String {
+    indicatif::DecimalBytes(n).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_separated() {
+        let got = [0, 999, 1000, 61_706, 1_234_567].map(super::thousands);
+        assert_eq!(got, ["0", "999", "1,000", "61,706", "1,234,567"]);
+    }
+}

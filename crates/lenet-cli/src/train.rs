@@ -1,0 +1,166 @@
+//! `lenet train`: from arguments to a plan, from the plan to a run, and what is told on the way.
+
+use crate::args::{Device, TrainArgs};
+use crate::failure::Failure;
+use crate::plan;
+use crate::report::Report;
+use crate::{doctor, interrupt};
+use lenet::data::Loaded;
+use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
+use lenet::spec::{Network, Recipe};
+use lenet::train::{Control, Outcome, Run, RunError, Trainer};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Where runs go unless `--out` says otherwise.
+const RUNS: &str = "runs";
+
+pub fn run(args: TrainArgs) -> Result<(), Failure> {
+    if args.device == Device::Gpu {
+        return Err(Failure::Usage("--device gpu: this build computes on the CPU alone, leave --device out".into()));
+    }
+    let recipe_at = match &args.resume {
+        Some(dir) if !dir.join("recipe.toml").is_file() => return Err(RunError::NotARun(dir.clone()).into()),
+        Some(dir) => dir.join("recipe.toml").to_string_lossy().into_owned(),
+        None => args.recipe.clone().unwrap_or_else(|| "lenet".into()),
+    };
+    let recipe = Recipe::load_with(&recipe_at, &overrides(&args))?;
+    if args.dry_run {
+        return dry_run(&recipe);
+    }
+    // The run is opened first, for it tells what a second process must not touch; it is created last, so that nothing
+    // is left of a training that cannot start.
+    let open = args.resume.as_deref().map(Run::open).transpose()?;
+    let name = match &args.resume {
+        Some(dir) => name_of_run(dir),
+        None => stem(Path::new(&recipe_at)),
+    };
+    let loaded = crate::data::load(&recipe.data.source)?;
+    let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
+    let options = CpuOptions { threads: args.threads, path: None };
+    let engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;
+    let environment = environment(&name, &loaded, &engine);
+    let resumed = open.is_some();
+    let run = match open {
+        Some(run) => run,
+        None => create(args.out.as_deref(), &name, &recipe, &environment)?,
+    };
+    let network = engine.network().clone();
+    let mut trainer = Trainer::new(&recipe, &name, spec, &loaded.train, &loaded.test, Box::new(engine), Some(run))?;
+    if let (true, Some(run)) = (resumed, trainer.run_dir()) {
+        run.write_recipe(&recipe)?;
+        run.write_environment(&environment)?;
+    }
+    let report = Report::new(args.json);
+    report.start(&start(&recipe, &name, &loaded, &network, &trainer, args.threads))?;
+    train(&mut trainer, report)
+}
+
+/// Trains, tells, and ends as the training does.
+fn train(trainer: &mut Trainer, mut report: Report) -> Result<(), Failure> {
+    interrupt::install()?;
+    let mut told = Ok(());
+    let outcome = trainer.run(&mut |event| {
+        if told.is_ok() {
+            told = report.on(event);
+        }
+        if told.is_err() || interrupt::requested() { Control::Stop } else { Control::Continue }
+    });
+    report.clear();
+    let outcome = outcome?;
+    told?;
+    let Some(run) = trainer.run_dir() else { return Ok(()) };
+    match outcome {
+        Outcome::Finished => report.done(run, trainer.last_metrics().map(|m| m.test_accuracy)),
+        Outcome::Interrupted => {
+            report.interrupted(run)?;
+            Err(Failure::Interrupted)
+        }
+    }
+}
+
+/// All flags that change the recipe, as overrides; the particular ones win over `--set`.
+fn overrides(args: &TrainArgs) -> Vec<String> {
+    let mut all = args.set.set.clone();
+    // A TOML string takes the escapes of a JSON string.
+    all.extend(args.data.as_ref().map(|d| format!("data.source={}", json!(d))));
+    all.extend(args.epochs.map(|n| format!("train.epochs={n}")));
+    all.extend(args.seed.map(|n| format!("train.seed={n}")));
+    all
+}
+
+/// Prints the resolved recipe, which is a recipe itself.
+fn dry_run(recipe: &Recipe) -> Result<(), Failure> {
+    let network = plan::network(recipe)?;
+    eprintln!("a dry run: the recipe fits, {} parameters", crate::terminal::thousands(network.parameters as u64));
+    crate::terminal::print(&recipe.to_toml())
+}
+
+fn create(out: Option<&Path>, name: &str, recipe: &Recipe, environment: &Value) -> Result<Run, Failure> {
+    if let Some(dir) = out {
+        return Ok(Run::create(dir, recipe, environment)?);
+    }
+    loop {
+        let dir = Run::free_name(Path::new(RUNS), name);
+        match Run::create(&dir, recipe, environment) {
+            // Another process has just taken the number.
+            Err(RunError::InUse(_) | RunError::Exists(_)) => continue,
+            run => return Ok(run?),
+        }
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or("run".into(), |s| s.to_string_lossy().into_owned())
+}
+
+/// The name of the recipe that a run began with.
+fn name_of_run(dir: &Path) -> String {
+    let text = std::fs::read_to_string(dir.join("environment.json")).unwrap_or_default();
+    let known: Option<Value> = serde_json::from_str(&text).ok();
+    known.and_then(|e| Some(e.get("recipe")?.as_str()?.to_string())).unwrap_or_else(|| stem(dir))
+}
+
+/// What the run is done with.
+fn environment(name: &str, loaded: &Loaded, engine: &CpuEngine) -> Value {
+    let checksums: serde_json::Map<_, _> = loaded.checksums.iter().map(|(f, sha)| (f.clone(), json!(sha))).collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        "cpu": doctor::cpu_name(),
+        "features": doctor::features(),
+        "device": engine.device(),
+        "threads": engine.threads(),
+        "recipe": name,
+        "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums },
+    })
+}
+
+/// What is about to be trained.
+pub struct Start {
+    pub data: String,
+    pub provenance: String,
+    pub images: [usize; 2],
+    pub model: String,
+    pub network: Network,
+    pub device: String,
+    pub threads: usize,
+    pub recipe: Recipe,
+    pub run: PathBuf,
+}
+
+fn start(recipe: &Recipe, name: &str, loaded: &Loaded, network: &Network, trainer: &Trainer, threads: usize) -> Start {
+    let limited = |limit: Option<usize>, n: usize| limit.map_or(n, |l| l.min(n));
+    let (train, test) = (loaded.train.len(), loaded.test.len());
+    Start {
+        data: loaded.name.clone(),
+        provenance: loaded.provenance.clone(),
+        images: [limited(recipe.data.train_limit, train), limited(recipe.data.test_limit, test)],
+        model: name.into(),
+        network: network.clone(),
+        device: trainer.device(),
+        threads: resolve_threads(threads),
+        recipe: recipe.clone(),
+        run: trainer.run_dir().map(|r| r.dir().to_path_buf()).unwrap_or_default(),
+    }
+}

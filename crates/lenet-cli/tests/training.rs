@@ -1,0 +1,341 @@
+//! Training, evaluation and prediction as a user runs them, on 768 real images.
+
+mod common;
+
+use common::{fixture, fixtures, lenet, output, refused, run, texts};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Small and quick, and with a last batch that is not full.
+const SMALL: [&str; 6] = ["--set", "batch=60", "--set", "activation=relu", "--set", "lr=0.1"];
+
+/// Arguments of a training on the fixture.
+fn train<'a>(data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "lenet", "--data", data][..], &SMALL, more].concat()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn model(run: &Path) -> Vec<u8> {
+    read(&run.join("model/model.safetensors"))
+}
+
+/// The metrics without what depends on the clock.
+fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(read(&run.join("metrics.jsonl"))).unwrap();
+    let timeless = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = value.as_object_mut().unwrap();
+        for key in ["train_seconds", "eval_seconds", "images_per_second"] {
+            assert!(fields.remove(key).is_some(), "{key}");
+        }
+        value
+    };
+    text.lines().map(timeless).collect()
+}
+
+/// All names under a directory, sorted.
+fn names(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(names(&path));
+        } else {
+            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_training_leaves_a_model_that_evaluates_and_predicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    let (out, err) = run(dir, &train(&data, &["--epochs", "12"]));
+    let epochs: Vec<_> = out.lines().filter(|l| l.starts_with("epoch ")).collect();
+    assert_eq!(epochs.len(), 12, "{out}");
+    let parts: Vec<_> = epochs[0].split(", ").collect();
+    let starts = ["epoch 1", "loss ", "train acc ", "test acc ", "time "];
+    assert!(starts.iter().zip(&parts).all(|(s, p)| p.starts_with(s)), "{}", epochs[0]);
+    assert!(epochs[0].ends_with(" images/s"), "{}", epochs[0]);
+    for words in
+        ["512 training and 256 test images", "61,706 parameters", "CPU, ", "thread", "seed 0", "eval runs/lenet-1"]
+    {
+        assert!(err.contains(words), "{words:?} is not in:\n{err}");
+    }
+    assert!(!err.contains('\r'), "there is no bar without a terminal:\n{err:?}");
+    let accuracy = out.lines().find_map(|l| l.strip_prefix("test accuracy ")).expect("an accuracy");
+    assert!(accuracy.parse::<f64>().unwrap() > 0.5, "512 images are enough for half of the answers: {accuracy}");
+
+    // Both name the last epoch's accuracy, from different code.
+    let (eval, _) = run(dir, &["eval", "runs/lenet-1"]);
+    assert!(eval.starts_with(&format!("test accuracy {accuracy}, ")), "{eval}");
+    let (json, _) = run(dir, &["eval", "runs/lenet-1/model", "--data", &data, "--split", "train", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["images"], &json["split"]), (&512.into(), &"train".into()));
+
+    let (summary, _) = run(dir, &["summary", "runs/lenet-1"]);
+    assert!(summary.contains("61,706"));
+    refused(dir, &["summary", "runs/lenet-1", "--set", "lr=1"], 2, &["--set"]);
+
+    let pictures = fixtures().join("pictures");
+    let (folder, _) = run(dir, &["predict", "runs/lenet-1", pictures.to_str().unwrap(), "--json"]);
+    assert_eq!(folder.lines().count(), 4);
+    let boot = read(&pictures.join("00-ankle-boot.png"));
+    let mut command = lenet(dir, &["predict", "runs/lenet-1", "-", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&boot).unwrap();
+    let piped = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let [piped, file]: [serde_json::Value; 2] =
+        [piped.trim(), folder.lines().next().unwrap()].map(|l| serde_json::from_str(l).unwrap());
+    assert_eq!(piped["top"], file["top"], "standard input and folder agree");
+    assert_eq!(piped["top"].as_array().unwrap().len(), 3);
+    let (five, _) =
+        run(dir, &["predict", "runs/lenet-1", pictures.join("02-trouser.png").to_str().unwrap(), "--top", "5"]);
+    assert_eq!(five.matches(", ").count(), 4, "{five}");
+
+    // A second run takes the next number and, having the same recipe, gives the same bytes.
+    let (_, _) = run(dir, &train(&data, &["--epochs", "12", "--threads", "1"]));
+    assert_eq!(model(&dir.join("runs/lenet-1")), model(&dir.join("runs/lenet-2")));
+    let files =
+        ["README.md", "best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl"];
+    assert_eq!(
+        names(&dir.join("runs/lenet-1")),
+        [&[".lock"], &files[..], &["model.safetensors", "recipe.toml"]].concat()
+    );
+}
+
+#[test]
+fn threads_and_instructions_do_not_change_a_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "2", "--out", "one", "--threads", "1"]));
+    let want = model(&dir.join("one"));
+    for threads in ["2", "3", "7"] {
+        run(dir, &train(&data, &["--epochs", "2", "--out", threads, "--threads", threads]));
+        assert!(model(&dir.join(threads)) == want, "{threads} threads");
+    }
+    let (report, _) = run(dir, &["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    for path in report["paths"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()) {
+        let status =
+            lenet(dir, &train(&data, &["--epochs", "2", "--out", path])).env("LENET_PATH", path).output().unwrap();
+        assert!(status.status.success());
+        assert!(model(&dir.join(path)) == want, "{path}");
+    }
+    run(dir, &train(&data, &["--epochs", "2", "--out", "seed", "--seed", "1"]));
+    assert!(model(&dir.join("seed")) != want, "another seed gives another model");
+}
+
+#[test]
+fn more_epochs_continue_as_if_never_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "4", "--out", "whole"]));
+    run(dir, &train(&data, &["--epochs", "1", "--out", "parts"]));
+    run(dir, &["train", "--resume", "parts", "--epochs", "4"]);
+    for file in ["model/model.safetensors", "model/config.json", "recipe.toml"] {
+        assert!(read(&dir.join("whole").join(file)) == read(&dir.join("parts").join(file)), "{file}");
+    }
+    assert_eq!(metrics(&dir.join("whole")), metrics(&dir.join("parts")));
+}
+
+/// Starts a training with JSON output.
+fn start(dir: &Path, args: &[&str]) -> (Child, impl Iterator<Item = serde_json::Value>) {
+    let mut child = lenet(dir, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines.map_while(Result::ok).map(|l| serde_json::from_str(&l).unwrap()))
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_and_resumed_is_as_undisturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "20", "--out", "whole"]));
+    for name in ["INT", "TERM"] {
+        let args = train(&data, &["--epochs", "20", "--out", name, "--json"]);
+        let (mut child, mut events) = start(dir, &args);
+        // The first step of the first epoch: the stop falls into the middle of an epoch.
+        assert!(events.any(|e| e["event"] == "step"));
+        signal(&child, name);
+        let rest: Vec<_> = events.collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(rest.last().unwrap()["event"], "interrupted");
+        refused(dir, &["eval", name], 1, &[name]);
+        let (out, _) = run(dir, &["train", "--resume", name, "--json"]);
+        assert!(out.lines().last().unwrap().contains("\"done\""));
+        assert!(model(&dir.join(name)) == model(&dir.join("whole")), "{name}");
+        assert_eq!(metrics(&dir.join(name)), metrics(&dir.join("whole")));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_and_resumed_is_as_undisturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "20", "--out", "whole"]));
+    let args = train(&data, &["--epochs", "20", "--out", "killed", "--json"]);
+    let (mut child, mut events) = start(dir, &args);
+    assert!(events.any(|e| e["event"] == "start"));
+    let mut random = 12_345u64;
+    for _ in 0..20 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_millis((random >> 33) % 120));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (child, _) = start(dir, &["train", "--resume", "killed", "--json"]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    run(dir, &["train", "--resume", "killed"]);
+    assert!(model(&dir.join("killed")) == model(&dir.join("whole")));
+    assert_eq!(metrics(&dir.join("killed")), metrics(&dir.join("whole")));
+    assert_eq!(names(&dir.join("killed")), names(&dir.join("whole")), "no temporary files stay");
+}
+
+#[cfg(unix)]
+#[test]
+fn two_processes_do_not_share_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    let args = train(&data, &["--epochs", "100000", "--out", "run", "--json"]);
+    let (mut child, mut events) = start(dir, &args);
+    assert!(events.any(|e| e["event"] == "step"));
+    refused(dir, &["train", "--resume", "run"], 1, &["run", "another process"]);
+    signal(&child, "INT");
+    let _ = events.count();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn what_cannot_be_trained_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    refused(dir, &train(&data, &["--device", "gpu"]), 2, &["gpu", "CPU"]);
+    refused(dir, &train(&data, &["--set", "model.layers.0.window=40"]), 2, &["layer 0 (conv2d)", "40×40"]);
+    refused(dir, &train(&data, &["--set", "batch=0"]), 2, &["batch"]);
+    refused(dir, &["train", "--data", "idx:nowhere"], 1, &["nowhere"]);
+    refused(dir, &["train", "nothing.toml"], 2, &["nothing.toml", "lenet-relu-max"]);
+    refused(dir, &["train", "--resume", "nothing"], 2, &["nothing", "recipe.toml"]);
+    run(dir, &train(&data, &["--dry-run"]));
+    assert!(std::fs::read_dir(dir).unwrap().next().is_none(), "nothing was written");
+    std::fs::write(dir.join("file"), "x").unwrap();
+    refused(dir, &train(&data, &["--out", "file/run"]), 1, &["file/run"]);
+    std::fs::create_dir(dir.join("full")).unwrap();
+    std::fs::write(dir.join("full/letter"), "x").unwrap();
+    refused(dir, &train(&data, &["--out", "full"]), 2, &["full", "--resume"]);
+}
+
+#[test]
+fn a_training_that_diverges_keeps_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    let args = train(&data, &["--out", "run", "--set", "lr=1e30"]);
+    refused(dir, &args, 1, &["not finite", "train.lr"]);
+    assert!(!dir.join("run/model").exists());
+}
+
+#[test]
+fn damaged_checkpoints_and_models_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "1", "--out", "run"]));
+    let line = refused(dir, &["train", "--resume", "run", "--set", "lr=0.2", "--epochs", "2"], 2, &["another recipe"]);
+    assert!(line.contains("lr"), "{line}");
+
+    let checkpoint = dir.join("run/checkpoint/last.safetensors");
+    let good = read(&checkpoint);
+    let flip = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 4;
+        bytes
+    };
+    for (what, bytes) in [
+        ("empty", Vec::new()),
+        ("half", good[..good.len() / 2].to_vec()),
+        ("a bit of the parameters", flip(good.len() - 1000)),
+        ("a bit of the header's length", flip(6)),
+        ("no safetensors", b"hello".repeat(100)),
+    ] {
+        std::fs::write(&checkpoint, bytes).unwrap();
+        let line = refused(dir, &["train", "--resume", "run", "--epochs", "2"], 1, &["last.safetensors"]);
+        assert!(!line.is_empty(), "{what}");
+    }
+    std::fs::write(&checkpoint, &good).unwrap();
+    run(dir, &["train", "--resume", "run", "--epochs", "2"]);
+
+    let (config, tensors) = (dir.join("run/model/config.json"), dir.join("run/model/model.safetensors"));
+    let text = String::from_utf8(read(&config)).unwrap();
+    std::fs::write(&config, text.replace("\"channels\": 6", "\"channels\": 1000000000")).unwrap();
+    refused(dir, &["eval", "run"], 1, &["config.json", "1000000000"]);
+    std::fs::write(&config, &text[..text.len() / 2]).unwrap();
+    refused(dir, &["summary", "run"], 1, &["config.json"]);
+    std::fs::write(&config, &text).unwrap();
+    let bytes = read(&tensors);
+    std::fs::write(&tensors, &bytes[..bytes.len() - 4]).unwrap();
+    refused(dir, &["eval", "run"], 1, &["model.safetensors"]);
+    refused(dir, &["eval", "nowhere"], 1, &["nowhere"]);
+}
+
+#[test]
+fn pictures_that_are_none_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "1", "--out", "run"]));
+    // A BMP of 100,000 × 100,000: only the header is there.
+    let mut huge = b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    huge.extend([100_000u32.to_le_bytes(), 100_000u32.to_le_bytes(), [1, 0, 24, 0]].concat());
+    huge.extend([0; 24]);
+    std::fs::write(dir.join("huge.bmp"), huge).unwrap();
+    refused(dir, &["predict", "run", "huge.bmp"], 1, &["huge.bmp", "100000"]);
+    std::fs::write(dir.join("text.png"), "no picture").unwrap();
+    refused(dir, &["predict", "run", "text.png"], 1, &["text.png", "PNG"]);
+    refused(dir, &["predict", "run", "nowhere.png"], 1, &["nowhere.png"]);
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    refused(dir, &["predict", "run", "empty"], 1, &["empty"]);
+    // The good ones among several are told all the same.
+    let boot = fixtures().join("pictures/00-ankle-boot.png");
+    let output = output(dir, &["predict", "run", "text.png", boot.to_str().unwrap()]);
+    let (out, _) = texts(&output);
+    assert_eq!((output.status.code(), out.lines().count()), (Some(1), 1), "{out}");
+}
+
+#[test]
+fn a_drawing_in_ink_is_turned_and_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    run(dir, &train(&data, &["--epochs", "1", "--out", "run"]));
+    // A BMP of 28 × 28 grey pixels as colour: a dark square on white.
+    let mut ink = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    ink.extend([28u32.to_le_bytes(), 28u32.to_le_bytes(), [1, 0, 24, 0]].concat());
+    ink.extend([0; 24]);
+    for i in 0..28 * 28 {
+        let dark = (8..20).contains(&(i % 28)) && (8..20).contains(&(i / 28));
+        ink.extend([if dark { 0 } else { 255 }; 3]);
+    }
+    std::fs::write(dir.join("ink.bmp"), ink).unwrap();
+    let predict = |more: &[&str]| {
+        let (out, err) = run(dir, &[&["predict", "run", "ink.bmp", "--json"], more].concat());
+        let (text, told) = run(dir, &[&["predict", "run", "ink.bmp"], more].concat());
+        assert!(err.is_empty() && text.starts_with("ink.bmp: "), "{text}");
+        (serde_json::from_str::<serde_json::Value>(&out).unwrap()["inverted"].clone(), told)
+    };
+    let (inverted, told) = predict(&[]);
+    assert!(inverted == true && told.contains("negative"), "{told}");
+    assert_eq!(predict(&["--no-invert"]), (false.into(), String::new()));
+    assert_eq!(predict(&["--invert"]), (true.into(), String::new()));
+}
