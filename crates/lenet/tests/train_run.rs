@@ -68,11 +68,14 @@ fn threads_do_not_change_a_byte() {
     assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
 }
 
+/// The batches that an engine was given.
+type Batches = Arc<Mutex<Vec<Vec<u32>>>>;
+
 /// An engine that computes nothing and writes down what it is asked.
 struct Scripted {
     network: Network,
     parameters: Vec<f32>,
-    batches: Arc<Mutex<Vec<Vec<u32>>>>,
+    batches: Batches,
     /// The step (counted from 1) that is not finite.
     diverges: Option<usize>,
     steps: usize,
@@ -114,7 +117,7 @@ impl Engine for Scripted {
     }
 }
 
-fn scripted(diverges: Option<usize>) -> (Box<Scripted>, Arc<Mutex<Vec<Vec<u32>>>>) {
+fn scripted(diverges: Option<usize>) -> (Box<Scripted>, Batches) {
     let (recipe, data) = (recipe(&[]), data());
     let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
     let batches = Arc::new(Mutex::new(Vec::new()));
