@@ -164,21 +164,24 @@ fn signal(child: &Child, name: &str) {
 fn interrupted_and_resumed_is_as_undisturbed() {
     let dir = tempfile::tempdir().unwrap();
     let (dir, data) = (dir.path(), fixture());
-    run(dir, &train(&data, &["--epochs", "20", "--out", "whole"]));
     for name in ["INT", "TERM"] {
-        let args = train(&data, &["--epochs", "20", "--out", name, "--json"]);
+        // More epochs than it will come to, so that the signal finds it at work.
+        let args = train(&data, &["--epochs", "1000000", "--out", name, "--json"]);
         let (mut child, mut events) = start(dir, &args);
-        // The first step of the first epoch: the stop falls into the middle of an epoch.
         assert!(events.any(|e| e["event"] == "step"));
         signal(&child, name);
         let rest: Vec<_> = events.collect();
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(rest.last().unwrap()["event"], "interrupted");
         refused(dir, &["eval", name], 1, &[name]);
-        let (out, _) = run(dir, &["train", "--resume", name, "--json"]);
+
+        let done = rest.iter().filter(|e| e["event"] == "epoch").count();
+        let (epochs, whole) = ((done + 3).to_string(), format!("{name}-whole"));
+        run(dir, &train(&data, &["--epochs", &epochs, "--out", &whole]));
+        let (out, _) = run(dir, &["train", "--resume", name, "--epochs", &epochs, "--json"]);
         assert!(out.lines().last().unwrap().contains("\"done\""));
-        assert!(model(&dir.join(name)) == model(&dir.join("whole")), "{name}");
-        assert_eq!(metrics(&dir.join(name)), metrics(&dir.join("whole")));
+        assert!(model(&dir.join(name)) == model(&dir.join(&whole)), "{name}");
+        assert_eq!(metrics(&dir.join(name)), metrics(&dir.join(&whole)));
     }
 }
 
@@ -187,8 +190,9 @@ fn interrupted_and_resumed_is_as_undisturbed() {
 fn killed_at_any_moment_and_resumed_is_as_undisturbed() {
     let dir = tempfile::tempdir().unwrap();
     let (dir, data) = (dir.path(), fixture());
-    run(dir, &train(&data, &["--epochs", "20", "--out", "whole"]));
-    let args = train(&data, &["--epochs", "20", "--out", "killed", "--json"]);
+    // So many epochs that most of the kills find it at work.
+    run(dir, &train(&data, &["--epochs", "150", "--out", "whole"]));
+    let args = train(&data, &["--epochs", "150", "--out", "killed", "--json"]);
     let (mut child, mut events) = start(dir, &args);
     assert!(events.any(|e| e["event"] == "start"));
     let mut random = 12_345u64;

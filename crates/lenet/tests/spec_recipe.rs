@@ -307,6 +307,8 @@ fn errors_of_overrides() {
         ),
         ("layers.12.units=1", "model.layers is a list of 12: give a position from 0 to 11, not \"12\"".into()),
         ("layers.x=1", "model.layers is a list of 12: give a position from 0 to 11, not \"x\"".into()),
+        ("layers.0.window.0=1", "model.layers.0.window is 5, it has no key \"0\"".into()),
+        ("train.a.b.c.d.e=1", "the key has 6 parts, no key has more than 5".into()),
         ("lr.x=1", "train.lr is 0.9, it has no key \"x\"".into()),
         ("pool=relu", "pool must be one of avg_pool, max_pool, not \"relu\"".into()),
         ("input=[1, 28", "unclosed array, expected `]`".into()),
@@ -315,6 +317,8 @@ fn errors_of_overrides() {
         let error = Recipe::load_with("lenet", &[set]).unwrap_err().to_string();
         assert_eq!(error, format!("--set {set}: {want}"));
     }
+    let deep = format!("train{}=1", ".a".repeat(60_000));
+    assert!(Recipe::load_with("lenet", &[deep]).unwrap_err().to_string().ends_with("no key has more than 5"));
     let bare = "[data]\nsource = \"x\"\n[model]\nlayers = [{ type = \"flatten\" }, { type = \"dense\", units = 2 }]";
     assert_eq!(
         Recipe::parse(bare, "r.toml").unwrap().set("activation=relu").unwrap_err().to_string(),

@@ -177,7 +177,7 @@ fn a_disk_that_fills_up_keeps_the_checkpoint_before() {
     let mut full = trainer(&recipe, &data, engine(&recipe, &data, 1), again).unwrap();
     std::os::unix::fs::symlink("/dev/full", run.join("checkpoint/.last.safetensors.tmp")).unwrap();
     let error = full.run(&mut |_| Control::Stop).unwrap_err().to_string();
-    assert!(error.contains("No space left") && error.contains("the one before is kept"), "{error}");
+    assert!(error.contains("No space left") && error.contains("an earlier checkpoint stays"), "{error}");
     assert_eq!(fs::read(&last).unwrap(), before);
     drop(full);
     train(&recipe, &data, &run, None).unwrap();

@@ -41,6 +41,9 @@ pub struct Document {
     pub(super) root: Node,
 }
 
+/// Parts of the longest key there is: `model.layers.0.window.1`.
+const DEPTH: usize = 5;
+
 /// Turns byte positions of one text into places.
 struct Lines<'a> {
     file: Arc<str>,
@@ -201,6 +204,10 @@ impl Document {
                 Some((section, _)) => path.insert(0, section),
                 None => return fail(read::unknown_key(first, "", &read::all_keys())),
             }
+        }
+        // A deep enough tree of keys would overflow the stack of whatever walks it.
+        if path.len() > DEPTH {
+            return fail(format!("the key has {} parts, no key has more than {DEPTH}", path.len()));
         }
         let mut node = &mut self.root;
         for (depth, step) in path.iter().enumerate() {

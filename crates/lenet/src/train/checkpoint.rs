@@ -70,7 +70,9 @@ pub enum CheckpointError {
         difference: String,
     },
     /// The file cannot be written.
-    #[error("checkpoint {path} could not be written: {error}; the one before is kept")]
+    #[error(
+        "checkpoint {path} could not be written: {error}; make room or mend the directory's rights (an earlier checkpoint stays), then --resume"
+    )]
     Write {
         /// The file.
         path: PathBuf,

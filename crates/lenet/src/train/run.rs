@@ -6,6 +6,7 @@ use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
 use crate::spec::{Network, Recipe};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -213,8 +214,8 @@ const LOCK: &str = ".lock";
 const ENVIRONMENT: &str = "environment.json";
 const CHECKPOINTS: &str = "checkpoint";
 
-/// Refuses a directory that holds anything but what a process left that was killed before it wrote the recipe: nothing
-/// of that is lost by starting again.
+/// A new run needs an empty directory. What a process left that was killed before it wrote the recipe does not count:
+/// nothing of it is lost by starting again.
 fn refuse_content(dir: &Path) -> Result<(), RunError> {
     let io = |error| RunError::Io { path: dir.to_path_buf(), error };
     let entries = match fs::read_dir(dir) {
@@ -223,8 +224,8 @@ fn refuse_content(dir: &Path) -> Result<(), RunError> {
     };
     for entry in entries {
         let name = entry.map_err(io)?.file_name();
-        let own = name == LOCK || name == ENVIRONMENT || name == CHECKPOINTS || is_temporary(&name);
-        if !own {
+        let own: [&OsStr; 3] = [LOCK.as_ref(), ENVIRONMENT.as_ref(), CHECKPOINTS.as_ref()];
+        if !own.contains(&name.as_os_str()) && !is_temporary(&name) {
             return Err(RunError::Exists(dir.to_path_buf()));
         }
     }

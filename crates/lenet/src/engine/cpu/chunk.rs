@@ -81,7 +81,7 @@ impl Workspace {
 
     /// Forward pass of up to 16 samples.
     pub fn forward(&mut self, c: &Context, batch: &Batch, indices: &[u32], train: bool) {
-        input::load_chunk(&batch.pixels, indices, &c.program.frames[0], &mut self.a[0]);
+        input::load_chunk(c.path, &batch.pixels, indices, &c.program.frames[0], &mut self.a[0]);
         for (i, stage) in c.program.stages.iter().enumerate() {
             let (before, after) = self.a.split_at_mut(i + 1);
             let (x, y) = (&mut before[i], &mut after[0]);

@@ -63,6 +63,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of each lane, shifted left by 23, plus those of 1.0: turns an integer n that was rounded into the low
     /// bits of a float's mantissa into 2ⁿ.
     unsafe fn exponent(v: Self::V) -> Self::V;
+    /// `LANES` bytes as floats.
+    #[inline(always)]
+    unsafe fn from_bytes(p: *const u8) -> Self::V {
+        let mut floats = [0.0f32; CHUNK];
+        // SAFETY: the caller vouches for `LANES` bytes; the array has as many floats and more.
+        unsafe {
+            for i in 0..Self::LANES {
+                floats[i] = f32::from(*p.add(i));
+            }
+            Self::load(floats.as_ptr())
+        }
+    }
     /// Writes 8 × 8 floats transposed: `to[j · to_row + i] = from[i · CHUNK + j]`.
     #[inline(always)]
     unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {

@@ -93,6 +93,7 @@ impl Simd for Avx2 {
     }
 
     ops! {
+        from_bytes(p: *const u8) -> __m256 = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast())));
         load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
         store(p: *mut f32, v: __m256) -> () = _mm256_storeu_ps(p, v);
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
@@ -131,6 +132,7 @@ impl Simd for Avx512 {
     }
 
     ops! {
+        from_bytes(p: *const u8) -> __m512 = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())));
         load(p: *const f32) -> __m512 = _mm512_loadu_ps(p);
         store(p: *mut f32, v: __m512) -> () = _mm512_storeu_ps(p, v);
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
