@@ -68,11 +68,7 @@ fn threads_do_not_change_a_byte() {
     assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
 }
 
-<<<<<<< HEAD
 /// The indices of every batch, in time order.
-=======
-/// The batches that an engine was given.
->>>>>>> train
 type Batches = Arc<Mutex<Vec<Vec<u32>>>>;
 
 /// An engine that computes nothing and writes down what it is asked.
