@@ -150,12 +150,10 @@ pub struct Start {
 }
 
 fn start(recipe: &Recipe, name: &str, loaded: &Loaded, network: &Network, trainer: &Trainer, threads: usize) -> Start {
-    let limited = |limit: Option<usize>, n: usize| limit.map_or(n, |l| l.min(n));
-    let (train, test) = (loaded.train.len(), loaded.test.len());
     Start {
         data: loaded.name.clone(),
         provenance: loaded.provenance.clone(),
-        images: [limited(recipe.data.train_limit, train), limited(recipe.data.test_limit, test)],
+        images: trainer.images(),
         model: name.into(),
         network: network.clone(),
         device: trainer.device(),

@@ -1,4 +1,4 @@
-//! Files that are whole or not there: written to a temporary sibling, flushed, synced, renamed.
+//! Files that are whole or not there: written to a temporary sibling, flushed, synced, renamed; and their checksums as text.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -58,6 +58,11 @@ pub fn remove_temporaries(directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Bytes in hexadecimal, as checksums are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Each layer of a network, forward and backward, on one chunk.
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
-use crate::kernel::contract::{Contraction, Frame};
+use crate::kernel::contract::Contraction;
 use crate::kernel::dense::{ChunkRows, row_stride};
+use crate::kernel::frame::Frame;
 use crate::kernel::pool::{Epilogue, PoolKind};
 use crate::kernel::tile::Tiles;
 use crate::kernel::{CHUNK, Path, activation, conv, dense, input, pool};
@@ -154,13 +155,13 @@ fn dense_layer(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disa
     let chunks = vec![ChunkRows { dz: &dz_rows, x: &x_rows }; CHUNKS];
     let weight = dense::WeightGradient::plan(tiles, s);
     let mut dw = vec![0.0; w.len()];
-    let mut all = || {
+    let all = |dw: &mut [f32]| {
         for g in 0..weight.groups() {
             let rows = weight.outputs(g);
             weight.run(g, &chunks, &mut dw[rows.start * s.inputs..rows.end * s.inputs]);
         }
     };
-    all();
+    all(&mut dw);
     let mut dw1 = vec![0.0; w.len()];
     for lane in 0..CHUNK {
         let one = |v: &[f32]| f64s(v.iter().skip(lane).step_by(CHUNK).copied());
@@ -168,13 +169,7 @@ fn dense_layer(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disa
     }
     dw1.iter_mut().for_each(|d| *d *= CHUNKS as f64);
     agree(&format!("{name} backward to the weights"), dw.iter().copied(), &dw1, 1e-5)?;
-    let mut all = || {
-        for g in 0..weight.groups() {
-            let rows = weight.outputs(g);
-            weight.run(g, &chunks, &mut dw[rows.start * s.inputs..rows.end * s.inputs]);
-        }
-    };
-    bench.row(format!("{name} backward to the weights, 16 chunks"), multiply_adds * CHUNKS as u64, &mut all);
+    bench.row(format!("{name} backward to the weights, 16 chunks"), multiply_adds * CHUNKS as u64, || all(&mut dw));
     Ok(())
 }
 

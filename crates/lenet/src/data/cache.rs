@@ -195,7 +195,7 @@ impl Store {
         if bytes < spec.bytes {
             return Err(Failure::Source(format!("{} ends after {bytes} of {} bytes", spec.name, spec.bytes)));
         }
-        let found = idx::hex(&hash.finalize());
+        let found = crate::fs::hex(&hash.finalize());
         if let Some(expected) = spec.sha256
             && found != expected
         {
@@ -261,7 +261,7 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 17]);
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(idx::hex(&hash.finalize())),
+            Ok(0) => return Ok(crate::fs::hex(&hash.finalize())),
             Ok(n) => hash.update(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),

@@ -4,6 +4,7 @@
 //! The reader believes nothing: it takes exactly what the header says, at most [`MAX_BYTES`], and never allocates more
 //! than a file of that length can hold.
 
+use crate::fs::hex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -307,11 +308,6 @@ impl<R: Read> Parser<'_, R> {
         let file = self.name.to_string();
         if self.gzip { IdxError::Gzip { file, source } } else { IdxError::Io { file, source } }
     }
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ impl Search<'_> {
         install: impl Fn(&Path) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // Mirrors may hold other compressions of the same content, so each has a part of its own.
-        let mirror = super::idx::hex(&Sha256::digest(url.as_bytes())[..4]);
+        let mirror = crate::fs::hex(&Sha256::digest(url.as_bytes())[..4]);
         let part = store.dir.join(format!(".{file}.{mirror}.part"));
         let mut resumed = part.is_file();
         loop {

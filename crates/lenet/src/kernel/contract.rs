@@ -1,71 +1,9 @@
 //! Plans: which tiles, over which outputs and positions, make up an operator.
 
 use super::aligned::AlignedVec;
-use super::simd::CHUNK;
 use super::tile::{Tap, Tile, TileArgs, TileFn, Tiles};
 use std::collections::HashMap;
 use std::ops::Range;
-
-/// Layout of an activation, `[channel][row][column][lanes]`, with a border of columns and rows that stays zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Channels.
-    pub channels: usize,
-    /// Rows, without the border.
-    pub rows: usize,
-    /// Columns, without the border.
-    pub cols: usize,
-    /// Rows of border above, and as many below.
-    pub border_rows: usize,
-    /// Columns of border to the left, and as many to the right.
-    pub border_cols: usize,
-    /// 16 for a chunk, 1 for a single sample.
-    pub lanes: usize,
-    /// Floats behind each plane that whole vectors may overrun into.
-    pub slack: usize,
-}
-
-impl Frame {
-    /// A chunk's activation of shape `[c, h, w]` without a border.
-    pub fn chunk([channels, rows, cols]: [usize; 3]) -> Self {
-        Frame { channels, rows, cols, border_rows: 0, border_cols: 0, lanes: CHUNK, slack: 0 }
-    }
-
-    /// The same with a border.
-    pub fn with_border(self, border_rows: usize, border_cols: usize) -> Self {
-        Frame { border_rows, border_cols, ..self }
-    }
-
-    /// Floats from one row to the next.
-    pub fn row(&self) -> usize {
-        (self.cols + 2 * self.border_cols) * self.lanes
-    }
-
-    /// Floats from one channel to the next.
-    pub fn plane(&self) -> usize {
-        (self.rows + 2 * self.border_rows) * self.row() + self.slack
-    }
-
-    /// Floats in all.
-    pub fn len(&self) -> usize {
-        self.channels * self.plane()
-    }
-
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Floats from the start to the first value within the border.
-    pub fn origin(&self) -> usize {
-        self.border_rows * self.row() + self.border_cols * self.lanes
-    }
-
-    /// Floats from the start to a value.
-    pub fn at(&self, channel: usize, row: usize, col: usize) -> usize {
-        channel * self.plane() + self.origin() + row * self.row() + col * self.lanes
-    }
-}
 
 /// Where packed weights come from: output `o`, row `a · inner + b` is `w[o · output + a · outer + b · step]`.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +57,8 @@ struct Row {
 #[derive(Clone)]
 struct Run {
     tile: TileFn,
+    /// Vectors of the tile.
+    vectors: usize,
     taps: Range<usize>,
     x: usize,
     y: usize,
@@ -280,7 +220,7 @@ impl Planner<'_> {
                 let tile_fn = if unit { tile.unit } else { tile.pitched };
                 // A tile like the one before, as far from it as that from its own predecessor, joins its run.
                 if let Some(last) = runs.last_mut()
-                    && std::ptr::fn_addr_eq(last.tile, tile_fn)
+                    && last.vectors == p
                     && last.taps == taps
                     && x > last.x
                     && y > last.y
@@ -293,7 +233,7 @@ impl Planner<'_> {
                         continue;
                     }
                 }
-                runs.push(Run { tile: tile_fn, taps, x, y, repeat: 1, x_step: 0, y_step: 0 });
+                runs.push(Run { tile: tile_fn, vectors: p, taps, x, y, repeat: 1, x_step: 0, y_step: 0 });
             }
         }
         runs
@@ -351,16 +291,10 @@ impl Contraction {
     /// Finds the last float that any tile reads or writes.
     fn measure_extents(&mut self, tiles: &'static Tiles) {
         let width = |run: &Run, pitch: usize| {
-            // The run's tile is found by its code; its last vector ends where its last position does.
-            let tile = tiles
-                .tiles
-                .iter()
-                .find(|t| std::ptr::fn_addr_eq(t.unit, run.tile) || std::ptr::fn_addr_eq(t.pitched, run.tile));
-            let p = tile.expect("a run's tile is one of the path's").p;
             if self.pitch.is_unit() {
-                p * tiles.lanes
+                run.vectors * tiles.lanes
             } else {
-                (p / tiles.per_position() - 1) * pitch + self.pitch.lanes
+                (run.vectors / tiles.per_position() - 1) * pitch + self.pitch.lanes
             }
         };
         let (mut x_end, mut y_end) = (0, 0);

@@ -1,6 +1,6 @@
 //! Sums, updates and checks over whole slices.
 
-use super::contract::Frame;
+use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd, sum_lanes};
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! Samples into lanes, and lanes back into rows.
 
-use super::contract::Frame;
+use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd};
 use crate::engine::Pixels;

@@ -3,6 +3,7 @@
 //! | file | computes | when it is used |
 //! | --- | --- | --- |
 //! | [`tile`] | `acc[o][p] += w[tap][o] · x[offset[tap] + p]`, the one micro-kernel of all contractions | always |
+//! | [`frame`] | where an activation's values lie | always |
 //! | [`contract`] | plans of tiles over an operator's outputs | always |
 //! | [`conv`] | convolution: forward, data gradient by clipped windows and phases, weight gradient | 16 samples in the lanes |
 //! | [`dense`] | dense layers: forward, data gradient, whole-batch weight gradient | 16 samples in the lanes |
@@ -26,6 +27,7 @@ pub mod conv;
 pub mod denormal;
 pub mod dense;
 pub mod elementwise;
+pub mod frame;
 pub mod input;
 pub mod loss;
 pub mod path;

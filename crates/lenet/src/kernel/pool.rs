@@ -1,7 +1,7 @@
 //! Activation and pooling behind a layer: fused where windows do not overlap, and on their own for any window.
 
 use super::activation::{Function, with_function};
-use super::contract::Frame;
+use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd};
 use crate::spec::{Activation, PoolShape};

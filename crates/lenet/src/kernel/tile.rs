@@ -256,6 +256,17 @@ unsafe fn outer<S: Simd, const O: usize, const T: usize>(a: &OuterArgs) {
 /// Chunks of a batch are summed in a binary tree; this many levels are enough for 2²⁴ chunks.
 const LEVELS: usize = 24;
 
+/// `sum = older + sum`
+#[inline(always)]
+unsafe fn add_tile<S: Simd, const O: usize, const P: usize>(older: &[[S::V; P]; O], sum: &mut [[S::V; P]; O]) {
+    for o in 0..O {
+        for p in 0..P {
+            // SAFETY: the caller runs on S's path.
+            sum[o][p] = unsafe { S::add(older[o][p], sum[o][p]) };
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn batch_tile<S: Simd, const O: usize, const P: usize>(a: &BatchTileArgs) {
     // SAFETY: the caller vouches for every address that the arguments describe.
@@ -282,12 +293,7 @@ unsafe fn batch_tile<S: Simd, const O: usize, const P: usize>(a: &BatchTileArgs)
             }
             let mut level = 0;
             while k >> level & 1 == 1 {
-                let older = levels[level].assume_init_ref();
-                for o in 0..O {
-                    for p in 0..P {
-                        acc[o][p] = S::add(older[o][p], acc[o][p]);
-                    }
-                }
+                add_tile::<S, O, P>(levels[level].assume_init_ref(), &mut acc);
                 level += 1;
             }
             levels[level].write(acc);
@@ -297,12 +303,7 @@ unsafe fn batch_tile<S: Simd, const O: usize, const P: usize>(a: &BatchTileArgs)
         let mut sum = levels[lowest].assume_init();
         for l in lowest + 1..LEVELS {
             if n >> l & 1 == 1 {
-                let older = levels[l].assume_init_ref();
-                for o in 0..O {
-                    for p in 0..P {
-                        sum[o][p] = S::add(older[o][p], sum[o][p]);
-                    }
-                }
+                add_tile::<S, O, P>(levels[l].assume_init_ref(), &mut sum);
             }
         }
         for o in 0..O {

@@ -4,9 +4,8 @@ pub(crate) mod tensors;
 
 use crate::data::Normalization;
 use crate::engine::{CpuEngine, CpuOptions, Engine, EngineError};
-use crate::fs::write_atomic;
+use crate::fs::{hex, write_atomic};
 use crate::spec::{Network, Spec, SpecError};
-use crate::train::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -146,7 +145,7 @@ impl Model {
             },
             classes: self.classes.clone(),
             training: self.training.clone(),
-            model_sha256: Some(hex(Sha256::new_with_prefix(&tensors))),
+            model_sha256: Some(hex(&Sha256::digest(&tensors))),
         };
         let mut json = serde_json::to_string_pretty(&config).map_err(|e| invalid(e.to_string()))?;
         json.push('\n');
@@ -189,7 +188,7 @@ impl Model {
         let tensors_path = dir.join("model.safetensors");
         let bytes = read_bounded(&tensors_path)?;
         let parameters = tensors::from_bytes(&network, &bytes).map_err(|what| invalid(&tensors_path, what))?;
-        let found = hex(Sha256::new_with_prefix(&bytes));
+        let found = hex(&Sha256::digest(&bytes));
         if let Some(expected) = config.model_sha256.filter(|expected| *expected != found) {
             let what = format!(
                 "has SHA-256 {found} where config.json says {expected}: it is damaged, or was changed (then remove \

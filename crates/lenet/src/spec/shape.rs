@@ -127,6 +127,11 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
+    /// Position and type, as errors name it: `3 (conv2d)`.
+    pub fn title(&self) -> String {
+        format!("{} ({})", self.index, self.kind)
+    }
+
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
         self.weight.iter().chain(&self.bias).map(|p| p.range.len()).sum()
@@ -150,6 +155,11 @@ impl Network {
     /// The named tensors of the slab, in slab order.
     pub fn tensors(&self) -> impl Iterator<Item = &ParameterInfo> {
         self.layers.iter().flat_map(|l| l.weight.iter().chain(&l.bias))
+    }
+
+    /// The layer that a position of the parameter slab belongs to.
+    pub fn layer_at(&self, position: usize) -> Option<&LayerInfo> {
+        self.layers.iter().find(|l| l.weight.iter().chain(&l.bias).any(|p| p.range.contains(&position)))
     }
 
     /// Multiply-adds of the forward pass for one sample.

@@ -1,7 +1,7 @@
 //! Checkpoints: all that a training needs to go on, in one file.
 
 use crate::data::Dataset;
-use crate::fs::write_atomic;
+use crate::fs::{hex, write_atomic};
 use crate::model::{read_bounded, tensors};
 use crate::spec::{Network, Recipe};
 use serde::{Deserialize, Serialize};
@@ -95,11 +95,7 @@ fn fingerprint(train: &Dataset) -> String {
     let mut sha = Sha256::new();
     train.classes.iter().for_each(|class| sha.update(format!("{class}\n")));
     train.labels.iter().for_each(|label| sha.update(label.to_le_bytes()));
-    hex(sha)
-}
-
-pub(crate) fn hex(sha: Sha256) -> String {
-    sha.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&sha.finalize())
 }
 
 impl State {
@@ -108,7 +104,7 @@ impl State {
         parameters.iter().for_each(|p| sha.update(p.to_le_bytes()));
         let State { version, identity, epoch, step, loss, correct, seconds, .. } = self;
         sha.update(format!("{version}\n{identity}\n{epoch} {step} {loss} {correct} {seconds}"));
-        hex(sha)
+        hex(&sha.finalize())
     }
 }
 

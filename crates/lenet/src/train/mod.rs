@@ -7,7 +7,6 @@ mod run;
 mod sampler;
 mod trainer;
 
-pub(crate) use checkpoint::hex;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use init::initialize;
 pub use run::{Run, RunError};

@@ -6,6 +6,7 @@ use super::run::{Run, RunError};
 use super::sampler::permutation;
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Batch, Engine, EngineError, Pixels, Score, Update};
+use crate::kernel::elementwise::first_not_finite;
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Recipe, Spec};
 use serde::{Deserialize, Serialize};
@@ -237,6 +238,11 @@ impl<'a> Trainer<'a> {
         self.run.as_ref()
     }
 
+    /// Number of training and of test images, within the recipe's limits.
+    pub fn images(&self) -> [usize; 2] {
+        [self.train_len, self.test_len]
+    }
+
     /// What executes.
     pub fn device(&self) -> String {
         self.engine.device()
@@ -333,14 +339,15 @@ impl<'a> Trainer<'a> {
         };
         (self.epoch, self.step, self.score, self.seconds) = (self.epoch + 1, 0, Score::default(), 0.0);
         // Metrics and best first: what a kill leaves behind the last checkpoint is dropped and done again.
-        let state = self.state();
         if let Some(run) = &mut self.run {
             run.add_metrics(metrics.clone())?;
-            if metrics.test_accuracy > self.best {
-                run.save_best(&state, self.engine.network())?;
+        }
+        if metrics.test_accuracy > self.best {
+            self.best = metrics.test_accuracy;
+            if let Some(run) = &self.run {
+                run.save_best(&self.state(), self.engine.network())?;
             }
         }
-        self.best = self.best.max(metrics.test_accuracy);
         self.last = Some(metrics.clone());
         self.checkpoint(on_event)?;
         let control = on_event(&Event::Epoch(&metrics));
@@ -371,16 +378,15 @@ impl<'a> Trainer<'a> {
 
     /// No checkpoint is replaced by one that cannot be gone on from.
     fn check_parameters(&self) -> Result<(), TrainError> {
-        let parameters = self.engine.parameters();
-        let broken = self.engine.network().layers.iter().find(|layer| {
-            let tensors = layer.weight.iter().chain(&layer.bias);
-            tensors.flat_map(|t| &parameters[t.range.clone()]).any(|p| !p.is_finite())
-        });
-        broken.map_or(Ok(()), |layer| Err(self.not_finite("a parameter", Some(layer))))
+        let network = self.engine.network();
+        match first_not_finite(self.engine.parameters()) {
+            Some(position) => Err(self.not_finite("a parameter", network.layer_at(position))),
+            None => Ok(()),
+        }
     }
 
     fn not_finite(&self, what: &'static str, layer: Option<&LayerInfo>) -> TrainError {
-        let layer = layer.map(|l| format!("{} ({})", l.index, l.kind)).unwrap_or_default();
+        let layer = layer.map_or_else(String::new, |l| l.title());
         self.stopped(EngineError::NotFinite { what, layer })
     }
 

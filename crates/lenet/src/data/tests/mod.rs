@@ -3,7 +3,7 @@
 mod server;
 
 use super::catalog::{Entry, FileSpec, Packaging};
-use super::{CacheOptions, DataError, DataEvent, Loaded, idx, source};
+use super::{CacheOptions, DataError, DataEvent, Loaded, source};
 use server::{Request, Server, head, send, send_until};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -30,7 +30,7 @@ fn raw(file: &str) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> &'static str {
-    Box::leak(idx::hex(&Sha256::digest(bytes)).into_boxed_str())
+    Box::leak(crate::fs::hex(&Sha256::digest(bytes)).into_boxed_str())
 }
 
 /// The fixture as an entry of a catalog; its mirrors come from the options.

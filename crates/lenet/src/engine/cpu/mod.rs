@@ -40,7 +40,8 @@ pub struct CpuEngine {
     own: Vec<Mutex<AlignedVec>>,
     /// A chunk's samples as rows, for each dense stage.
     rows: Vec<Mutex<Vec<DenseRows>>>,
-    single: Single,
+    /// Planned when a few samples first come.
+    single: Option<Single>,
     /// Whether the packed weights of `single` are those of `parameters`.
     single_is_current: bool,
 }
@@ -82,7 +83,7 @@ impl CpuEngine {
             workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::new(&program))).collect(),
             parameters: AlignedVec::zeros(network.parameters),
             gradients: AlignedVec::zeros(network.parameters),
-            single: Single::new(&network, path),
+            single: None,
             single_is_current: false,
             own: Vec::new(),
             rows: Vec::new(),
@@ -241,11 +242,6 @@ impl CpuEngine {
         });
         self.single_is_current = false;
     }
-
-    fn layer_at(&self, position: usize) -> String {
-        let holds = |l: &&crate::spec::LayerInfo| l.weight.iter().chain(&l.bias).any(|p| p.range.contains(&position));
-        self.network.layers.iter().find(holds).map_or_else(String::new, |l| format!("{} ({})", l.index, l.kind))
-    }
 }
 
 /// Sums the chunks' scores in the order of the chunks.
@@ -277,12 +273,13 @@ impl Engine for CpuEngine {
         }
         if batch.indices.len() <= SINGLES {
             let _flush = FlushDenormals::new();
+            let single = self.single.get_or_insert_with(|| Single::new(&self.network, self.path));
             if !self.single_is_current {
-                self.single.set_parameters(&self.parameters);
+                single.set_parameters(&self.parameters);
                 self.single_is_current = true;
             }
             for (&index, out) in batch.indices.iter().zip(logits.chunks_exact_mut(outputs)) {
-                self.single.forward(&self.parameters, &batch.pixels, index, out);
+                single.forward(&self.parameters, &batch.pixels, index, out);
             }
             return Ok(());
         }
@@ -333,11 +330,14 @@ impl Engine for CpuEngine {
         let bad = self.reduce(chunks.len());
         if !score.loss.is_finite() {
             let last = self.network.layers.iter().rev().find(|l| l.weight.is_some());
-            let layer = last.map_or_else(String::new, |l| format!("{} ({})", l.index, l.kind));
+            let layer = last.map_or_else(String::new, |l| l.title());
             return Err(EngineError::NotFinite { what: "the loss", layer });
         }
         match bad {
-            Some(position) => Err(EngineError::NotFinite { what: "the gradient", layer: self.layer_at(position) }),
+            Some(position) => {
+                let layer = self.network.layer_at(position).map_or_else(String::new, |l| l.title());
+                Err(EngineError::NotFinite { what: "the gradient", layer })
+            }
             None => Ok(score),
         }
     }

@@ -1,6 +1,7 @@
 //! From a network to a program: stages, layouts, plans.
 
-use crate::kernel::contract::{Contraction, Frame};
+use crate::kernel::contract::Contraction;
+use crate::kernel::frame::Frame;
 use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
 use crate::kernel::tile::Tiles;
 use crate::kernel::{CHUNK, conv, dense};

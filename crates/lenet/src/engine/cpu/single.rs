@@ -2,7 +2,8 @@
 
 use super::program::{blocks, chw};
 use crate::engine::Pixels;
-use crate::kernel::contract::{Contraction, Frame};
+use crate::kernel::contract::Contraction;
+use crate::kernel::frame::Frame;
 use crate::kernel::pool::PoolKind;
 use crate::kernel::single::{Steps, activate, pool};
 use crate::kernel::tile::Tiles;

@@ -75,22 +75,29 @@ unsafe fn sum_lanes_of_8(v: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
     }
 }
 
+/// The operations that both paths take from AVX2.
+macro_rules! shuffles {
+    () => {
+        #[inline(always)]
+        unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
+            // SAFETY: the caller runs on this path, which has AVX, and vouches for the pointers.
+            unsafe { transpose_8(from, to, to_row) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
+            // SAFETY: the caller runs on this path, which has AVX2.
+            unsafe { sum_lanes_of_8(positions, sums) }
+        }
+    };
+}
+
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type V = __m256;
     type M = __m256;
 
-    #[inline(always)]
-    unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
-        // SAFETY: the caller runs on this path, which has AVX, and vouches for the pointers.
-        unsafe { transpose_8(from, to, to_row) }
-    }
-
-    #[inline(always)]
-    unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
-        // SAFETY: the caller runs on this path, which has AVX2.
-        unsafe { sum_lanes_of_8(positions, sums) }
-    }
+    shuffles!();
 
     ops! {
         from_bytes(p: *const u8) -> __m256 = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast())));
@@ -119,17 +126,7 @@ impl Simd for Avx512 {
     type V = __m512;
     type M = __mmask16;
 
-    #[inline(always)]
-    unsafe fn transpose_8(from: *const f32, to: *mut f32, to_row: usize) {
-        // SAFETY: the caller runs on this path, which has AVX, and vouches for the pointers.
-        unsafe { transpose_8(from, to, to_row) }
-    }
-
-    #[inline(always)]
-    unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
-        // SAFETY: the caller runs on this path, which has AVX2.
-        unsafe { sum_lanes_of_8(positions, sums) }
-    }
+    shuffles!();
 
     ops! {
         from_bytes(p: *const u8) -> __m512 = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())));

@@ -1,0 +1,64 @@
+//! Layouts of activations.
+
+use super::simd::CHUNK;
+
+/// Layout of an activation, `[channel][row][column][lanes]`, with a border of columns and rows that stays zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Channels.
+    pub channels: usize,
+    /// Rows, without the border.
+    pub rows: usize,
+    /// Columns, without the border.
+    pub cols: usize,
+    /// Rows of border above, and as many below.
+    pub border_rows: usize,
+    /// Columns of border to the left, and as many to the right.
+    pub border_cols: usize,
+    /// 16 for a chunk, 1 for a single sample.
+    pub lanes: usize,
+    /// Floats behind each plane that whole vectors may overrun into.
+    pub slack: usize,
+}
+
+impl Frame {
+    /// A chunk's activation of shape `[c, h, w]` without a border.
+    pub fn chunk([channels, rows, cols]: [usize; 3]) -> Self {
+        Frame { channels, rows, cols, border_rows: 0, border_cols: 0, lanes: CHUNK, slack: 0 }
+    }
+
+    /// The same with a border.
+    pub fn with_border(self, border_rows: usize, border_cols: usize) -> Self {
+        Frame { border_rows, border_cols, ..self }
+    }
+
+    /// Floats from one row to the next.
+    pub fn row(&self) -> usize {
+        (self.cols + 2 * self.border_cols) * self.lanes
+    }
+
+    /// Floats from one channel to the next.
+    pub fn plane(&self) -> usize {
+        (self.rows + 2 * self.border_rows) * self.row() + self.slack
+    }
+
+    /// Floats in all.
+    pub fn len(&self) -> usize {
+        self.channels * self.plane()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Floats from the start to the first value within the border.
+    pub fn origin(&self) -> usize {
+        self.border_rows * self.row() + self.border_cols * self.lanes
+    }
+
+    /// Floats from the start to a value.
+    pub fn at(&self, channel: usize, row: usize, col: usize) -> usize {
+        channel * self.plane() + self.origin() + row * self.row() + col * self.lanes
+    }
+}
