@@ -1,7 +1,7 @@
 //! The CPU engine against the naive reference in f64, on random networks; and its bits against themselves over paths,
 //! threads and batch sizes.
 
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Update, reference};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, reference};
 use lenet::kernel::Path;
 use lenet::kernel::pool::{self, PoolKind};
 use lenet::spec::{Activation, Conv2d, Dense, Geometry, Layer, Network, Pool, Spec};
@@ -178,7 +178,7 @@ proptest! {
             let mut engine = case.engine(path, 2);
             let got = logits(&mut engine, &case.batch());
             prop_assert!(error(&got, &want_logits) < 2e-5, "{path} logits {} {:?}", error(&got, &want_logits), case.network);
-            let score = engine.backward(&case.batch()).unwrap();
+            let score = engine.backward(&case.batch(), &TrainStep::default()).unwrap();
             prop_assert!((score.loss - want_loss).abs() < 2e-5 * (1.0 + want_loss), "{path} loss");
             for t in case.network.tensors() {
                 let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()]);
@@ -192,7 +192,7 @@ proptest! {
         let case = Case::random(seed);
         let mut first = case.engine(Path::available()[0], 1);
         let want_logits = bits(&logits(&mut first, &case.batch()));
-        let want_score = first.step(&case.batch(), Update::Sgd { lr: 0.5 }).unwrap();
+        let want_score = first.step(&case.batch(), &TrainStep::default(), Update::Sgd { lr: 0.5 }).unwrap();
         let want_parameters = bits(first.parameters());
         for (path, threads) in Path::available().into_iter().flat_map(|p| [(p, 1), (p, 3)]) {
             let mut engine = case.engine(path, threads);
@@ -204,7 +204,7 @@ proptest! {
             }
             let evaluated = engine.evaluate(&case.batch()).unwrap();
             prop_assert_eq!(evaluated, want_score, "{}", path);
-            prop_assert_eq!(engine.step(&case.batch(), Update::Sgd { lr: 0.5 }).unwrap(), want_score, "{}", path);
+            prop_assert_eq!(engine.step(&case.batch(), &TrainStep::default(), Update::Sgd { lr: 0.5 }).unwrap(), want_score, "{}", path);
             prop_assert_eq!(&bits(engine.parameters()), &want_parameters, "{}", path);
         }
     }
@@ -244,7 +244,7 @@ fn training_that_diverges_stops_and_names_the_layer() {
     let tensor = case.network.tensors().next().unwrap().range.clone();
     bad[tensor.start] = f32::NAN;
     engine.set_parameters(&bad).unwrap();
-    let error = engine.step(&case.batch(), Update::Sgd { lr: 0.1 }).unwrap_err().to_string();
+    let error = engine.step(&case.batch(), &TrainStep::default(), Update::Sgd { lr: 0.1 }).unwrap_err().to_string();
     assert!(error.contains("not finite") && error.contains("train.lr"), "{error}");
     assert_eq!(bits(engine.parameters()), bits(&bad), "parameters are as they were");
 }
@@ -254,10 +254,10 @@ fn a_batch_that_does_not_fit_is_refused() {
     let case = Case::random(3);
     let mut engine = case.engine(Path::available()[0], 1);
     let beyond = [case.labels.len() as u32];
-    assert!(engine.backward(&Batch { indices: &beyond, ..case.batch() }).is_err());
-    assert!(engine.backward(&Batch { indices: &[], ..case.batch() }).is_err());
+    assert!(engine.backward(&Batch { indices: &beyond, ..case.batch() }, &TrainStep::default()).is_err());
+    assert!(engine.backward(&Batch { indices: &[], ..case.batch() }, &TrainStep::default()).is_err());
     let labels = vec![case.network.outputs as u16; case.labels.len()];
-    assert!(engine.backward(&Batch { labels: &labels, ..case.batch() }).is_err());
+    assert!(engine.backward(&Batch { labels: &labels, ..case.batch() }, &TrainStep::default()).is_err());
     assert!(engine.forward(&case.batch(), &mut [0.0]).is_err());
     assert!(engine.set_parameters(&[0.0]).is_err());
 }

@@ -2,7 +2,7 @@
 //! of 20 steps, the weights after them. For the chapter's network and for the one with ReLU and max pooling.
 
 use flate2::read::GzDecoder;
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Update};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::kernel::Path;
 use lenet::spec::{Activation, Conv2d, Dense, Layer, Network, Pool, Spec};
 use safetensors::SafeTensors;
@@ -115,7 +115,7 @@ fn logits_and_gradients_of_the_first_batch() {
             let mut logits = vec![0.0; BATCH * 10];
             engine.forward(&data.batch(&indices), &mut logits).unwrap();
             assert!(error(&logits, &golden.expected("logits")) < 2e-6, "{path} logits");
-            let score = engine.backward(&data.batch(&indices)).unwrap();
+            let score = engine.backward(&data.batch(&indices), &TrainStep::default()).unwrap();
             assert!((score.mean_loss() - golden.losses[0]).abs() < 1e-6, "{path} loss {}", score.mean_loss());
             for t in golden.network.tensors() {
                 let e = error(&engine.gradients()[t.range.clone()], &golden.expected(&format!("grad.{}", t.name)));
@@ -137,7 +137,8 @@ fn twenty_steps() {
             let mut engine = golden.engine(path);
             for (step, want) in golden.losses.iter().enumerate() {
                 let indices: Vec<u32> = (step * BATCH..(step + 1) * BATCH).map(|i| i as u32).collect();
-                let score = engine.step(&data.batch(&indices), Update::Sgd { lr: golden.lr }).unwrap();
+                let score =
+                    engine.step(&data.batch(&indices), &TrainStep::default(), Update::Sgd { lr: golden.lr }).unwrap();
                 assert!(
                     (score.mean_loss() - want).abs() < 1e-5,
                     "{path} step {step}: {} for {want}",

@@ -2,7 +2,7 @@
 
 mod train_common;
 
-use lenet::engine::{Batch, Engine, EngineError, Score, Update};
+use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::Network;
 use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation};
@@ -94,7 +94,7 @@ impl Engine for Scripted {
     fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
         Ok(Score { loss: 0.5 * batch.indices.len() as f64, correct: 1, samples: batch.indices.len() })
     }
-    fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+    fn backward(&mut self, batch: &Batch, _: &TrainStep) -> Result<Score, EngineError> {
         self.steps += 1;
         if self.diverges == Some(self.steps) {
             return Err(EngineError::NotFinite { what: "the gradient", layer: "4 (dense)".into() });
@@ -114,6 +114,12 @@ impl Engine for Scripted {
     }
     fn gradients(&self) -> &[f32] {
         &[]
+    }
+    fn buffers(&self) -> &[f32] {
+        &[]
+    }
+    fn set_buffers(&mut self, _: &[f32]) -> Result<(), EngineError> {
+        Ok(())
     }
 }
 
@@ -200,8 +206,8 @@ fn parameters_that_are_not_finite_never_replace_a_checkpoint() {
         fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
             self.0.evaluate(batch)
         }
-        fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError> {
-            self.0.backward(batch)
+        fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
+            self.0.backward(batch, how)
         }
         fn update(&mut self, _: Update) {
             self.1[0] = f32::NAN;
@@ -215,6 +221,12 @@ fn parameters_that_are_not_finite_never_replace_a_checkpoint() {
         }
         fn gradients(&self) -> &[f32] {
             self.0.gradients()
+        }
+        fn buffers(&self) -> &[f32] {
+            self.0.buffers()
+        }
+        fn set_buffers(&mut self, buffers: &[f32]) -> Result<(), EngineError> {
+            self.0.set_buffers(buffers)
         }
     }
     let engine = Box::new(Broken(engine(&recipe, &data, 1), Vec::new()));

@@ -1,7 +1,7 @@
 //! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, values};
-use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Update, reference};
+use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, reference};
 use crate::kernel::Path;
 use crate::spec::Network;
 use std::time::Instant;
@@ -116,7 +116,7 @@ fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), D
     let refused = |_| Disagreement { what: "the engine".to_string(), error: f64::INFINITY };
     engine.forward(&batch, &mut logits).map_err(refused)?;
     agree("the whole network forward", logits.iter().copied(), &want, 1e-5)?;
-    engine.backward(&batch).map_err(refused)?;
+    engine.backward(&batch, &TrainStep::default()).map_err(refused)?;
     for t in network.tensors() {
         let got = engine.gradients()[t.range.clone()].iter().copied();
         agree(&format!("the gradient of {}", t.name), got, &gradient[t.range.clone()], 1e-4)?;
@@ -136,7 +136,7 @@ fn epochs(network: &Network, data: &Data, path: Path, options: &BenchOptions, on
             let start = Instant::now();
             for step in 0..options.steps {
                 // A rate of 0: the same work, and values that stay what they are.
-                let _ = engine.step(&data.batch(step), Update::Sgd { lr: 0.0 });
+                let _ = engine.step(&data.batch(step), &TrainStep::default(), Update::Sgd { lr: 0.0 });
             }
             let elapsed = start.elapsed().as_secs_f64();
             let best = before.max(peak_of(path, threads));

@@ -33,6 +33,15 @@ pub struct Batch<'a> {
     pub indices: &'a [u32],
 }
 
+/// What a step of training depends on besides parameters and samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TrainStep {
+    /// Seed of what is random in a step.
+    pub seed: u64,
+    /// Epoch, from 0: a sample meets other random numbers in every epoch.
+    pub epoch: u32,
+}
+
 /// Cross-entropy and hits of some samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
@@ -114,7 +123,7 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// A batch that does not fit the network, or values that are not finite.
-    fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError>;
+    fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError>;
 
     /// Changes the parameters by the gradients that [`Engine::backward`] left.
     fn update(&mut self, update: Update);
@@ -123,8 +132,8 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// As [`Engine::backward`]; the parameters are then as they were.
-    fn step(&mut self, batch: &Batch, update: Update) -> Result<Score, EngineError> {
-        let score = self.backward(batch)?;
+    fn step(&mut self, batch: &Batch, how: &TrainStep, update: Update) -> Result<Score, EngineError> {
+        let score = self.backward(batch, how)?;
         self.update(update);
         Ok(score)
     }
@@ -140,4 +149,13 @@ pub trait Engine: Send {
 
     /// The gradient slab, in the order of the parameters.
     fn gradients(&self) -> &[f32];
+
+    /// What training tracks without a gradient (statistics of normalisations), in the order of the layers.
+    fn buffers(&self) -> &[f32];
+
+    /// Replaces all buffers.
+    ///
+    /// # Errors
+    /// A slab of another length.
+    fn set_buffers(&mut self, buffers: &[f32]) -> Result<(), EngineError>;
 }

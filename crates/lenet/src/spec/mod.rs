@@ -15,7 +15,9 @@ mod write;
 pub use document::Document;
 pub use error::{Place, RecipeError, UnknownInit};
 pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
-pub use shape::{ConvShape, DenseShape, Geometry, LayerInfo, Network, ParameterInfo, PoolShape, Shape, SpecError};
+pub use shape::{
+    ConvShape, DenseShape, Geometry, LayerInfo, Network, ParameterInfo, PoolShape, Role, Shape, SpecError,
+};
 
 use serde::{Deserialize, Serialize};
 

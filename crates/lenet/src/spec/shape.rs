@@ -88,6 +88,17 @@ pub enum Geometry {
     Activation(super::Activation),
 }
 
+/// What a parameter is for its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Multiplies inputs.
+    Weight,
+    /// Is added to outputs; starts at 0.
+    Bias,
+    /// Scales normalised values; starts at 1.
+    Scale,
+}
+
 /// A named tensor in the parameter slab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterInfo {
@@ -101,8 +112,8 @@ pub struct ParameterInfo {
     pub fan_in: usize,
     /// Outputs that one input reaches (PyTorch's fan-out of the layer; also for its bias).
     pub fan_out: usize,
-    /// Whether this is a bias.
-    pub is_bias: bool,
+    /// What it is for the layer.
+    pub role: Role,
 }
 
 /// One layer of a [`Network`].
@@ -396,7 +407,7 @@ impl Spec {
                     range,
                     fan_in,
                     fan_out,
-                    is_bias: suffix == "bias",
+                    role: if suffix == "bias" { Role::Bias } else { Role::Weight },
                 }
             };
             let has_bias =

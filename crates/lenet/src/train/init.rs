@@ -1,12 +1,12 @@
 //! How weights start.
 
 use super::random::{Purpose, Stream};
-use crate::spec::{Init, Network};
+use crate::spec::{Init, Network, Role};
 
 /// The initial parameters: weights by `init`, each tensor from a stream of its own, biases zero.
 pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
     let mut parameters = vec![0.0f32; network.parameters];
-    for (number, tensor) in network.tensors().enumerate().filter(|(_, t)| !t.is_bias) {
+    for (number, tensor) in network.tensors().enumerate().filter(|(_, t)| t.role == Role::Weight) {
         let (fan_in, fan_out) = (tensor.fan_in as f64, tensor.fan_out as f64);
         let uniform = |variance: f64| (3.0 * variance).sqrt() as f32;
         let normal = |variance: f64| variance.sqrt() as f32;
@@ -38,7 +38,7 @@ mod tests {
             let p = initialize(&network, init, 5);
             for t in network.tensors() {
                 let v = &p[t.range.clone()];
-                if t.is_bias {
+                if t.role == Role::Bias {
                     assert!(v.iter().all(|&b| b == 0.0));
                     continue;
                 }

@@ -5,7 +5,7 @@ use super::init::initialize;
 use super::run::{Run, RunError};
 use super::sampler::permutation;
 use crate::data::{Dataset, Normalization};
-use crate::engine::{Batch, Engine, EngineError, Pixels, Score, Update};
+use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Recipe, Spec};
@@ -283,13 +283,15 @@ impl<'a> Trainer<'a> {
         let train = &recipe.train;
         let order = permutation(self.train_len, train.seed, self.epoch);
         let steps = order.len().div_ceil(train.batch);
+        let how = TrainStep { seed: train.seed, epoch: self.epoch as u32 };
         let mut clock = Instant::now();
         let mut last_checkpoint = Instant::now();
         while self.step < steps {
             let indices = &order[self.step * train.batch..((self.step + 1) * train.batch).min(order.len())];
             let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
             let batch = Batch { pixels, labels: &self.train.labels, indices };
-            let score = self.engine.step(&batch, Update::Sgd { lr: train.lr }).map_err(|error| self.stopped(error))?;
+            let score =
+                self.engine.step(&batch, &how, Update::Sgd { lr: train.lr }).map_err(|error| self.stopped(error))?;
             self.score += score;
             self.step += 1;
             *images += indices.len();

@@ -5,7 +5,7 @@ mod program;
 mod single;
 
 use super::threads::ThreadPool;
-use super::{Batch, Engine, EngineError, Pixels, Score, Update};
+use super::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::loss::ChunkScore;
 use crate::kernel::tile::Tiles;
@@ -310,7 +310,7 @@ impl Engine for CpuEngine {
         Ok(total(&scores, batch.indices.len()))
     }
 
-    fn backward(&mut self, batch: &Batch) -> Result<Score, EngineError> {
+    fn backward(&mut self, batch: &Batch, _how: &TrainStep) -> Result<Score, EngineError> {
         self.check(batch, true)?;
         let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
         while self.own.len() < chunks.len() {
@@ -370,5 +370,16 @@ impl Engine for CpuEngine {
 
     fn gradients(&self) -> &[f32] {
         &self.gradients
+    }
+
+    fn buffers(&self) -> &[f32] {
+        &[]
+    }
+
+    fn set_buffers(&mut self, buffers: &[f32]) -> Result<(), EngineError> {
+        match buffers.len() {
+            0 => Ok(()),
+            n => Err(EngineError::Mismatch(format!("{n} buffers for a network without any"))),
+        }
     }
 }
