@@ -1,10 +1,13 @@
 //! The CPU engine against the naive reference in f64, on random networks; and its bits against themselves over paths,
 //! threads and batch sizes.
 
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, reference};
+use lenet::engine::reference::Reference;
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::kernel::Path;
 use lenet::kernel::pool::{self, PoolKind};
-use lenet::spec::{Activation, Conv2d, Dense, Geometry, Layer, Network, Pool, Spec};
+use lenet::spec::{
+    Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
+};
 use proptest::prelude::*;
 
 /// A small deterministic stream, so that a case is named by its seed.
@@ -25,39 +28,125 @@ impl Stream {
     }
 }
 
-/// A random network of odd sizes: windows, strides, paddings, channels 1..40.
+const STEP: TrainStep = TrainStep { seed: 3, epoch: 2 };
+
+fn activation(r: &mut Stream) -> Layer {
+    Layer::Activation(Activation::ALL[r.below(10)])
+}
+
+fn conv(r: &mut Stream, inputs: usize) -> Layer {
+    let window = [1 + r.below(5), 1 + r.below(5)];
+    let mut channels = if r.below(4) == 0 { 1 + r.below(40) } else { 1 + r.below(12) };
+    let mut groups = 1;
+    if r.below(4) == 0 {
+        // Any divisor: depthwise where it is the number of channels.
+        let divisors: Vec<usize> = (1..=inputs).filter(|&d| inputs.is_multiple_of(d)).collect();
+        groups = divisors[r.below(divisors.len())];
+        channels = groups * (1 + r.below(3));
+    }
+    let connections = (groups == 1 && r.below(6) == 0).then(|| {
+        let one = |r: &mut Stream| -> Vec<usize> { (0..inputs).filter(|_| r.below(2) == 0).collect() };
+        (0..channels).map(|_| Some(one(r)).filter(|m| !m.is_empty()).unwrap_or_else(|| vec![r.below(inputs)])).collect()
+    });
+    Layer::Conv2d(Conv2d {
+        channels,
+        window,
+        stride: if r.below(2) == 0 { [1, 1] } else { [1 + r.below(3), 1 + r.below(3)] },
+        padding: [r.below(window[0].min(3) + 1), r.below(window[1].min(3) + 1)],
+        groups,
+        connections,
+        bias: r.below(4) != 0,
+    })
+}
+
+/// A way from `inputs` to `channels` channels that keeps rows and columns.
+fn way(r: &mut Stream, inputs: usize, channels: usize) -> Vec<Layer> {
+    let same = |channels, window: usize| {
+        let (window, padding) = ([window, window], [window / 2, window / 2]);
+        Layer::Conv2d(Conv2d { channels, window, padding, ..Conv2d::default() })
+    };
+    let mut layers = Vec::new();
+    for _ in 0..r.below(3) {
+        match r.below(5) {
+            0 => layers.push(same(inputs, 3)),
+            1 => layers.push(Layer::BatchNorm(BatchNorm::default())),
+            2 => layers.push(Layer::Dropout(Dropout { rate: 0.2 })),
+            3 => layers.push(Layer::AvgPool(Pool { window: [3, 3], stride: [1, 1], padding: [1, 1] })),
+            _ => layers.push(activation(r)),
+        }
+    }
+    layers.push(same(channels, [1, 3, 5][r.below(3)]));
+    if r.below(2) == 0 {
+        layers.push(Layer::BatchNorm(BatchNorm::default()));
+    }
+    layers
+}
+
+fn residual(r: &mut Stream, inputs: usize, channels: usize, depth: usize) -> Layer {
+    let mut body = way(r, inputs, channels);
+    if depth > 0 && r.below(3) == 0 {
+        body.insert(0, residual(r, inputs, inputs, depth - 1));
+    }
+    let shortcut = if channels != inputs || r.below(3) == 0 { way(r, inputs, channels) } else { Vec::new() };
+    Layer::Residual(Residual { body, shortcut })
+}
+
+/// A random network of odd sizes and all operators: windows, strides, paddings, channels 1..40.
 fn random_network(r: &mut Stream) -> Network {
     loop {
         let input = [1 + r.below(3), 5 + r.below(16), 5 + r.below(16)];
         let mut layers = Vec::new();
+        let mut channels = input[0];
         for _ in 0..1 + r.below(3) {
-            let window = [1 + r.below(5), 1 + r.below(5)];
-            let channels = if r.below(4) == 0 { 1 + r.below(40) } else { 1 + r.below(12) };
-            layers.push(match r.below(8) {
-                0..4 => Layer::Conv2d(Conv2d {
-                    channels,
-                    window,
-                    stride: if r.below(2) == 0 { [1, 1] } else { [1 + r.below(3), 1 + r.below(3)] },
-                    padding: [r.below(window[0].min(3) + 1), r.below(window[1].min(3) + 1)],
-                    bias: r.below(4) != 0,
-                }),
-                4 | 5 => pool_layer(r),
-                _ => Layer::Activation([Activation::Sigmoid, Activation::Tanh, Activation::Relu][r.below(3)]),
-            });
+            let layer = match r.below(12) {
+                0..5 => conv(r, channels),
+                5 => pool_layer(r),
+                6 => Layer::BatchNorm(BatchNorm::default()),
+                7 => Layer::Dropout(Dropout { rate: 0.3 }),
+                8..10 => {
+                    let outputs = if r.below(2) == 0 { channels } else { 1 + r.below(9) };
+                    residual(r, channels, outputs, 2)
+                }
+                10 => Layer::Subsample(Pool { window: [2, 2], stride: [2, 2], padding: [0, 0] }),
+                _ => activation(r),
+            };
+            layers.push(layer);
+            if r.below(3) == 0 {
+                layers.push(Layer::BatchNorm(BatchNorm { eps: 1e-3, momentum: 0.3 }));
+            }
             if r.below(2) == 0 {
-                layers.push(Layer::Activation([Activation::Sigmoid, Activation::Tanh, Activation::Relu][r.below(3)]));
+                layers.push(activation(r));
             }
             if r.below(2) == 0 {
                 layers.push(pool_layer(r));
             }
+            let spec = Spec { input, layers: layers.iter().cloned().chain([Layer::Flatten]).collect() };
+            match spec.infer().map(|n| n.layers[n.layers.len() - 1].input) {
+                Ok(lenet::spec::Shape::Image([c, ..])) => channels = c,
+                _ => break,
+            }
+        }
+        if r.below(4) == 0 {
+            layers.push(Layer::GlobalAvgPool);
         }
         layers.push(Layer::Flatten);
         for _ in 0..r.below(3) {
             layers.push(Layer::Dense(Dense { units: 1 + r.below(60), bias: r.below(4) != 0 }));
-            layers.push(Layer::Activation([Activation::Sigmoid, Activation::Tanh, Activation::Relu][r.below(3)]));
+            match r.below(4) {
+                0 => layers.push(Layer::BatchNorm(BatchNorm::default())),
+                1 => layers.push(Layer::Dropout(Dropout { rate: 0.5 })),
+                _ => {}
+            }
+            layers.push(activation(r));
         }
-        layers.push(Layer::Dense(Dense { units: 2 + r.below(30), bias: true }));
-        if let Ok(network) = (Spec { input, layers }).infer() {
+        let units = 2 + r.below(30);
+        layers.push(match r.below(6) {
+            0 => Layer::Rbf(Rbf { units }),
+            _ => Layer::Dense(Dense { units, bias: true }),
+        });
+        if let Ok(network) = (Spec { input, layers }).infer()
+            && network.parameters > 0
+        {
             return network;
         }
     }
@@ -74,9 +163,14 @@ fn pool_layer(r: &mut Stream) -> Layer {
 struct Case {
     network: Network,
     parameters: Vec<f32>,
+    buffers: Vec<f32>,
     samples: Vec<f32>,
     labels: Vec<u16>,
     indices: Vec<u32>,
+}
+
+fn f64s(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
 }
 
 impl Case {
@@ -85,15 +179,24 @@ impl Case {
         let network = random_network(&mut r);
         let mut parameters = vec![0.0; network.parameters];
         for t in network.tensors() {
-            let scale = (3.0 / t.fan_in as f32).sqrt();
-            parameters[t.range.clone()].iter_mut().for_each(|w| *w = (2.0 * r.unit() - 1.0) * scale);
+            let (scale, start) = match t.role {
+                Role::Scale => (0.4, 1.0),
+                _ => ((3.0 / t.fan_in.max(1) as f32).sqrt(), 0.0),
+            };
+            let mask = t.mask.clone().unwrap_or_else(|| vec![true; t.range.len()]);
+            for (w, live) in parameters[t.range.clone()].iter_mut().zip(mask) {
+                let value = start + (2.0 * r.unit() - 1.0) * scale;
+                *w = if live { value } else { 0.0 };
+            }
         }
+        // A mean, a variance above 0, or codes: any will do.
+        let buffers = (0..network.buffers).map(|_| 0.5 + r.unit()).collect();
         let n = 1 + r.below(40);
         let total = n + 5;
         let samples = (0..total * network.input.iter().product::<usize>()).map(|_| r.unit()).collect();
         let labels = (0..total).map(|_| r.below(network.outputs) as u16).collect();
         let indices = (0..n).map(|_| r.below(total) as u32).collect();
-        Case { network, parameters, samples, labels, indices }
+        Case { network, parameters, buffers, samples, labels, indices }
     }
 
     fn batch(&self) -> Batch<'_> {
@@ -104,22 +207,45 @@ impl Case {
         let options = CpuOptions { threads, path: Some(path) };
         let mut engine = CpuEngine::new(self.network.clone(), options).unwrap();
         engine.set_parameters(&self.parameters).unwrap();
+        engine.set_buffers(&self.buffers).unwrap();
         engine
     }
 
-    fn sample(&self, index: u32) -> Vec<f64> {
+    fn x(&self) -> Vec<Vec<f64>> {
         let n = self.network.input.iter().product::<usize>();
-        self.samples[index as usize * n..][..n].iter().map(|&v| f64::from(v)).collect()
+        self.indices.iter().map(|&i| f64s(&self.samples[i as usize * n..][..n])).collect()
     }
 
-    /// Whether some value lies so near a kink (0 of a ReLU, a tie of maxima) that f32 and f64 may fall on different sides.
-    fn is_near_a_kink(&self) -> bool {
+    fn picked_labels(&self) -> Vec<usize> {
+        self.indices.iter().map(|&i| self.labels[i as usize] as usize).collect()
+    }
+
+    fn keys(&self) -> Vec<u32> {
+        self.indices.iter().map(|&i| STEP.dropout_key(i)).collect()
+    }
+
+    /// Whether training meets a value so near a kink (0 of a ReLU, a tie of maxima) that f32 and f64 may fall on
+    /// different sides, or a normalisation of values that hardly differ, which makes rounding errors large.
+    fn is_delicate(&self) -> bool {
         const NEAR: f64 = 2e-5;
-        let parameters: Vec<f64> = self.parameters.iter().map(|&w| f64::from(w)).collect();
-        self.indices.iter().any(|&i| {
-            let all = reference::activations(&self.network, &parameters, &self.sample(i));
-            self.network.layers.iter().zip(&all).any(|(layer, x)| match layer.geometry {
-                Geometry::Activation(Activation::Relu) => x.iter().any(|v| v.abs() < NEAR && *v != 0.0),
+        let (parameters, buffers, keys) = (f64s(&self.parameters), f64s(&self.buffers), self.keys());
+        let reference =
+            Reference { network: &self.network, parameters: &parameters, buffers: &buffers, train: Some(&keys) };
+        let all = reference.values(&self.x());
+        let near = |x: &[f64], kink: f64| x.iter().any(|v| (v - kink).abs() < NEAR && *v != 0.0);
+        self.network.layers.iter().any(|layer| {
+            let values = &all[layer.source];
+            if let Geometry::BatchNorm(s) = layer.geometry {
+                // Few values leave hardly any gradient behind their own mean and variance.
+                return s.positions * values.len() < 12
+                    || (0..s.channels).any(|c| {
+                        let of = |x: &Vec<f64>| x[c * s.positions..(c + 1) * s.positions].to_vec();
+                        lenet::kernel::norm::naive::moments(&values.iter().flat_map(of).collect::<Vec<_>>()).1 < 1e-2
+                    });
+            }
+            values.iter().any(|x| match layer.geometry {
+                Geometry::Activation(Activation::Relu | Activation::LeakyRelu | Activation::Elu) => near(x, 0.0),
+                Geometry::Activation(Activation::HardSwish) => near(x, 3.0) || near(x, -3.0),
                 Geometry::MaxPool(s) => {
                     let (best, takes) = pool::naive::forward(PoolKind::Maximum, &s, x);
                     // Another maximum, were the taken one a little smaller?
@@ -134,18 +260,14 @@ impl Case {
         })
     }
 
-    /// Logits and gradient of the mean loss, and the loss, by the reference.
+    /// Logits of evaluation, and of training the gradient of the mean loss and the loss, by the reference.
     fn expected(&self) -> (Vec<f64>, Vec<f64>, f64) {
-        let parameters: Vec<f64> = self.parameters.iter().map(|&w| f64::from(w)).collect();
-        let mut gradient = vec![0.0; parameters.len()];
-        let (mut logits, mut loss) = (Vec::new(), 0.0);
-        let scale = 1.0 / self.indices.len() as f64;
-        for &i in &self.indices {
-            let x = self.sample(i);
-            logits.extend(reference::activations(&self.network, &parameters, &x).pop().unwrap());
-            let label = self.labels[i as usize] as usize;
-            loss += reference::backward(&self.network, &parameters, &x, label, scale, &mut gradient);
-        }
+        let (parameters, buffers, keys) = (f64s(&self.parameters), f64s(&self.buffers), self.keys());
+        let mut reference =
+            Reference { network: &self.network, parameters: &parameters, buffers: &buffers, train: None };
+        let logits = reference.values(&self.x()).pop().unwrap().concat();
+        reference.train = Some(&keys);
+        let (gradient, loss) = reference.gradient(&self.x(), &self.picked_labels());
         (logits, gradient, loss)
     }
 }
@@ -160,9 +282,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Largest difference, as a share of the largest expected value.
-fn error(got: &[f32], want: &[f64]) -> f64 {
-    let largest = want.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
+/// Largest difference, as a share of the largest expected value, or of `least` if that is more.
+fn error(got: &[f32], want: &[f64], least: f64) -> f64 {
+    let largest = want.iter().fold(least, |m, v| m.max(v.abs()));
     got.iter().zip(want).fold(0.0, |m, (g, w)| (f64::from(*g) - w).abs().max(m)) / largest
 }
 
@@ -172,16 +294,18 @@ proptest! {
     #[test]
     fn agrees_with_the_reference_on_every_path(seed in 0u64..1 << 40) {
         let case = Case::random(seed);
-        prop_assume!(!case.is_near_a_kink());
+        prop_assume!(!case.is_delicate());
         let (want_logits, want_gradient, want_loss) = case.expected();
         for path in Path::available() {
             let mut engine = case.engine(path, 2);
             let got = logits(&mut engine, &case.batch());
-            prop_assert!(error(&got, &want_logits) < 2e-5, "{path} logits {} {:?}", error(&got, &want_logits), case.network);
-            let score = engine.backward(&case.batch(), &TrainStep::default()).unwrap();
+            prop_assert!(error(&got, &want_logits, 1e-6) < 2e-5, "{path} logits {} {:?}", error(&got, &want_logits, 1e-6), case.network);
+            let score = engine.backward(&case.batch(), &STEP).unwrap();
             prop_assert!((score.loss - want_loss).abs() < 2e-5 * (1.0 + want_loss), "{path} loss");
+            // A bias that a normalisation takes away again has a gradient of 0 but for rounding.
+            let least = want_gradient.iter().fold(1e-6f64, |m, v| m.max(1e-2 * v.abs()));
             for t in case.network.tensors() {
-                let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()]);
+                let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()], least);
                 prop_assert!(e < 1e-4, "{path} gradient of {} off by {e}, {:?}", t.name, case.network);
             }
         }
@@ -192,8 +316,9 @@ proptest! {
         let case = Case::random(seed);
         let mut first = case.engine(Path::available()[0], 1);
         let want_logits = bits(&logits(&mut first, &case.batch()));
-        let want_score = first.step(&case.batch(), &TrainStep::default(), Update::Sgd { lr: 0.5 }).unwrap();
-        let want_parameters = bits(first.parameters());
+        let want_evaluated = first.evaluate(&case.batch()).unwrap();
+        let want_score = first.step(&case.batch(), &STEP, Update::Sgd { lr: 0.5 }).unwrap();
+        let (want_parameters, want_buffers) = (bits(first.parameters()), bits(first.buffers()));
         for (path, threads) in Path::available().into_iter().flat_map(|p| [(p, 1), (p, 3)]) {
             let mut engine = case.engine(path, threads);
             prop_assert_eq!(&bits(&logits(&mut engine, &case.batch())), &want_logits, "{}", path);
@@ -203,9 +328,10 @@ proptest! {
                 prop_assert_eq!(&bits(&logits(&mut engine, &single)), row, "{} alone", path);
             }
             let evaluated = engine.evaluate(&case.batch()).unwrap();
-            prop_assert_eq!(evaluated, want_score, "{}", path);
-            prop_assert_eq!(engine.step(&case.batch(), &TrainStep::default(), Update::Sgd { lr: 0.5 }).unwrap(), want_score, "{}", path);
+            prop_assert_eq!(evaluated, want_evaluated, "{}", path);
+            prop_assert_eq!(engine.step(&case.batch(), &STEP, Update::Sgd { lr: 0.5 }).unwrap(), want_score, "{}", path);
             prop_assert_eq!(&bits(engine.parameters()), &want_parameters, "{}", path);
+            prop_assert_eq!(&bits(engine.buffers()), &want_buffers, "{}", path);
         }
     }
 }
@@ -213,38 +339,49 @@ proptest! {
 /// The reference itself against finite differences, which know nothing of derivatives.
 #[test]
 fn the_reference_agrees_with_finite_differences() {
-    for seed in 0..60 {
+    let mut seen = 0;
+    for seed in 0..150 {
         let case = Case::random(seed);
-        let smooth = case.network.layers.iter().all(|l| l.kind != "relu" && l.kind != "max_pool");
-        if !smooth {
+        if case.is_delicate() || case.indices.len() > 12 {
             continue;
         }
-        let parameters: Vec<f64> = case.parameters.iter().map(|&w| f64::from(w)).collect();
-        let (x, label) = (case.sample(0), case.labels[0] as usize);
-        let mut gradient = vec![0.0; parameters.len()];
-        reference::backward(&case.network, &parameters, &x, label, 1.0, &mut gradient);
-        let loss = |p: &[f64]| reference::backward(&case.network, p, &x, label, 1.0, &mut vec![0.0; p.len()]);
-        for i in (0..parameters.len()).step_by(1 + parameters.len() / 25) {
+        seen += 1;
+        let (parameters, buffers, keys) = (f64s(&case.parameters), f64s(&case.buffers), case.keys());
+        let (x, labels) = (case.x(), case.picked_labels());
+        let at = |p: &[f64]| -> (Vec<f64>, f64) {
+            let train = Some(&keys[..]);
+            Reference { network: &case.network, parameters: p, buffers: &buffers, train }.gradient(&x, &labels)
+        };
+        let gradient = at(&parameters).0;
+        let live: Vec<bool> =
+            case.network.tensors().flat_map(|t| t.mask.clone().unwrap_or_else(|| vec![true; t.range.len()])).collect();
+        for i in (0..parameters.len()).step_by(1 + parameters.len() / 15).filter(|&i| live[i]) {
             let h = 1e-5;
             let mut moved = parameters.clone();
             moved[i] += h;
-            let up = loss(&moved);
+            let up = at(&moved).1;
             moved[i] -= 2.0 * h;
-            let difference = (up - loss(&moved)) / (2.0 * h);
-            assert!((difference - gradient[i]).abs() < 1e-7 * (1.0 + difference.abs()), "seed {seed}, parameter {i}");
+            let difference = (up - at(&moved).1) / (2.0 * h) / x.len() as f64;
+            let error = (difference - gradient[i]).abs();
+            assert!(
+                error < 2e-6 * (1.0 + difference.abs()),
+                "seed {seed}, parameter {i}: {difference} {}",
+                gradient[i]
+            );
         }
     }
+    assert!(seen > 10, "{seen}");
 }
 
 #[test]
 fn training_that_diverges_stops_and_names_the_layer() {
-    let case = Case::random(7);
+    let case = (0..).map(Case::random).find(|c| c.network.layers[0].kind == "conv2d").unwrap();
     let mut engine = case.engine(Path::available()[0], 2);
     let mut bad = case.parameters.clone();
     let tensor = case.network.tensors().next().unwrap().range.clone();
     bad[tensor.start] = f32::NAN;
     engine.set_parameters(&bad).unwrap();
-    let error = engine.step(&case.batch(), &TrainStep::default(), Update::Sgd { lr: 0.1 }).unwrap_err().to_string();
+    let error = engine.step(&case.batch(), &STEP, Update::Sgd { lr: 0.1 }).unwrap_err().to_string();
     assert!(error.contains("not finite") && error.contains("train.lr"), "{error}");
     assert_eq!(bits(engine.parameters()), bits(&bad), "parameters are as they were");
 }
@@ -254,10 +391,10 @@ fn a_batch_that_does_not_fit_is_refused() {
     let case = Case::random(3);
     let mut engine = case.engine(Path::available()[0], 1);
     let beyond = [case.labels.len() as u32];
-    assert!(engine.backward(&Batch { indices: &beyond, ..case.batch() }, &TrainStep::default()).is_err());
-    assert!(engine.backward(&Batch { indices: &[], ..case.batch() }, &TrainStep::default()).is_err());
+    assert!(engine.backward(&Batch { indices: &beyond, ..case.batch() }, &STEP).is_err());
+    assert!(engine.backward(&Batch { indices: &[], ..case.batch() }, &STEP).is_err());
     let labels = vec![case.network.outputs as u16; case.labels.len()];
-    assert!(engine.backward(&Batch { labels: &labels, ..case.batch() }, &TrainStep::default()).is_err());
+    assert!(engine.backward(&Batch { labels: &labels, ..case.batch() }, &STEP).is_err());
     assert!(engine.forward(&case.batch(), &mut [0.0]).is_err());
     assert!(engine.set_parameters(&[0.0]).is_err());
 }

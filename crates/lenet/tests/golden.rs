@@ -31,7 +31,7 @@ impl Golden {
         let pool = || if max { Layer::MaxPool(pool.clone()) } else { Layer::AvgPool(pool.clone()) };
         let conv = |channels, padding| {
             let padding = [padding, padding];
-            Layer::Conv2d(Conv2d { channels, window: [5, 5], stride: [1, 1], padding, bias: true })
+            Layer::Conv2d(Conv2d { channels, window: [5, 5], stride: [1, 1], padding, ..Conv2d::default() })
         };
         let act = || Layer::Activation(activation);
         let dense = |units| Layer::Dense(Dense { units, bias: true });

@@ -9,8 +9,17 @@ fn layers() -> impl Strategy<Value = Vec<Layer>> {
     let padding = || [0usize..=4096, 0usize..=4096];
     let pool =
         || (window(), window(), padding()).prop_map(|(window, stride, padding)| Pool { window, stride, padding });
-    let conv = (1usize..1 << 26, window(), window(), padding(), any::<bool>())
-        .prop_map(|(channels, window, stride, padding, bias)| Conv2d { channels, window, stride, padding, bias });
+    let conv = (1usize..1 << 26, window(), window(), padding(), any::<bool>()).prop_map(
+        |(channels, window, stride, padding, bias)| Conv2d {
+            channels,
+            window,
+            stride,
+            padding,
+            bias,
+            groups: 1 + channels % 3,
+            ..Conv2d::default()
+        },
+    );
     let activation = prop::sample::select(vec![Activation::Sigmoid, Activation::Tanh, Activation::Relu]);
     let layer = prop_oneof![
         conv.prop_map(Layer::Conv2d),

@@ -20,7 +20,7 @@ fn windows_fit_as_often_as_counted() {
                 for padding in [[0, 0], [1, 0], [1, 1], [2, 3]] {
                     let image = [3, rows, columns];
                     let [oh, ow] = [0, 1].map(|a| positions(image[a + 1], window[a], stride[a], padding[a]));
-                    let conv = Layer::Conv2d(Conv2d { channels: 4, window, stride, padding, bias: true });
+                    let conv = Layer::Conv2d(Conv2d { channels: 4, window, stride, padding, ..Conv2d::default() });
                     let network = with_head(image, conv).infer();
                     assert_eq!(network.is_ok(), oh > 0 && ow > 0, "{image:?} {window:?} {stride:?} {padding:?}");
                     if let Ok(network) = network {
@@ -51,7 +51,8 @@ fn a_spec_is_readable_json() {
         {"type":"avg_pool","window":[2,2],"stride":[2,2],"padding":[0,0]},{"type":"flatten"},
         {"type":"dense","units":10,"bias":true}]}"#;
     let spec: Spec = serde_json::from_str(text).unwrap();
-    let conv = Conv2d { channels: 6, window: [5, 3], stride: [2, 1], padding: [2, 0], bias: false };
+    let conv =
+        Conv2d { channels: 6, window: [5, 3], stride: [2, 1], padding: [2, 0], bias: false, ..Conv2d::default() };
     let pool = Pool { window: [2, 2], stride: [2, 2], padding: [0, 0] };
     let relu = Layer::Activation(Activation::Relu);
     let dense = Dense { units: 10, bias: true };

@@ -59,7 +59,7 @@ pub(super) fn run(
     let mut learns = false;
     let mut channels = 0;
     for (i, layer) in network.layers.iter().enumerate() {
-        let name = format!("{} {}", layer.index, layer.kind);
+        let name = format!("{} {}", layer.name, layer.kind);
         match layer.geometry {
             Geometry::Conv2d(s) => {
                 convolution(&mut bench, &name, &s, learns)?;
@@ -89,7 +89,7 @@ fn convolution(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Re
     let x_frame = Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]);
     let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
     let (x, dz) = (filled(&x_frame, 5), filled(&z_frame, 6));
-    let w = values(s.oc * s.ic * s.kh * s.kw, 7);
+    let w = values(s.oc * s.taps(), 7);
     let (x1, w1, dz1) = (f64s(lane(&x_frame, &x)), f64s(w.iter().copied()), f64s(lane(&z_frame, &dz)));
     let multiply_adds = (w.len() * s.oh * s.ow * CHUNK) as u64;
 
@@ -182,6 +182,7 @@ fn epilogue(bench: &mut Bench, name: &str, a: Activation, kind: PoolKind, s: &Po
         stride: s.stride,
         z: z_frame,
         y: y_frame,
+        dy: y_frame,
     };
     let z = filled(&z_frame, 11);
     let (mut work, mut y) = (z.clone(), vec![0.0; y_frame.len()]);

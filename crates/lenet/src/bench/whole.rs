@@ -1,7 +1,8 @@
 //! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, values};
-use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, reference};
+use crate::engine::reference::Reference;
+use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
 use crate::spec::Network;
 use std::time::Instant;
@@ -99,24 +100,29 @@ pub(super) fn run(
 fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), Disagreement> {
     let indices = &data.order[..20];
     let batch = data.some(indices);
-    let parameters: Vec<f64> = data.parameters.iter().map(|&w| f64::from(w)).collect();
+    let f64s = |values: &[f32]| -> Vec<f64> { values.iter().map(|&w| f64::from(w)).collect() };
+    let (parameters, buffers) = (f64s(&data.parameters), f64s(engine.buffers()));
     let sample = network.input.iter().product::<usize>();
-    let mut want = Vec::new();
-    let mut gradient = vec![0.0; parameters.len()];
+    let (mut x, mut labels, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let step = TrainStep::default();
     for &i in indices {
         let bytes = &data.bytes[i as usize * sample..][..sample];
         let plane = sample / network.input[0];
-        let x: Vec<f64> =
-            bytes.iter().enumerate().map(|(k, &b)| f64::from(data.tables[k / plane][b as usize])).collect();
-        want.extend(reference::activations(network, &parameters, &x).pop().unwrap_or_default());
-        let label = data.labels[i as usize] as usize;
-        reference::backward(network, &parameters, &x, label, 1.0 / indices.len() as f64, &mut gradient);
+        x.push(
+            bytes.iter().enumerate().map(|(k, &b)| f64::from(data.tables[k / plane][b as usize])).collect::<Vec<_>>(),
+        );
+        labels.push(data.labels[i as usize] as usize);
+        keys.push(step.dropout_key(i));
     }
+    let mut reference = Reference { network, parameters: &parameters, buffers: &buffers, train: None };
+    let want: Vec<f64> = reference.values(&x).pop().unwrap_or_default().concat();
+    reference.train = Some(&keys);
+    let (gradient, _) = reference.gradient(&x, &labels);
     let mut logits = vec![0.0; indices.len() * network.outputs];
     let refused = |_| Disagreement { what: "the engine".to_string(), error: f64::INFINITY };
     engine.forward(&batch, &mut logits).map_err(refused)?;
     agree("the whole network forward", logits.iter().copied(), &want, 1e-5)?;
-    engine.backward(&batch, &TrainStep::default()).map_err(refused)?;
+    engine.backward(&batch, &step).map_err(refused)?;
     for t in network.tensors() {
         let got = engine.gradients()[t.range.clone()].iter().copied();
         agree(&format!("the gradient of {}", t.name), got, &gradient[t.range.clone()], 1e-4)?;

@@ -7,6 +7,7 @@ mod threads;
 pub use cpu::{CpuEngine, CpuOptions, resolve_threads};
 
 use crate::spec::Network;
+use crate::train::random::{Purpose, Stream};
 
 /// Input values, `[n, c, h, w]`.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,13 @@ pub struct TrainStep {
     pub seed: u64,
     /// Epoch, from 0: a sample meets other random numbers in every epoch.
     pub epoch: u32,
+}
+
+impl TrainStep {
+    /// The key of a sample's dropout, to which each layer adds its own (`kernel::dropout`).
+    pub fn dropout_key(&self, sample: u32) -> u32 {
+        Stream::new(self.seed, Purpose::Dropout, self.epoch, sample).next_u32()
+    }
 }
 
 /// Cross-entropy and hits of some samples.

@@ -23,7 +23,7 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SummaryRow {
     /// Position, as in the names of its parameters.
-    pub index: usize,
+    pub name: String,
     /// The layer's type, as recipes spell it.
     pub kind: &'static str,
     /// Its settings in words, without those that are as usual; often empty.
@@ -52,7 +52,7 @@ impl Summary {
 impl SummaryRow {
     fn new(layer: &LayerInfo) -> Self {
         SummaryRow {
-            index: layer.index,
+            name: layer.name.clone(),
             kind: layer.kind,
             settings: settings(layer),
             output: match layer.output {
@@ -71,9 +71,15 @@ fn settings(layer: &LayerInfo) -> String {
     let mut words = Vec::new();
     let (window, usual_stride, stride, padding) = match layer.geometry {
         Geometry::Conv2d(s) => ([s.kh, s.kw], [1, 1], s.stride, s.padding),
-        Geometry::AvgPool(s) | Geometry::MaxPool(s) => ([s.kh, s.kw], [s.kh, s.kw], s.stride, s.padding),
-        Geometry::Dense(_) | Geometry::Flatten => ([0, 0], [0, 0], [0, 0], [0, 0]),
-        Geometry::Activation(_) => return String::new(),
+        Geometry::AvgPool(s) | Geometry::MaxPool(s) | Geometry::Subsample(s) => {
+            ([s.kh, s.kw], [s.kh, s.kw], s.stride, s.padding)
+        }
+        Geometry::Dense(_) => ([0, 0], [0, 0], [0, 0], [0, 0]),
+        Geometry::Dropout(rate) => return rate.to_string(),
+        Geometry::Add => return "sum".into(),
+        Geometry::Activation(_) | Geometry::Flatten | Geometry::BatchNorm(_) | Geometry::Rbf(_) => {
+            return String::new();
+        }
     };
     if window != [0, 0] {
         words.push(pair(window));
@@ -83,6 +89,14 @@ fn settings(layer: &LayerInfo) -> String {
     }
     if padding != [0, 0] {
         words.push(format!("padding {}", short(padding)));
+    }
+    if let Geometry::Conv2d(s) = layer.geometry
+        && s.groups > 1
+    {
+        words.push(format!("groups {}", s.groups));
+    }
+    if layer.weight.as_ref().is_some_and(|w| w.mask.is_some()) {
+        words.push("sparse".into());
     }
     if layer.weight.is_some() && layer.bias.is_none() {
         words.push("no bias".into());
@@ -105,7 +119,7 @@ impl fmt::Display for Summary {
             let layer = format!("{} {}", row.kind, row.settings);
             let output = format!("{:?}", row.output);
             let (parameters, multiply_adds) = (number(row.parameters as u64), number(row.multiply_adds));
-            [row.index.to_string(), layer.trim_end().into(), output, parameters, multiply_adds]
+            [row.name.clone(), layer.trim_end().into(), output, parameters, multiply_adds]
         }));
         let (parameters, multiply_adds) = (number(self.parameters as u64), number(self.multiply_adds));
         lines.push([String::new(), "total".into(), String::new(), parameters, multiply_adds]);
@@ -197,7 +211,7 @@ Parameters: 246.8 kB as 32-bit floats. Multiply-adds: of one sample, forward.";
         let json = serde_json::to_value(lenet()).unwrap();
         assert_eq!((json["parameters"].as_u64(), json["parameter_bytes"].as_u64()), (Some(61_706), Some(246_824)));
         let row = serde_json::json!({
-            "index": 3, "kind": "conv2d", "settings": "5×5", "output": [16, 10, 10],
+            "name": "3", "kind": "conv2d", "settings": "5×5", "output": [16, 10, 10],
             "parameters": 2416, "multiply_adds": 240_000
         });
         assert_eq!(json["layers"][3], row);
@@ -206,7 +220,8 @@ Parameters: 246.8 kB as 32-bit floats. Multiply-adds: of one sample, forward.";
     #[test]
     fn the_widest_table_fits_80_columns() {
         let window = [1023, 1021];
-        let conv = Conv2d { channels: 40, window, stride: [1000, 999], padding: [511, 510], bias: false };
+        let conv =
+            Conv2d { channels: 40, window, stride: [1000, 999], padding: [511, 510], bias: false, ..Conv2d::default() };
         let pool = Pool { window, stride: [1001, 1002], padding: [511, 510] };
         let dense = Dense { units: 1 << 19, bias: true };
         let layers = vec![Layer::Conv2d(conv), Layer::MaxPool(pool), Layer::Flatten, Layer::Dense(dense)];

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 struct Line([f32; 16]);
 
 /// A fixed-size slice of floats, zero at first, that starts on a 64-byte boundary.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct AlignedVec {
     lines: Vec<Line>,
     len: usize,

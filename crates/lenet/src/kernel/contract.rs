@@ -67,6 +67,18 @@ struct Run {
     y_step: usize,
 }
 
+/// The same contraction several times, side by side: the groups of a convolution. Distances in floats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copies {
+    pub count: usize,
+    /// Between inputs.
+    pub x: usize,
+    /// Between outputs.
+    pub y: usize,
+    /// Between weights.
+    pub w: usize,
+}
+
 /// A planned contraction: which tiles to run for each row of outputs.
 pub struct Contraction {
     groups: Vec<Group>,
@@ -75,8 +87,10 @@ pub struct Contraction {
     runs: Vec<Vec<Vec<Run>>>,
     taps: Vec<Tap>,
     packing: Packing,
+    /// Outputs of a copy.
     outputs: usize,
     pitch: Pitch,
+    copies: Copies,
     /// Floats that `x` and `y` must have.
     x_extent: usize,
     y_extent: usize,
@@ -283,9 +297,19 @@ impl Contraction {
         }
         let taps = planner.tap_lists;
         let rows = rows.into_iter().map(|(x, y, class)| Row { x, y, class }).collect();
-        let mut plan = Contraction { groups, rows, runs, taps, packing, outputs, pitch, x_extent: 0, y_extent: 0 };
+        let copies = Copies { count: 1, x: 0, y: 0, w: 0 };
+        let mut plan =
+            Contraction { groups, rows, runs, taps, packing, outputs, pitch, copies, x_extent: 0, y_extent: 0 };
         plan.measure_extents(tiles);
         plan
+    }
+
+    /// The plan, run so many times side by side.
+    pub(crate) fn copies(mut self, copies: Copies) -> Self {
+        self.copies = copies;
+        self.x_extent += (copies.count - 1) * copies.x;
+        self.y_extent += (copies.count - 1) * copies.y;
+        self
     }
 
     /// Finds the last float that any tile reads or writes.
@@ -319,7 +343,7 @@ impl Contraction {
 
     /// Floats of the packed weights.
     pub fn packed_len(&self) -> usize {
-        self.outputs * self.packing.rows
+        self.copies.count * self.outputs * self.packing.rows
     }
 
     /// Floats that the output buffer must have.
@@ -334,7 +358,8 @@ impl Contraction {
 
     /// Groups of outputs, each with its own block of packed weights: (first output, outputs).
     pub fn groups(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.groups.iter().map(|g| (g.first, g.outputs))
+        (0..self.copies.count)
+            .flat_map(move |copy| self.groups.iter().map(move |g| (copy * self.outputs + g.first, g.outputs)))
     }
 
     /// Room for packed weights.
@@ -346,10 +371,11 @@ impl Contraction {
     pub fn pack(&self, w: &[f32], groups: Range<usize>, packed: &mut [f32]) {
         let Packing { output, outer, inner, step, rows } = self.packing;
         let mut blocks = packed;
-        for group in &self.groups[groups] {
+        for i in groups {
+            let (copy, group) = (i / self.groups.len(), &self.groups[i % self.groups.len()]);
             let (block, rest) = blocks.split_at_mut(group.outputs * rows);
             blocks = rest;
-            let first = &w[group.first * output..];
+            let first = &w[copy * self.copies.w + group.first * output..];
             for (r, line) in block.chunks_exact_mut(group.outputs).enumerate() {
                 let at = (r / inner) * outer + (r % inner) * step;
                 for (o, value) in line.iter_mut().enumerate() {
@@ -361,18 +387,20 @@ impl Contraction {
 
     /// Runs some rows: `x` and `y` are whole buffers, `packed` all packed weights; a bias is added to each finished sum.
     pub fn run(&self, rows: Range<usize>, x: &[f32], packed: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        assert!(bias.is_none_or(|b| b.len() >= self.outputs), "a bias for every output");
+        let all = self.copies.count * self.outputs;
+        assert!(bias.is_none_or(|b| b.len() >= all), "a bias for every output");
         assert!(x.len() >= self.x_extent && y.len() >= self.y_extent, "buffers as large as planned");
         assert!(packed.len() >= self.packed_len(), "all weights packed");
         let y = y.as_mut_ptr();
-        for row in &self.rows[rows] {
-            let mut w = packed.as_ptr();
+        for row in rows.flat_map(|r| (0..self.copies.count).map(move |copy| (r, copy))) {
+            let (row, copy) = (&self.rows[row.0], row.1);
+            let mut w = packed.as_ptr().wrapping_add(copy * self.outputs * self.packing.rows);
             for (group, runs) in self.groups.iter().zip(&self.runs) {
-                let bias = bias.map_or(std::ptr::null(), |b| b[group.first..].as_ptr());
+                let bias = bias.map_or(std::ptr::null(), |b| b[copy * self.outputs + group.first..].as_ptr());
                 for run in &runs[row.class] {
                     let taps = &self.taps[run.taps.clone()];
                     // SAFETY: `measure_extents` took the maximum of exactly these addresses over all rows, groups and
-                    // runs, and the buffers are as long; packed weights have `packing.rows` rows of `outputs` a group
+                    // runs, `copies` added the last copy's distance, and the buffers are as long; packed weights have `packing.rows` rows of `outputs` a group
                     // and every tap names one of them; a bias has a value for every output. The plan was made for a
                     // path that was available.
                     unsafe {
@@ -382,10 +410,10 @@ impl Contraction {
                             w,
                             w_stride: group.outputs,
                             bias,
-                            x: x.as_ptr().add(row.x + run.x),
+                            x: x.as_ptr().add(copy * self.copies.x + row.x + run.x),
                             x_pitch: self.pitch.x,
                             y_pitch: self.pitch.y,
-                            y: y.add(row.y + run.y + group.first * self.pitch.y_plane),
+                            y: y.add(copy * self.copies.y + row.y + run.y + group.first * self.pitch.y_plane),
                             y_plane: self.pitch.y_plane,
                             repeat: run.repeat,
                             x_step: run.x_step,

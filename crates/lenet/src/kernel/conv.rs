@@ -1,6 +1,6 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
-use super::contract::{Contraction, Packing, Pitch, RowClass, Segment, Uniform, partition};
+use super::contract::{Contraction, Copies, Packing, Pitch, RowClass, Segment, Uniform, partition};
 use super::frame::Frame;
 use super::simd::CHUNK;
 use super::tile::{Outer, OuterArgs, Tap, Tiles};
@@ -12,8 +12,8 @@ use std::ops::Range;
 /// Any order is as good as another. With this one no maximum of the golden networks falls on the wrong side of a
 /// near-tie in their 20 steps; with the natural order one does.
 fn window_taps(s: &ConvShape, x: &Frame) -> Vec<Tap> {
-    let mut taps = Vec::with_capacity(s.ic * s.kh * s.kw);
-    for ic in 0..s.ic {
+    let mut taps = Vec::with_capacity(s.taps());
+    for ic in 0..s.group_inputs() {
         for ky in 0..s.kh {
             for kx in 0..s.kw {
                 taps.push(Tap { x: (ic * x.plane() + ky * x.row() + kx * x.lanes) as u32, w: taps.len() as u32 });
@@ -39,7 +39,14 @@ pub fn forward(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame) -> Co
     let rows = (0..s.oh).map(|y| (corner + y * s.stride[0] * x.row(), z.at(0, y, 0), 0)).collect();
     let pitch = Pitch { lanes: x.lanes, x: s.stride[1] * x.lanes, y: z.lanes, y_plane: z.plane() };
     let packing = Packing { output: n, outer: 0, inner: n, step: 1, rows: n };
-    Contraction::plan(tiles, s.oc, rows, vec![Box::new(Uniform { positions: s.ow, taps })], pitch, packing)
+    let classes: Vec<Box<dyn RowClass>> = vec![Box::new(Uniform { positions: s.ow, taps })];
+    Contraction::plan(tiles, s.group_outputs(), rows, classes, pitch, packing).copies(groups(s, x, z))
+}
+
+/// The groups of a convolution from one frame to another.
+fn groups(s: &ConvShape, from: &Frame, to: &Frame) -> Copies {
+    let channels = |f: &Frame| f.channels / s.groups * f.plane();
+    Copies { count: s.groups, x: channels(from), y: channels(to), w: s.group_outputs() * s.taps() }
 }
 
 /// Forward pass of one sample, pixels in the lanes: columns at stride 1, whatever the stride.
@@ -59,7 +66,8 @@ pub fn forward_single(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame
     };
     let pitch = Pitch { lanes: 1, x: 1, y: 1, y_plane: z.plane() };
     let packing = Packing { output: n, outer: 0, inner: n, step: 1, rows: n };
-    Contraction::plan(tiles, s.oc, rows, vec![Box::new(Uniform { positions, taps })], pitch, packing)
+    let classes: Vec<Box<dyn RowClass>> = vec![Box::new(Uniform { positions, taps })];
+    Contraction::plan(tiles, s.group_outputs(), rows, classes, pitch, packing).copies(groups(s, x, z))
 }
 
 /// A row of the input's gradient, cut into phases of the column stride: within a phase, neighbouring positions are
@@ -119,19 +127,20 @@ impl RowClass for GradientRow {
         if columns.iter().any(|&(_, ox)| ox < -(GRADIENT_BORDER as isize) || ox > last) {
             return FORBIDDEN;
         }
-        self.ky.len() * columns.len() * self.s.oc
+        self.ky.len() * columns.len() * self.s.group_outputs()
     }
 
     fn taps(&self, phase: usize, positions: Range<usize>) -> (isize, Vec<Tap>) {
         let columns = self.union(phase, &positions);
         // Offsets are relative to the leftmost output column; the planner has moved by one column a position.
         let left = columns.iter().map(|c| c.1).min().unwrap_or(positions.start as isize);
-        let mut taps = Vec::with_capacity(self.ky.len() * columns.len() * self.s.oc);
+        let outputs = self.s.group_outputs();
+        let mut taps = Vec::with_capacity(self.ky.len() * columns.len() * outputs);
         for &(ky, row) in &self.ky {
             for &(kx, ox) in &columns {
-                for oc in 0..self.s.oc {
+                for oc in 0..outputs {
                     let x = oc * self.dz.plane() + row * self.dz.row() + (ox - left) as usize * CHUNK;
-                    taps.push(Tap { x: x as u32, w: ((ky * self.s.kw + kx) * self.s.oc + oc) as u32 });
+                    taps.push(Tap { x: x as u32, w: ((ky * self.s.kw + kx) * outputs + oc) as u32 });
                 }
             }
         }
@@ -174,8 +183,9 @@ pub fn gradient(tiles: &'static Tiles, s: &ConvShape, dz: &Frame, dx: &Frame) ->
         classes.into_iter().map(|ky| Box::new(GradientRow { s: *s, dz: *dz, ky }) as Box<dyn RowClass>).collect();
     let pitch = Pitch { lanes: CHUNK, x: CHUNK, y: s.stride[1] * CHUNK, y_plane: dx.plane() };
     let window = s.kh * s.kw;
-    let packing = Packing { output: window, outer: 1, inner: s.oc, step: s.ic * window, rows: window * s.oc };
-    Contraction::plan(tiles, s.ic, rows, classes, pitch, packing)
+    let outputs = s.group_outputs();
+    let packing = Packing { output: window, outer: 1, inner: outputs, step: s.taps(), rows: window * outputs };
+    Contraction::plan(tiles, s.group_inputs(), rows, classes, pitch, packing).copies(groups(s, dz, dx))
 }
 
 struct Call {
@@ -202,7 +212,7 @@ impl WeightGradient {
     pub fn plan(tiles: &'static Tiles, s: &ConvShape, dz: &Frame, x: &Frame) -> Self {
         // Taps that one tile can hold lie at one distance: columns of the window, or channels of a 1-wide one.
         let along_channels = s.kw == 1;
-        let taps = if along_channels { s.ic } else { s.kw };
+        let taps = if along_channels { s.group_inputs() } else { s.kw };
         let positions = (s.oh * s.ow) as f64;
         let cost = |o: &Outer| positions * tiles.machine.step(o.o, o.t) * tiles.per_position() as f64 + 20.0;
         let sizes = |f: fn(&Outer) -> usize, most: usize| {
@@ -221,15 +231,20 @@ impl WeightGradient {
             let total = parts.iter().filter_map(|p| options.iter().find(|o| o.0 == *p)).map(|o| o.1).sum();
             (parts, total)
         };
-        let options: Vec<_> =
-            sizes(|t| t.o, s.oc).into_iter().map(|o| (o, split(o).1)).filter(|o| o.1.is_finite()).collect();
-        let (acc_oc, acc_ic) = (s.ic * s.kh * s.kw * CHUNK, s.kh * s.kw * CHUNK);
+        let options: Vec<_> = sizes(|t| t.o, s.group_outputs())
+            .into_iter()
+            .map(|o| (o, split(o).1))
+            .filter(|o| o.1.is_finite())
+            .collect();
+        let (acc_oc, acc_ic) = (s.taps() * CHUNK, s.kh * s.kw * CHUNK);
         let mut calls = Vec::new();
-        let mut first = 0;
-        for o in partition(s.oc, &options) {
-            let parts = split(o).0;
-            for ic in 0..if along_channels { 1 } else { s.ic } {
-                for ky in 0..s.kh {
+        let outputs = partition(s.group_outputs(), &options);
+        for group in 0..s.groups {
+            let mut first = group * s.group_outputs();
+            for &o in &outputs {
+                let parts = split(o).0;
+                let channels = if along_channels { 1 } else { s.group_inputs() };
+                for (ic, ky) in (0..channels * s.kh).map(|i| (i / s.kh, i % s.kh)) {
                     let mut t = 0;
                     for &part in &parts {
                         let (channel, kx) = if along_channels { (t, 0) } else { (ic, t) };
@@ -237,7 +252,7 @@ impl WeightGradient {
                         calls.push(Call {
                             outer: *outer.expect("parts are sizes of tiles"),
                             dz: first * dz.plane(),
-                            x: channel * x.plane() + ky * x.row() + kx * CHUNK,
+                            x: (group * s.group_inputs() + channel) * x.plane() + ky * x.row() + kx * CHUNK,
                             acc: first * acc_oc + channel * acc_ic + (ky * s.kw + kx) * CHUNK,
                             x_tap: if along_channels { x.plane() } else { CHUNK },
                             acc_tap: if along_channels { acc_ic } else { CHUNK },
@@ -245,8 +260,8 @@ impl WeightGradient {
                         t += part;
                     }
                 }
+                first += o;
             }
-            first += o;
         }
         let acc_len = s.oc * acc_oc;
         WeightGradient { calls, s: *s, dz: *dz, x: *x, x_origin: first_window(s, x), acc_len }
@@ -280,7 +295,7 @@ impl WeightGradient {
                     rows: rows.len(),
                     cols: self.s.ow,
                     acc: acc.as_mut_ptr().add(call.acc),
-                    acc_o: self.s.ic * self.s.kh * self.s.kw * CHUNK,
+                    acc_o: self.s.taps() * CHUNK,
                     acc_tap: call.acc_tap,
                     zero: rows.start == 0,
                 });
@@ -298,7 +313,8 @@ pub mod naive {
         for oc in 0..s.oc {
             for oy in 0..s.oh {
                 for ox in 0..s.ow {
-                    for ic in 0..s.ic {
+                    let group = oc / s.group_outputs();
+                    for ic in 0..s.group_inputs() {
                         for ky in 0..s.kh {
                             for kx in 0..s.kw {
                                 let (y, x) = (oy * s.stride[0] + ky, ox * s.stride[1] + kx);
@@ -307,8 +323,9 @@ pub mod naive {
                                     continue;
                                 };
                                 if y < s.ih && x < s.iw {
-                                    let w = ((oc * s.ic + ic) * s.kh + ky) * s.kw + kx;
-                                    term((oc * s.oh + oy) * s.ow + ox, w, (ic * s.ih + y) * s.iw + x);
+                                    let w = ((oc * s.group_inputs() + ic) * s.kh + ky) * s.kw + kx;
+                                    let channel = group * s.group_inputs() + ic;
+                                    term((oc * s.oh + oy) * s.ow + ox, w, (channel * s.ih + y) * s.iw + x);
                                 }
                             }
                         }

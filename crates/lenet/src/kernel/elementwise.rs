@@ -122,6 +122,42 @@ impl Program for AddPositions<'_> {
     }
 }
 
+/// Copies the values of a frame into another of the same shape; borders are left alone.
+pub fn copy_frame([from_frame, to_frame]: [&Frame; 2], from: &[f32], to: &mut [f32]) {
+    if is_dense(from_frame) && is_dense(to_frame) {
+        // Shapes may differ then, as before and behind a flatten.
+        return to.copy_from_slice(from);
+    }
+    for (from_row, to_row) in rows(from_frame).zip(rows(to_frame)) {
+        to[to_row].copy_from_slice(&from[from_row]);
+    }
+}
+
+/// Adds the values of a frame to those of another of the same shape.
+pub fn add_frame(path: Path, [from_frame, to_frame]: [&Frame; 2], from: &[f32], to: &mut [f32]) {
+    if is_dense(from_frame) && is_dense(to_frame) {
+        // SAFETY: works on slices.
+        return unsafe { dispatch(path, Add { to, from }) };
+    }
+    for (from_row, to_row) in rows(from_frame).zip(rows(to_frame)) {
+        // SAFETY: works on slices.
+        unsafe { dispatch(path, Add { to: &mut to[to_row], from: &from[from_row] }) }
+    }
+}
+
+/// Whether a frame has neither border nor slack.
+fn is_dense(frame: &Frame) -> bool {
+    [frame.border_rows, frame.border_cols, frame.slack] == [0, 0, 0]
+}
+
+/// Places of a frame's rows, channel by channel.
+fn rows(frame: &Frame) -> impl Iterator<Item = Range<usize>> {
+    (0..frame.channels * frame.rows).map(|i| {
+        let at = frame.at(i / frame.rows, i % frame.rows, 0);
+        at..at + frame.cols * frame.lanes
+    })
+}
+
 /// Sums slices of equal length in the chunk tree: neighbours first, then neighbouring pairs, and so on.
 ///
 /// The sum ends in the first slice.

@@ -8,7 +8,10 @@
 //! | [`conv`] | convolution: forward, data gradient by clipped windows and phases, weight gradient | 16 samples in the lanes |
 //! | [`dense`] | dense layers: forward, data gradient, whole-batch weight gradient | 16 samples in the lanes |
 //! | [`pool`] | pooling of any window; fused with the activation where windows do not overlap | both |
-//! | [`activation`] | sigmoid, tanh, relu with their derivatives | both |
+//! | [`activation`] | activations with their derivatives | both |
+//! | [`norm`] | statistics of channels, and the way back through a normalisation | 16 samples in the lanes |
+//! | [`dropout`] | zeros at random, by sample and position | training |
+//! | [`rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
 //! | [`input`] | samples into lanes and back | 16 samples in the lanes |
 //! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
@@ -26,12 +29,15 @@ pub mod contract;
 pub mod conv;
 pub mod denormal;
 pub mod dense;
+pub mod dropout;
 pub mod elementwise;
 pub mod frame;
 pub mod input;
 pub mod loss;
+pub mod norm;
 pub mod path;
 pub mod pool;
+pub mod rbf;
 pub mod simd;
 pub mod single;
 pub mod tile;

@@ -1,7 +1,8 @@
 //! Activation and pooling behind a layer: fused where windows do not overlap, and on their own for any window.
 
-use super::activation::{Function, with_function};
+use super::activation::{Function, slope, with_function};
 use super::frame::Frame;
+use super::norm::Channels;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd};
 use crate::spec::{Activation, PoolShape};
@@ -20,7 +21,8 @@ pub enum PoolKind {
 /// Activation, then pooling by windows that do not overlap, between `z` (the layer's own output) and `y`.
 ///
 /// Forward for training leaves in `z` the derivative of the pooled value by the pre-activation, so that backward is one
-/// product: `dz = z · dy[window]`.
+/// product: `dz = z · dy[window]`. Behind a normalisation `z` stays as it is, since backward needs it
+/// ([`super::norm`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue {
     /// The function; `None` for none.
@@ -35,6 +37,8 @@ pub struct Epilogue {
     pub z: Frame,
     /// Layout after.
     pub y: Frame,
+    /// Layout of the gradient of `y`.
+    pub dy: Frame,
 }
 
 impl Epilogue {
@@ -54,15 +58,35 @@ impl Epilogue {
         self.check(&rows, z, y);
         let (e, z, y) = (self, z.as_mut_ptr(), y.as_mut_ptr());
         with_function!(self.activation, F => {
+            let f = PhantomData;
             // SAFETY: `check` compared buffers and rows with the frames.
             unsafe {
                 match (self.pool, train) {
-                    (None, true) => dispatch(path, Forward::<F, 0, true> { e, rows, z, y, f: PhantomData }),
-                    (None, false) => dispatch(path, Forward::<F, 0, false> { e, rows, z, y, f: PhantomData }),
-                    (Some(PoolKind::Average), true) => dispatch(path, Forward::<F, 1, true> { e, rows, z, y, f: PhantomData }),
-                    (Some(PoolKind::Average), false) => dispatch(path, Forward::<F, 1, false> { e, rows, z, y, f: PhantomData }),
-                    (Some(PoolKind::Maximum), true) => dispatch(path, Forward::<F, 2, true> { e, rows, z, y, f: PhantomData }),
-                    (Some(PoolKind::Maximum), false) => dispatch(path, Forward::<F, 2, false> { e, rows, z, y, f: PhantomData }),
+                    (None, true) => dispatch(path, Forward::<F, 0, true, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                    (None, false) => dispatch(path, Forward::<F, 0, false, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                    (Some(PoolKind::Average), true) => dispatch(path, Forward::<F, 1, true, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                    (Some(PoolKind::Average), false) => dispatch(path, Forward::<F, 1, false, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                    (Some(PoolKind::Maximum), true) => dispatch(path, Forward::<F, 2, true, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                    (Some(PoolKind::Maximum), false) => dispatch(path, Forward::<F, 2, false, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                }
+            }
+        })
+    }
+
+    /// Computes some rows of `y` from `scale[c] · z + shift[c]`; `z` stays as it is.
+    pub fn forward_affine(&self, path: Path, rows: Range<usize>, channels: &Channels, z: &mut [f32], y: &mut [f32]) {
+        self.check(&rows, z, y);
+        let affine = [&channels.scale[..], &channels.shift[..]];
+        assert!(affine.iter().all(|a| a.len() >= self.z.channels), "a scale and a shift for every channel");
+        let (e, z, y) = (self, z.as_mut_ptr(), y.as_mut_ptr());
+        with_function!(self.activation, F => {
+            let f = PhantomData;
+            // SAFETY: `check` compared buffers and rows with the frames.
+            unsafe {
+                match self.pool {
+                    None => dispatch(path, Forward::<F, 0, false, true> { e, rows, z, y, affine, f }),
+                    Some(PoolKind::Average) => dispatch(path, Forward::<F, 1, false, true> { e, rows, z, y, affine, f }),
+                    Some(PoolKind::Maximum) => dispatch(path, Forward::<F, 2, false, true> { e, rows, z, y, affine, f }),
                 }
             }
         })
@@ -70,10 +94,16 @@ impl Epilogue {
 
     /// Turns the derivative in `z` into the gradient, for the rows of `z` that belong to some rows of `y`.
     pub fn backward(&self, path: Path, rows: Range<usize>, z: &mut [f32], dy: &[f32]) {
-        self.check(&rows, z, dy);
+        self.check_backward(&rows, z, dy);
         let (z, dy) = (z.as_mut_ptr(), dy.as_ptr());
         // SAFETY: `check` compared buffers and rows with the frames.
         unsafe { dispatch(path, Backward { e: self, rows, z, dy }) }
+    }
+
+    pub(super) fn check_backward(&self, rows: &Range<usize>, z: &[f32], dy: &[f32]) {
+        let same = |f: &Frame| [f.channels, f.rows, f.cols];
+        assert!(same(&self.y) == same(&self.dy), "the gradient has the output's shape");
+        Epilogue { y: self.dy, ..*self }.check(rows, z, dy);
     }
 
     fn check(&self, rows: &Range<usize>, z: &[f32], y: &[f32]) {
@@ -86,15 +116,19 @@ impl Epilogue {
     }
 }
 
-struct Forward<'a, F, const KIND: u8, const TRAIN: bool> {
+struct Forward<'a, F, const KIND: u8, const TRAIN: bool, const AFFINE: bool> {
     e: &'a Epilogue,
     rows: Range<usize>,
     z: *mut f32,
     y: *mut f32,
+    /// Scale and shift of each channel.
+    affine: [&'a [f32]; 2],
     f: PhantomData<F>,
 }
 
-impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, KIND, TRAIN> {
+impl<F: Function, const KIND: u8, const TRAIN: bool, const AFFINE: bool> Program
+    for Forward<'_, F, KIND, TRAIN, AFFINE>
+{
     type Output = ();
 
     #[inline(always)]
@@ -106,6 +140,11 @@ impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, 
         // SAFETY: all windows lie within z's frame and all outputs within y's (`Epilogue::check`).
         unsafe {
             for c in 0..e.z.channels {
+                let (mut scale, mut shift) = (S::splat(1.0), S::splat(0.0));
+                if AFFINE {
+                    scale = S::splat(*self.affine[0].get_unchecked(c));
+                    shift = S::splat(*self.affine[1].get_unchecked(c));
+                }
                 for r in self.rows.clone() {
                     let z = self.z.add(e.z.at(c, r * e.stride[0], 0));
                     let y = self.y.add(e.y.at(c, r, 0));
@@ -115,10 +154,11 @@ impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, 
                         let y = y.add(position * CHUNK + lane);
                         match KIND {
                             0 => {
-                                let a = F::value::<S>(S::load(z));
+                                let x = preactivation::<S, AFFINE>(z, scale, shift);
+                                let a = F::value::<S>(x);
                                 S::store(y, a);
                                 if TRAIN {
-                                    S::store(z, F::slope::<S>(a));
+                                    S::store(z, slope::<S, F>(x, a));
                                 }
                             }
                             1 => {
@@ -126,10 +166,11 @@ impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, 
                                 for i in 0..kh {
                                     for j in 0..kw {
                                         let z = z.add(i * z_row + j * CHUNK);
-                                        let a = F::value::<S>(S::load(z));
+                                        let x = preactivation::<S, AFFINE>(z, scale, shift);
+                                        let a = F::value::<S>(x);
                                         sum = S::add(sum, a);
                                         if TRAIN {
-                                            S::store(z, S::mul(F::slope::<S>(a), S::splat(share)));
+                                            S::store(z, S::mul(slope::<S, F>(x, a), S::splat(share)));
                                         }
                                     }
                                 }
@@ -140,10 +181,9 @@ impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, 
                                 for i in 0..kh {
                                     for j in 0..kw {
                                         let z = z.add(i * z_row + j * CHUNK);
-                                        let a = F::value::<S>(S::load(z));
-                                        // Of a and best, best where they are equal, a where it is NaN.
-                                        best = S::select(S::gt(best, a), best, S::max(best, a));
-                                        if TRAIN {
+                                        let a = F::value::<S>(preactivation::<S, AFFINE>(z, scale, shift));
+                                        best = larger::<S>(best, a);
+                                        if TRAIN && F::FROM_VALUE {
                                             S::store(z, a);
                                         }
                                     }
@@ -154,10 +194,11 @@ impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, 
                                     for i in 0..kh {
                                         for j in 0..kw {
                                             let z = z.add(i * z_row + j * CHUNK);
-                                            let a = S::load(z);
+                                            let x = S::load(z);
+                                            let a = if F::FROM_VALUE { x } else { F::value::<S>(x) };
                                             let hit = S::select(S::gt(best, a), S::splat(0.0), free);
                                             free = S::sub(free, hit);
-                                            S::store(z, S::mul(F::slope::<S>(a), hit));
+                                            S::store(z, S::mul(F::slope::<S>(x), hit));
                                         }
                                     }
                                 }
@@ -168,6 +209,20 @@ impl<F: Function, const KIND: u8, const TRAIN: bool> Program for Forward<'_, F, 
             }
         }
     }
+}
+
+/// What a function is applied to: z, or its scaled and shifted value.
+#[inline(always)]
+pub(super) unsafe fn preactivation<S: Simd, const AFFINE: bool>(z: *const f32, scale: S::V, shift: S::V) -> S::V {
+    // SAFETY: the caller vouches for a vector at z and runs on S's path.
+    unsafe { if AFFINE { S::fma(S::load(z), scale, shift) } else { S::load(z) } }
+}
+
+/// The larger of both, `best` where they are equal, `a` where it is NaN.
+#[inline(always)]
+pub(super) unsafe fn larger<S: Simd>(best: S::V, a: S::V) -> S::V {
+    // SAFETY: the caller runs on S's path.
+    unsafe { S::select(S::gt(best, a), best, S::max(best, a)) }
 }
 
 struct Backward<'a> {
@@ -215,7 +270,7 @@ impl Program for Backward<'_> {
             for c in 0..e.z.channels {
                 for r in self.rows.clone() {
                     let z_rows = e.z_rows(&(r..r + 1));
-                    let dy = self.dy.add(e.y.at(c, r, 0));
+                    let dy = self.dy.add(e.dy.at(c, r, 0));
                     for (i, z_row) in z_rows.enumerate() {
                         let z = self.z.add(e.z.at(c, z_row, 0));
                         if i >= e.window[0] {
@@ -265,53 +320,89 @@ impl Pooling {
     }
 
     /// Computes y; `places`, if not empty, takes the place of each maximum in its window.
-    pub fn forward(&self, x: &[f32], y: &mut [f32], places: &mut [f32]) {
-        let s = &self.s;
+    pub fn forward(&self, path: Path, x: &[f32], y: &mut [f32], places: &mut [f32]) {
+        // SAFETY: works on slices.
+        unsafe { dispatch(path, PoolForward { p: self, x, y, places }) }
+    }
+
+    /// Gradient of x from that of y.
+    pub fn backward(&self, path: Path, dy: &[f32], places: &[f32], dx: &mut [f32]) {
+        // SAFETY: works on slices.
+        unsafe { dispatch(path, PoolBackward { p: self, dy, places, dx }) }
+    }
+}
+
+struct PoolForward<'a> {
+    p: &'a Pooling,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    places: &'a mut [f32],
+}
+
+impl Program for PoolForward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let PoolForward { p, x, y, places } = self;
+        let s = &p.s;
         let share = 1.0 / (s.kh * s.kw) as f32;
         for c in 0..s.c {
             for oy in 0..s.oh {
                 for ox in 0..s.ow {
-                    let mut value = [if self.kind == PoolKind::Average { 0.0 } else { f32::NEG_INFINITY }; CHUNK];
+                    let mut value = [if p.kind == PoolKind::Average { 0.0 } else { f32::NEG_INFINITY }; CHUNK];
                     let mut place = [0.0f32; CHUNK];
-                    for (k, iy, ix) in Self::window(s, oy, ox) {
-                        let at = self.x.at(c, iy, ix);
+                    for (k, iy, ix) in Pooling::window(s, oy, ox) {
+                        let at = p.x.at(c, iy, ix);
                         let v = &x[at..at + CHUNK];
                         for l in 0..CHUNK {
-                            if self.kind == PoolKind::Average {
+                            if p.kind == PoolKind::Average {
                                 value[l] += v[l];
                             } else if v[l] > value[l] || v[l].is_nan() {
                                 (value[l], place[l]) = (v[l], k as f32);
                             }
                         }
                     }
-                    if self.kind == PoolKind::Average {
+                    if p.kind == PoolKind::Average {
                         value.iter_mut().for_each(|v| *v *= share);
                     } else if !places.is_empty() {
                         places[((c * s.oh + oy) * s.ow + ox) * CHUNK..][..CHUNK].copy_from_slice(&place);
                     }
-                    let at = self.y.at(c, oy, ox);
+                    let at = p.y.at(c, oy, ox);
                     y[at..at + CHUNK].copy_from_slice(&value);
                 }
             }
         }
     }
+}
 
-    /// Gradient of x from that of y.
-    pub fn backward(&self, dy: &[f32], places: &[f32], dx: &mut [f32]) {
-        let s = &self.s;
+struct PoolBackward<'a> {
+    p: &'a Pooling,
+    dy: &'a [f32],
+    places: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Program for PoolBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let PoolBackward { p, dy, places, dx } = self;
+        let s = &p.s;
         let share = 1.0 / (s.kh * s.kw) as f32;
         for c in 0..s.c {
             for y in 0..s.ih {
-                let at = self.x.at(c, y, 0);
+                let at = p.x.at(c, y, 0);
                 dx[at..at + s.iw * CHUNK].fill(0.0);
             }
             for oy in 0..s.oh {
                 for ox in 0..s.ow {
-                    let d = &dy[self.y.at(c, oy, ox)..][..CHUNK];
-                    for (k, iy, ix) in Self::window(s, oy, ox) {
-                        let at = self.x.at(c, iy, ix);
+                    let d = &dy[p.y.at(c, oy, ox)..][..CHUNK];
+                    for (k, iy, ix) in Pooling::window(s, oy, ox) {
+                        let at = p.x.at(c, iy, ix);
                         let dx = &mut dx[at..at + CHUNK];
-                        if self.kind == PoolKind::Average {
+                        if p.kind == PoolKind::Average {
                             dx.iter_mut().zip(d).for_each(|(x, d)| *x += d * share);
                         } else {
                             let place = &places[((c * s.oh + oy) * s.ow + ox) * CHUNK..][..CHUNK];

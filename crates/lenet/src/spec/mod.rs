@@ -7,6 +7,7 @@
 mod config;
 mod document;
 mod error;
+mod infer;
 mod read;
 mod recipe;
 mod shape;
@@ -14,16 +15,17 @@ mod write;
 
 pub use document::Document;
 pub use error::{Place, RecipeError, UnknownInit};
+pub use infer::SpecError;
 pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
 pub use shape::{
-    ConvShape, DenseShape, Geometry, LayerInfo, Network, ParameterInfo, PoolShape, Role, Shape, SpecError,
+    BufferInfo, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape, Role, Shape,
 };
 
 use serde::{Deserialize, Serialize};
 
 /// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Conv2d {
     /// Output channels.
     pub channels: usize,
@@ -33,8 +35,39 @@ pub struct Conv2d {
     pub stride: [usize; 2],
     /// Zeros added on each side, rows × columns.
     pub padding: [usize; 2],
+    /// Groups of channels that are convolved apart; as many as input channels is a depthwise convolution.
+    #[serde(skip_serializing_if = "is_one")]
+    pub groups: usize,
+    /// The input channels that each output channel sees; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Vec<Vec<usize>>>,
     /// Whether a bias is added to each output channel.
     pub bias: bool,
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        let (window, stride, padding) = ([1, 1], [1, 1], [0, 0]);
+        Conv2d { channels: 1, window, stride, padding, groups: 1, connections: None, bias: true }
+    }
+}
+
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
+/// Which input channels each of the 16 maps of LeNet-5's second convolution sees (LeCun, Bottou, Bengio, Haffner:
+/// Gradient-Based Learning Applied to Document Recognition; Proc. IEEE 86, 1998; table I).
+pub fn lenet5_connections() -> Vec<Vec<usize>> {
+    let ring = |start: usize, picks: &[usize]| {
+        let mut maps: Vec<usize> = picks.iter().map(|p| (start + p) % 6).collect();
+        maps.sort_unstable();
+        maps
+    };
+    let three = (0..6).map(|i| ring(i, &[0, 1, 2]));
+    let four = (0..6).map(|i| ring(i, &[0, 1, 2, 3]));
+    let apart = (0..3).map(|i| ring(i, &[0, 1, 3, 4]));
+    three.chain(four).chain(apart).chain([(0..6).collect()]).collect()
 }
 
 /// A 2-d pooling window. Pairs are (rows, columns).
@@ -68,10 +101,100 @@ pub enum Activation {
     Tanh,
     /// max(x, 0), with derivative 0 at 0
     Relu,
+    /// x for x > 0, else x / 100
+    LeakyRelu,
+    /// x for x > 0, else eˣ - 1
+    Elu,
+    /// x · Φ(x), Φ the distribution function of the standard normal
+    Gelu,
+    /// x · sigmoid(x)
+    Silu,
+    /// x · min(max(x + 3, 0), 6) / 6
+    HardSwish,
+    /// 1.7159 · tanh(2x / 3)
+    ScaledTanh,
+    /// ln(1 + eˣ)
+    Softplus,
+}
+
+impl Activation {
+    /// Every activation.
+    pub const ALL: [Activation; 10] = [
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::LeakyRelu,
+        Activation::Elu,
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::ScaledTanh,
+        Activation::Softplus,
+    ];
+
+    /// The name, as recipes spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu => "leaky_relu",
+            Activation::Elu => "elu",
+            Activation::Gelu => "gelu",
+            Activation::Silu => "silu",
+            Activation::HardSwish => "hard_swish",
+            Activation::ScaledTanh => "scaled_tanh",
+            Activation::Softplus => "softplus",
+        }
+    }
+}
+
+/// Normalisation of each channel by the mean and variance of the batch, then a learnt scale and shift (PyTorch's
+/// `BatchNorm2d` and `BatchNorm1d`); evaluation uses running averages of both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchNorm {
+    /// Added to the variance.
+    pub eps: f32,
+    /// Share of a batch in the running averages.
+    pub momentum: f32,
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        BatchNorm { eps: 1e-5, momentum: 0.1 }
+    }
+}
+
+/// Sets each value to 0 with a probability while training, and scales the others up by its complement's inverse.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    /// Probability, 0 to less than 1.
+    pub rate: f32,
+}
+
+/// Two ways for one input, whose outputs are added. In files the layers are named `INDEX.body.0`, `INDEX.shortcut.0`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Residual {
+    /// The layers of one way.
+    pub body: Vec<Layer>,
+    /// The layers of the other; none for the input itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortcut: Vec<Layer>,
+}
+
+/// Distances to one fixed code a class: `y[o] = -Σ (x[i] - code[o][i])²`, the output of the historical LeNet-5.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rbf {
+    /// Number of codes.
+    pub units: usize,
 }
 
 /// One layer of a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "config::LayerForm", into = "config::LayerForm")]
 pub enum Layer {
     /// Convolution.
@@ -80,12 +203,24 @@ pub enum Layer {
     AvgPool(Pool),
     /// Maximum pooling; the first maximum in row-major order takes the gradient.
     MaxPool(Pool),
+    /// Average over each channel, `[c, h, w]` to `[c, 1, 1]`.
+    GlobalAvgPool,
+    /// Sum over a window, times a learnt weight a channel, plus a learnt bias (LeNet-5's subsampling).
+    Subsample(Pool),
     /// `[c, h, w]` to `c·h·w` features.
     Flatten,
     /// Fully connected layer.
     Dense(Dense),
     /// Elementwise activation.
     Activation(Activation),
+    /// Batch normalisation.
+    BatchNorm(BatchNorm),
+    /// Dropout.
+    Dropout(Dropout),
+    /// Residual block.
+    Residual(Residual),
+    /// Distances to codes.
+    Rbf(Rbf),
 }
 
 impl Layer {
@@ -97,9 +232,13 @@ impl Layer {
             Layer::MaxPool(_) => "max_pool",
             Layer::Flatten => "flatten",
             Layer::Dense(_) => "dense",
-            Layer::Activation(Activation::Sigmoid) => "sigmoid",
-            Layer::Activation(Activation::Tanh) => "tanh",
-            Layer::Activation(Activation::Relu) => "relu",
+            Layer::GlobalAvgPool => "global_avg_pool",
+            Layer::Subsample(_) => "subsample",
+            Layer::Activation(a) => a.name(),
+            Layer::BatchNorm(_) => "batch_norm",
+            Layer::Dropout(_) => "dropout",
+            Layer::Residual(_) => "residual",
+            Layer::Rbf(_) => "rbf",
         }
     }
 }
@@ -108,7 +247,7 @@ impl Layer {
 ///
 /// As JSON it is `{"input": [1, 28, 28], "layers": [{"type": "flatten"}, …]}`. Reading checks the form alone: whether the
 /// sizes make sense, [`Spec::infer`] says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Channels, rows, columns of one input image.

@@ -2,8 +2,8 @@
 
 use super::document::{Document, Node, Value};
 use super::error::did_you_mean;
-use super::{Activation, Conv2d, DataRecipe, Dense, Init, Layer, ModelRecipe, Pool, Recipe, RecipeError, Spec};
-use super::{SpecError, TrainRecipe};
+use super::{Activation, BatchNorm, Conv2d, DataRecipe, Dense, Dropout, Init, Layer, ModelRecipe, Pool, Rbf, Recipe};
+use super::{RecipeError, Residual, Spec, SpecError, TrainRecipe};
 use crate::data::Normalization;
 use std::ops::RangeInclusive;
 
@@ -13,9 +13,38 @@ pub(super) const SECTIONS: [(&str, &[&str]); 3] = [
     ("model", &["input", "layers"]),
     ("train", &["epochs", "batch", "lr", "seed", "init", "checkpoint_seconds"]),
 ];
-pub(super) const ACTIVATIONS: [&str; 3] = ["sigmoid", "tanh", "relu"];
 pub(super) const POOLS: [&str; 2] = ["avg_pool", "max_pool"];
-const KINDS: [&str; 8] = ["conv2d", "avg_pool", "max_pool", "flatten", "dense", "sigmoid", "tanh", "relu"];
+pub(super) const ACTIVATIONS: [&str; 10] = {
+    let mut names = [""; 10];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Activation::ALL[i].name();
+        i += 1;
+    }
+    names
+};
+/// Layers that are no activation.
+const OTHERS: [&str; 11] = [
+    "conv2d",
+    "dense",
+    "batch_norm",
+    "max_pool",
+    "avg_pool",
+    "global_avg_pool",
+    "flatten",
+    "dropout",
+    "residual",
+    "subsample",
+    "rbf",
+];
+
+/// Every type of layer.
+pub(super) fn kinds() -> Vec<&'static str> {
+    OTHERS.into_iter().chain(ACTIVATIONS).collect()
+}
+
+/// Residual blocks within residual blocks, at most.
+const DEPTH: usize = 4;
 
 const SIZES: RangeInclusive<u64> = 1..=1 << 26;
 const WINDOWS: RangeInclusive<u64> = 1..=1 << 12;
@@ -115,11 +144,11 @@ impl Document {
             Value::List(nodes) if !nodes.is_empty() => nodes,
             _ => return Err(must(layers, "layers", "a list of at least one layer")),
         };
-        let last_dense = nodes.iter().rposition(|n| matches!(kind(n), Ok("dense")));
+        let last_units = nodes.iter().rposition(|n| matches!(kind(n), Ok("dense" | "rbf")));
         let mut units_from_classes = false;
         let mut list = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
-            let (layer, from_classes) = layer(node, last_dense == Some(index))?;
+            let (layer, from_classes) = layer(node, last_units == Some(index), 0)?;
             units_from_classes |= from_classes;
             list.push(layer);
         }
@@ -267,35 +296,30 @@ fn kind(node: &Node) -> Result<&str, RecipeError> {
     if !matches!(node.value, Value::Table(_)) {
         return Err(must(node, "a layer", "a table with a \"type\""));
     }
-    let known = || format!("(known: {})", KINDS.join(", "));
+    let kinds = kinds();
+    let known = || format!("(known: {})", kinds.join(", "));
     let Some(kind) = node.get("type") else {
         return Err(RecipeError::at(&node.place, format!("missing key \"type\" in a layer {}", known())));
     };
     match &kind.value {
-        Value::Text(name) => KINDS.iter().find(|k| *k == name).copied().ok_or_else(|| {
-            let message = format!("unknown layer type {}{} {}", kind.describe(), did_you_mean(name, &KINDS), known());
+        Value::Text(name) => kinds.iter().find(|k| *k == name).copied().ok_or_else(|| {
+            let message = format!("unknown layer type {}{} {}", kind.describe(), did_you_mean(name, &kinds), known());
             RecipeError::at(&kind.place, message)
         }),
-        _ => Err(must(kind, "type", &format!("one of {}", KINDS.join(", ")))),
+        _ => Err(must(kind, "type", &format!("one of {}", kinds.join(", ")))),
     }
 }
 
 /// A layer, and whether its units are the data's classes.
-fn layer(node: &Node, last_dense: bool) -> Result<(Layer, bool), RecipeError> {
+fn layer(node: &Node, last_units: bool, depth: usize) -> Result<(Layer, bool), RecipeError> {
     let kind = kind(node)?;
     let of_layer = |keys: &[&str]| Table::new(node, format!("a {kind} layer"), keys);
     let layer = match kind {
         "conv2d" => {
-            let table = of_layer(&["type", "channels", "window", "stride", "padding", "bias"])?;
-            Layer::Conv2d(Conv2d {
-                channels: whole(table.need("channels")?, "channels", SIZES)?,
-                window: pair(table.need("window")?, "window", WINDOWS)?,
-                stride: table.get("stride").map_or(Ok([1, 1]), |n| pair(n, "stride", WINDOWS))?,
-                padding: table.get("padding").map_or(Ok([0, 0]), |n| pair(n, "padding", PADDINGS))?,
-                bias: bias(&table)?,
-            })
+            let keys = ["type", "channels", "window", "stride", "padding", "groups", "connections", "bias"];
+            Layer::Conv2d(conv2d(&of_layer(&keys)?)?)
         }
-        "avg_pool" | "max_pool" => {
+        "avg_pool" | "max_pool" | "subsample" => {
             let table = of_layer(&["type", "window", "stride", "padding"])?;
             let window = pair(table.need("window")?, "window", WINDOWS)?;
             let pool = Pool {
@@ -303,35 +327,112 @@ fn layer(node: &Node, last_dense: bool) -> Result<(Layer, bool), RecipeError> {
                 stride: table.get("stride").map_or(Ok(window), |n| pair(n, "stride", WINDOWS))?,
                 padding: table.get("padding").map_or(Ok([0, 0]), |n| pair(n, "padding", PADDINGS))?,
             };
-            if kind == "avg_pool" { Layer::AvgPool(pool) } else { Layer::MaxPool(pool) }
+            match kind {
+                "avg_pool" => Layer::AvgPool(pool),
+                "max_pool" => Layer::MaxPool(pool),
+                _ => Layer::Subsample(pool),
+            }
         }
         "dense" => {
             let table = of_layer(&["type", "units", "bias"])?;
-            let units = table.need("units")?;
-            let from_classes = matches!(&units.value, Value::Text(t) if t == "classes");
-            if from_classes && !last_dense {
-                let message = "units can be \"classes\" in the last dense layer only";
-                return Err(RecipeError::at(&units.place, message));
-            }
-            if let Value::Text(_) = units.value
-                && !from_classes
-            {
-                return Err(must(units, "units", &format!("a whole number from 1 to {} or \"classes\"", SIZES.end())));
-            }
-            let count = if from_classes { 0 } else { whole(units, "units", SIZES)? };
-            return Ok((Layer::Dense(Dense { units: count, bias: bias(&table)? }), from_classes));
+            let (units, from_classes) = units(&table, last_units)?;
+            return Ok((Layer::Dense(Dense { units, bias: bias(&table)? }), from_classes));
         }
-        _ => {
-            of_layer(&["type"])?;
-            match kind {
-                "sigmoid" => Layer::Activation(Activation::Sigmoid),
-                "tanh" => Layer::Activation(Activation::Tanh),
-                "relu" => Layer::Activation(Activation::Relu),
-                _ => Layer::Flatten,
+        "rbf" => {
+            let (units, from_classes) = units(&of_layer(&["type", "units"])?, last_units)?;
+            return Ok((Layer::Rbf(Rbf { units }), from_classes));
+        }
+        "batch_norm" => Layer::BatchNorm(batch_norm(&of_layer(&["type", "eps", "momentum"])?)?),
+        "dropout" => {
+            let table = of_layer(&["type", "rate"])?;
+            let node = table.need("rate")?;
+            let rate = number(node).filter(|r| (0.0..1.0).contains(r));
+            Layer::Dropout(Dropout { rate: rate.ok_or_else(|| must(node, "rate", "a number from 0 to less than 1"))? })
+        }
+        "residual" => {
+            let table = of_layer(&["type", "body", "shortcut"])?;
+            if depth == DEPTH {
+                return Err(RecipeError::at(&node.place, format!("more than {DEPTH} residual blocks in each other")));
             }
+            let shortcut = table.get("shortcut").map_or(Ok(Vec::new()), |n| inner(n, "shortcut", depth))?;
+            Layer::Residual(Residual { body: inner(table.need("body")?, "body", depth)?, shortcut })
+        }
+        "flatten" | "global_avg_pool" => {
+            of_layer(&["type"])?;
+            if kind == "flatten" { Layer::Flatten } else { Layer::GlobalAvgPool }
+        }
+        name => {
+            of_layer(&["type"])?;
+            let activation = Activation::ALL.into_iter().find(|a| a.name() == name);
+            Layer::Activation(activation.ok_or_else(|| must(node, "type", "a known layer"))?)
         }
     };
     Ok((layer, false))
+}
+
+/// The layers of a residual block's way.
+fn inner(node: &Node, key: &str, depth: usize) -> Result<Vec<Layer>, RecipeError> {
+    match &node.value {
+        Value::List(nodes) if !nodes.is_empty() => {
+            nodes.iter().map(|n| layer(n, false, depth + 1).map(|l| l.0)).collect()
+        }
+        _ => Err(must(node, key, "a list of at least one layer")),
+    }
+}
+
+fn conv2d(table: &Table) -> Result<Conv2d, RecipeError> {
+    Ok(Conv2d {
+        channels: whole(table.need("channels")?, "channels", SIZES)?,
+        window: pair(table.need("window")?, "window", WINDOWS)?,
+        stride: table.get("stride").map_or(Ok([1, 1]), |n| pair(n, "stride", WINDOWS))?,
+        padding: table.get("padding").map_or(Ok([0, 0]), |n| pair(n, "padding", PADDINGS))?,
+        groups: table.get("groups").map_or(Ok(1), |n| whole(n, "groups", SIZES))?,
+        connections: table.get("connections").map(connections).transpose()?,
+        bias: bias(table)?,
+    })
+}
+
+/// `"lenet5"`, or the input channels of each output channel.
+fn connections(node: &Node) -> Result<Vec<Vec<usize>>, RecipeError> {
+    let be = "\"lenet5\", or a list with the list of input channels of each output channel";
+    let map = |node: &Node| match &node.value {
+        Value::List(channels) => channels.iter().map(|c| whole(c, "connections", 0..=1 << 26)).collect(),
+        _ => Err(must(node, "connections", be)),
+    };
+    match &node.value {
+        Value::Text(name) if name == "lenet5" => Ok(super::lenet5_connections()),
+        Value::List(maps) => maps.iter().map(map).collect(),
+        _ => Err(must(node, "connections", be)),
+    }
+}
+
+fn batch_norm(table: &Table) -> Result<BatchNorm, RecipeError> {
+    let usual = BatchNorm::default();
+    let within = |key, usual, be: &str, valid: fn(f32) -> bool| match table.get(key) {
+        Some(node) => number(node).filter(|v| valid(*v)).ok_or_else(|| must(node, key, be)),
+        None => Ok(usual),
+    };
+    Ok(BatchNorm {
+        eps: within("eps", usual.eps, "a number above 0", |v| v > 0.0 && v.is_finite())?,
+        momentum: within("momentum", usual.momentum, "a number from 0 to 1", |v| (0.0..=1.0).contains(&v))?,
+    })
+}
+
+/// A number of units, and whether it is the number of classes (then 0).
+fn units(table: &Table, last: bool) -> Result<(usize, bool), RecipeError> {
+    let units = table.need("units")?;
+    let from_classes = matches!(&units.value, Value::Text(t) if t == "classes");
+    if from_classes && !last {
+        let message = "units can be \"classes\" in the last dense layer only";
+        return Err(RecipeError::at(&units.place, message));
+    }
+    match &units.value {
+        Value::Text(_) if from_classes => Ok((0, true)),
+        Value::Text(_) => {
+            Err(must(units, "units", &format!("a whole number from 1 to {} or \"classes\"", SIZES.end())))
+        }
+        _ => Ok((whole(units, "units", SIZES)?, false)),
+    }
 }
 
 fn bias(table: &Table) -> Result<bool, RecipeError> {

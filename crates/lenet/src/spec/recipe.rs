@@ -1,7 +1,7 @@
 //! The recipe: data, network and training as one text file.
 
 use super::error::did_you_mean;
-use super::{Dense, Document, Layer, RecipeError, Spec, UnknownInit};
+use super::{Dense, Document, Layer, Rbf, RecipeError, Spec, UnknownInit};
 use crate::data::Normalization;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -149,11 +149,11 @@ impl Spec {
     /// The layers of a recipe over this input, with `classes` units where the recipe leaves them to the data.
     pub(super) fn from_model(model: &ModelRecipe, input: [usize; 3], classes: usize) -> Spec {
         let mut layers = model.layers.clone();
-        let last_dense = layers.iter_mut().rev().find_map(|l| match l {
-            Layer::Dense(dense) => Some(dense),
+        let last_units = layers.iter_mut().rev().find_map(|l| match l {
+            Layer::Dense(Dense { units, .. }) | Layer::Rbf(Rbf { units }) => Some(units),
             _ => None,
         });
-        if let (true, Some(Dense { units, .. })) = (model.units_from_classes, last_dense) {
+        if let (true, Some(units)) = (model.units_from_classes, last_units) {
             *units = classes;
         }
         Spec { input, layers }

@@ -29,26 +29,10 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     if let Some(input) = recipe.model.input {
         writeln!(out, "input = {input:?}")?;
     }
-    let layers = &recipe.model.layers;
-    let last_dense = layers.iter().rposition(|l| matches!(l, Layer::Dense(_)));
-    for (index, layer) in layers.iter().enumerate() {
-        writeln!(out, "\n[[model.layers]]\ntype = {}", quoted(layer.kind()))?;
-        match layer {
-            Layer::Conv2d(l) => {
-                writeln!(out, "channels = {}", l.channels)?;
-                window(out, l.window, l.stride, l.padding)?;
-                writeln!(out, "bias = {}", l.bias)?;
-            }
-            Layer::AvgPool(l) | Layer::MaxPool(l) => window(out, l.window, l.stride, l.padding)?,
-            Layer::Dense(l) => {
-                match recipe.model.units_from_classes && last_dense == Some(index) {
-                    true => writeln!(out, "units = \"classes\"")?,
-                    false => writeln!(out, "units = {}", l.units)?,
-                }
-                writeln!(out, "bias = {}", l.bias)?;
-            }
-            Layer::Flatten | Layer::Activation(_) => {}
-        }
+    for (layer, last) in with_last_units(&recipe.model.layers) {
+        let from_classes = recipe.model.units_from_classes && last;
+        writeln!(out, "\n[[model.layers]]")?;
+        settings(layer, from_classes).into_iter().try_for_each(|(key, value)| writeln!(out, "{key} = {value}"))?;
     }
 
     let t = &recipe.train;
@@ -56,14 +40,60 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     writeln!(out, "init = {}\ncheckpoint_seconds = {}", quoted(t.init.name()), t.checkpoint_seconds)
 }
 
-fn window(out: &mut String, window: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> fmt::Result {
-    for (key, [rows, columns]) in [("window", window), ("stride", stride), ("padding", padding)] {
-        match rows == columns {
-            true => writeln!(out, "{key} = {rows}")?,
-            false => writeln!(out, "{key} = [{rows}, {columns}]")?,
+/// Each layer, and whether it is the last one with units.
+fn with_last_units(layers: &[Layer]) -> impl Iterator<Item = (&Layer, bool)> {
+    let last = layers.iter().rposition(|l| matches!(l, Layer::Dense(_) | Layer::Rbf(_)));
+    layers.iter().enumerate().map(move |(i, l)| (l, last == Some(i)))
+}
+
+/// A layer's keys and values, its type first.
+fn settings(layer: &Layer, from_classes: bool) -> Vec<(&'static str, String)> {
+    let mut all = vec![("type", quoted(layer.kind()))];
+    let units = |n: usize| ("units", if from_classes { quoted("classes") } else { n.to_string() });
+    match layer {
+        Layer::Conv2d(l) => {
+            all.push(("channels", l.channels.to_string()));
+            all.extend(windows(l.window, l.stride, l.padding));
+            if l.groups != 1 {
+                all.push(("groups", l.groups.to_string()));
+            }
+            all.extend(l.connections.as_ref().map(|c| ("connections", format!("{c:?}"))));
+            all.push(("bias", l.bias.to_string()));
         }
+        Layer::AvgPool(l) | Layer::MaxPool(l) | Layer::Subsample(l) => {
+            all.extend(windows(l.window, l.stride, l.padding));
+        }
+        Layer::Dense(l) => all.extend([units(l.units), ("bias", l.bias.to_string())]),
+        Layer::Rbf(l) => all.push(units(l.units)),
+        // `{:?}` is the shortest text that reads back as the same number, and always a float.
+        Layer::BatchNorm(l) => all.extend([("eps", format!("{:?}", l.eps)), ("momentum", format!("{:?}", l.momentum))]),
+        Layer::Dropout(l) => all.push(("rate", format!("{:?}", l.rate))),
+        Layer::Residual(l) => {
+            all.push(("body", inline(&l.body)));
+            if !l.shortcut.is_empty() {
+                all.push(("shortcut", inline(&l.shortcut)));
+            }
+        }
+        Layer::Flatten | Layer::GlobalAvgPool | Layer::Activation(_) => {}
     }
-    Ok(())
+    all
+}
+
+/// Layers within a layer, one a line.
+fn inline(layers: &[Layer]) -> String {
+    let line = |layer| {
+        let pairs = settings(layer, false).into_iter().map(|(key, value)| format!("{key} = {value}"));
+        format!("    {{ {} }},\n", pairs.collect::<Vec<_>>().join(", "))
+    };
+    format!("[\n{}]", layers.iter().map(line).collect::<String>())
+}
+
+fn windows(window: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Vec<(&'static str, String)> {
+    let pair = |[rows, columns]: [usize; 2]| match rows == columns {
+        true => rows.to_string(),
+        false => format!("[{rows}, {columns}]"),
+    };
+    vec![("window", pair(window)), ("stride", pair(stride)), ("padding", pair(padding))]
 }
 
 fn quoted(text: &str) -> String {

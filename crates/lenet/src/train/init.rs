@@ -1,12 +1,37 @@
 //! How weights start.
 
 use super::random::{Purpose, Stream};
-use crate::spec::{Init, Network, Role};
+use crate::spec::{Geometry, Init, Network, Role};
 
-/// The initial parameters: weights by `init`, each tensor from a stream of its own, biases zero.
+/// The initial buffers: running means 0, running variances 1, codes.
+pub fn initial_buffers(network: &Network) -> Vec<f32> {
+    let mut buffers = vec![0.0f32; network.buffers];
+    for layer in &network.layers {
+        match (&layer.geometry, &layer.buffers[..]) {
+            (Geometry::BatchNorm(_), [_, variance]) => buffers[variance.range.clone()].fill(1.0),
+            (Geometry::Rbf(s), [codes]) => {
+                buffers[codes.range.clone()].copy_from_slice(&super::codes::codes(s.outputs, s.inputs));
+            }
+            _ => {}
+        }
+    }
+    buffers
+}
+
+/// The initial parameters: weights by `init`, each tensor from a stream of its own, scales one, biases zero.
+///
+/// Weights that a table of connections leaves out are 0; the others are drawn as if each map saw all its inputs.
 pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
     let mut parameters = vec![0.0f32; network.parameters];
-    for (number, tensor) in network.tensors().enumerate().filter(|(_, t)| t.role == Role::Weight) {
+    for (number, tensor) in network.tensors().enumerate() {
+        match tensor.role {
+            Role::Weight => {}
+            Role::Bias => continue,
+            Role::Scale => {
+                parameters[tensor.range.clone()].fill(1.0);
+                continue;
+            }
+        }
         let (fan_in, fan_out) = (tensor.fan_in as f64, tensor.fan_out as f64);
         let uniform = |variance: f64| (3.0 * variance).sqrt() as f32;
         let normal = |variance: f64| variance.sqrt() as f32;
@@ -22,6 +47,9 @@ pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
         for w in &mut parameters[tensor.range.clone()] {
             *w = if is_uniform { scale * (2.0 * stream.uniform() - 1.0) } else { scale * stream.normal() };
         }
+        let mask = tensor.mask.as_deref().unwrap_or(&[]);
+        let all = parameters[tensor.range.clone()].iter_mut().zip(mask);
+        all.filter(|(_, live)| !**live).for_each(|(w, _)| *w = 0.0);
     }
     parameters
 }

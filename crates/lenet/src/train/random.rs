@@ -8,6 +8,10 @@ pub enum Purpose {
     Init = 1,
     /// The order of the samples of an epoch.
     Shuffle = 2,
+    /// What dropout leaves out; the stream's number is that of the sample.
+    Dropout = 3,
+    /// The codes of an output layer.
+    Codes = 4,
 }
 
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3; SC 2011).

@@ -1,21 +1,32 @@
-//! One chunk through the network and back, in a workspace of its thread.
+//! One chunk through the network and back.
+//!
+//! A network without batch normalisation goes through in one piece, in a workspace of the thread. Each batch
+//! normalisation cuts the way in two, since it waits for the whole batch: forward stops behind the z that is to be
+//! normalised, backward behind the sums of its gradients, and every chunk keeps a workspace of its own.
 
-use super::program::{ConvStage, DenseStage, Program, Stage, row_lens};
-use crate::engine::Batch;
+use super::program::{ConvCore, Core, DenseCore, Gradient, NormKind, Part, Program, Stage, Work, row_lens};
+use crate::engine::{Batch, TrainStep};
 use crate::kernel::loss::{ChunkScore, cross_entropy};
-use crate::kernel::{AlignedVec, CHUNK, Path, dense, elementwise, input};
+use crate::kernel::norm::{Channels, NormBackward, statistics};
+use crate::kernel::pool::{Epilogue, Pooling};
+use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, elementwise, input, rbf};
 use crate::spec::DenseShape;
+use std::mem::take;
 
-/// Buffers of one thread.
+/// Buffers of a thread, or of a chunk.
 pub(super) struct Workspace {
-    /// Inputs of the stages, then the logits; backward turns each into its gradient.
+    /// The values: the input, then what each stage gives; backward turns each into its gradient.
     a: Vec<AlignedVec>,
-    /// Pre-activations of stages with weights, then derivatives, then gradients.
+    /// Of each stage the pre-activations, then their derivatives or themselves, then their gradients.
     z: Vec<AlignedVec>,
+    /// Gradients of values that others still need.
+    extras: Vec<AlignedVec>,
     /// Places of maxima of pooling stages.
     places: Vec<AlignedVec>,
-    /// Gradients of a convolution's weights, then its biases, lanes apart.
+    /// Sums of each stage with the lanes apart: of a convolution's weights, then its biases; of a normalisation's channels.
     lanes: Vec<AlignedVec>,
+    /// What the whole batch needs of the normalisation where the chunk stopped, `[channel][2]`.
+    pub stop: Vec<f32>,
 }
 
 /// The packed weights of a stage: forward, gradient.
@@ -44,33 +55,63 @@ pub(super) struct Context<'a> {
     pub path: Path,
     pub program: &'a Program,
     pub parameters: &'a [f32],
+    pub buffers: &'a [f32],
     pub packs: &'a [Packs],
+    /// Of each normalisation.
+    pub channels: &'a [Channels],
+    /// `None` for evaluation.
+    pub train: Option<&'a TrainStep>,
+}
+
+/// The samples of a chunk.
+#[derive(Clone, Copy)]
+pub(super) struct Samples<'a> {
+    pub batch: &'a Batch<'a>,
+    pub indices: &'a [u32],
+}
+
+impl Samples<'_> {
+    /// Keys of the samples' dropout in a layer.
+    fn keys(&self, step: &TrainStep, layer: u32) -> [u32; CHUNK] {
+        let mut keys = [0; CHUNK];
+        for (key, &sample) in keys.iter_mut().zip(self.indices) {
+            *key = step.dropout_key(sample).wrapping_add(layer);
+        }
+        keys
+    }
 }
 
 impl Context<'_> {
     fn bias(&self, stage: &Stage) -> Option<&[f32]> {
-        stage.place().and_then(|p| p.bias.clone()).map(|range| &self.parameters[range])
+        match &stage.work {
+            Work::Core { core: Core::Conv(s), .. } => s.place.bias.clone(),
+            Work::Core { core: Core::Dense(s), .. } => s.place.bias.clone(),
+            _ => None,
+        }
+        .map(|range| &self.parameters[range])
     }
 }
 
 impl Workspace {
     pub fn new(program: &Program) -> Self {
-        let z = |s: &Stage| match s {
-            Stage::Conv(s) => s.epilogue.z.len(),
-            Stage::Dense(s) => s.epilogue.z.len(),
-            _ => 0,
-        };
-        let places = |s: &Stage| if let Stage::Pool(p) = s { p.places_len() } else { 0 };
-        let lanes = |s: &Stage| match s {
-            Stage::Conv(s) => s.weight.acc_len() + s.shape.oc * CHUNK,
+        let z = |s: &Stage| if let Work::Core { epilogue, .. } = &s.work { epilogue.z.len() } else { 0 };
+        let places = |s: &Stage| if let Work::Pool(p) = &s.work { p.places_len() } else { 0 };
+        let norm = |s: &Stage| if s.norm().is_some() { 2 * z_channels(s) * CHUNK } else { 0 };
+        let lanes = |s: &Stage| match &s.work {
+            Work::Core { core: Core::Conv(s), .. } => s.weight.acc_len() + s.shape.oc * CHUNK,
             _ => 0,
         };
         let each = |f: &dyn Fn(&Stage) -> usize| program.stages.iter().map(|s| AlignedVec::zeros(f(s))).collect();
+        let frames = |frames: &[crate::kernel::frame::Frame]| -> Vec<AlignedVec> {
+            frames.iter().map(|f| AlignedVec::zeros(f.len())).collect()
+        };
         Workspace {
-            a: program.frames.iter().map(|f| AlignedVec::zeros(f.len())).collect(),
+            a: frames(&program.frames),
             z: each(&z),
+            extras: frames(&program.extras),
             places: each(&places),
-            lanes: each(&lanes),
+            lanes: each(&|s| lanes(s).max(norm(s))),
+            stop: vec![0.0; program.stages.iter().map(norm).max().unwrap_or(0) / CHUNK],
         }
     }
 
@@ -79,80 +120,273 @@ impl Workspace {
         &self.a[self.a.len() - 1]
     }
 
-    /// Forward pass of up to 16 samples.
-    pub fn forward(&mut self, c: &Context, batch: &Batch, indices: &[u32], train: bool) {
-        input::load_chunk(c.path, &batch.pixels, indices, &c.program.frames[0], &mut self.a[0]);
-        for (i, stage) in c.program.stages.iter().enumerate() {
-            let (before, after) = self.a.split_at_mut(i + 1);
-            let (x, y) = (&mut before[i], &mut after[0]);
-            match stage {
-                Stage::Conv(s) => {
-                    let z = &mut self.z[i];
-                    for row in 0..s.epilogue.y.rows {
-                        let rows = s.epilogue.z_rows(&(row..row + 1));
-                        s.forward.run(rows, x, &c.packs[i][0], c.bias(stage), z);
-                        s.epilogue.forward(c.path, row..row + 1, train, z, y);
+    /// The whole way forward, for evaluation and for networks that wait for nothing.
+    pub fn forward(&mut self, c: &Context, s: Samples) {
+        self.load(c, s);
+        (0..c.program.stages.len()).for_each(|i| self.stage(c, i, s));
+    }
+
+    /// The way forward from behind the stop before `round` to the next stop, where the moments of z are taken.
+    pub fn forward_round(&mut self, c: &Context, s: Samples, round: usize) {
+        let waiting = &c.program.waiting;
+        let begin = match round.checked_sub(1) {
+            None => {
+                self.load(c, s);
+                0
+            }
+            Some(before) => {
+                self.emit(c, waiting[before]);
+                waiting[before] + 1
+            }
+        };
+        let end = waiting.get(round).copied();
+        (begin..end.unwrap_or(c.program.stages.len())).for_each(|i| self.stage(c, i, s));
+        if let Some(i) = end
+            && let Work::Core { epilogue, .. } = &c.program.stages[i].work
+        {
+            self.core(c, i);
+            statistics(c.path, &epilogue.z, s.indices.len(), &self.z[i], &mut self.stop);
+        }
+    }
+
+    fn load(&mut self, c: &Context, s: Samples) {
+        input::load_chunk(c.path, &s.batch.pixels, s.indices, &c.program.frames[0], &mut self.a[0]);
+    }
+
+    /// A stage as a whole.
+    fn stage(&mut self, c: &Context, i: usize, s: Samples) {
+        let stage = &c.program.stages[i];
+        match &stage.work {
+            Work::Core { core: Core::Conv(conv), norm, epilogue: e } => {
+                let (before, after) = self.a.split_at_mut(i + 1);
+                let (x, y, z) = (&before[stage.source], &mut after[0], &mut self.z[i]);
+                // Row by row, while the rows are in the first-level cache.
+                for row in 0..e.y.rows {
+                    conv.forward.run(e.z_rows(&(row..row + 1)), x, &c.packs[i][0], c.bias(stage), z);
+                    match norm {
+                        None => e.forward(c.path, row..row + 1, c.train.is_some(), z, y),
+                        Some(n) => e.forward_affine(c.path, row..row + 1, &c.channels[n.number], z, y),
                     }
                 }
-                Stage::Dense(s) => {
-                    let z = &mut self.z[i];
-                    s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), z);
-                    s.epilogue.forward(c.path, 0..1, train, z, y);
-                }
-                Stage::Activation(e) => e.forward(c.path, 0..e.y.rows, train, x, y),
-                Stage::Pool(p) => p.forward(x, y, if train { &mut self.places[i] } else { &mut [] }),
             }
+            Work::Core { .. } => {
+                self.core(c, i);
+                self.emit(c, i);
+            }
+            Work::Pool(p) => {
+                let (before, after) = self.a.split_at_mut(i + 1);
+                let places = if c.train.is_some() { &mut self.places[i][..] } else { &mut [] };
+                p.forward(c.path, &before[stage.source], &mut after[0], places);
+            }
+            Work::Dropout { rate, key } => {
+                let (before, after) = self.a.split_at_mut(i + 1);
+                let (x, y, frames) = (&before[stage.source], &mut after[0], [&stage.x, &stage.y]);
+                match c.train {
+                    Some(step) => dropout::apply(c.path, *rate, &s.keys(step, *key), frames, x, y),
+                    None => elementwise::copy_frame(frames, x, y),
+                }
+            }
+            Work::Rbf { shape, codes } => {
+                let (before, after) = self.a.split_at_mut(i + 1);
+                rbf::forward(c.path, shape, &c.buffers[codes.clone()], &before[stage.source], &mut after[0]);
+            }
+        }
+    }
+
+    /// Makes a stage's z.
+    fn core(&mut self, c: &Context, i: usize) {
+        let stage = &c.program.stages[i];
+        let Work::Core { core, epilogue: e, .. } = &stage.work else { return };
+        let (x, z) = (&self.a[stage.source], &mut self.z[i]);
+        match core {
+            Core::Conv(s) => s.forward.run(0..s.forward.rows(), x, &c.packs[i][0], c.bias(stage), z),
+            Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), z),
+            Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, z),
+            Core::Add { other, frame } => {
+                elementwise::copy_frame([&stage.x, &e.z], x, z);
+                elementwise::add_frame(c.path, [frame, &e.z], &self.a[*other], z);
+            }
+            Core::Average(p) => p.forward(c.path, x, z, &mut []),
+        }
+    }
+
+    /// Makes the value of a stage from its z.
+    fn emit(&mut self, c: &Context, i: usize) {
+        let Work::Core { norm, epilogue: e, .. } = &c.program.stages[i].work else { return };
+        let (rows, z, y) = (0..e.y.rows, &mut self.z[i], &mut self.a[i + 1]);
+        match norm {
+            None => e.forward(c.path, rows, c.train.is_some(), z, y),
+            Some(n) => e.forward_affine(c.path, rows, &c.channels[n.number], z, y),
         }
     }
 
     /// Loss of the chunk that was passed forward; with a scale, the logits become their gradient.
-    pub fn score(&mut self, c: &Context, batch: &Batch, indices: &[u32], scale: Option<f32>) -> ChunkScore {
+    pub fn score(&mut self, c: &Context, s: Samples, scale: Option<f32>) -> ChunkScore {
         let mut labels = [0u16; CHUNK];
-        for (l, &i) in labels.iter_mut().zip(indices) {
-            *l = batch.labels[i as usize];
+        for (l, &i) in labels.iter_mut().zip(s.indices) {
+            *l = s.batch.labels[i as usize];
         }
         let last = self.a.len() - 1;
-        cross_entropy(c.path, &mut self.a[last], &labels[..indices.len()], scale)
+        cross_entropy(c.path, &mut self.a[last], &labels[..s.indices.len()], scale)
     }
 
-    /// Backward pass: the chunk's own gradient into `own`, samples as rows into `rows`.
-    pub fn backward(&mut self, c: &Context, own: &mut [f32], rows: &mut [DenseRows]) {
-        let learning = c.program.stages.iter().position(|s| s.place().is_some()).unwrap_or(0);
-        for (i, stage) in c.program.stages.iter().enumerate().skip(learning).rev() {
-            let (before, after) = self.a.split_at_mut(i + 1);
-            let (x, dy) = (&mut before[i], &after[0]);
-            match stage {
-                Stage::Conv(s) => {
-                    conv_backward(c, s, x, &mut self.z[i], dy, &mut self.lanes[i], own);
-                    if let Some(g) = &s.gradient {
-                        g.run(0..g.rows(), &self.z[i], &c.packs[i][1], None, x);
-                    }
-                }
-                Stage::Dense(s) => {
-                    dense_backward(c, s, x, &mut self.z[i], dy, own, &mut rows[s.number]);
-                    if let Some(g) = &s.gradient {
-                        g.run(0..1, &self.z[i], &c.packs[i][1], None, x);
-                    }
-                }
-                Stage::Activation(e) => e.backward(c.path, 0..e.y.rows, x, dy),
-                Stage::Pool(p) => p.backward(dy, &self.places[i], x),
+    /// The way back from the stop before `round` to the next one, where the gradients of a normalisation are summed: the
+    /// chunk's own gradient into `own`, samples as rows into `rows`.
+    pub fn backward_round(&mut self, c: &Context, s: Samples, round: usize, own: &mut [f32], rows: &mut [DenseRows]) {
+        let waiting = &c.program.waiting;
+        let stop = |round: usize| waiting.len().checked_sub(round + 1).map(|i| waiting[i]);
+        let begin = match round.checked_sub(1).and_then(stop) {
+            None => c.program.stages.len(),
+            Some(i) => i + 1,
+        };
+        let end = stop(round);
+        for i in (end.map_or(c.program.learning, |i| i + 1)..begin).rev() {
+            self.stage_backward(c, i, s, own, rows);
+        }
+        if let Some(i) = end {
+            self.sums(c, i);
+            elementwise::sum_all_lanes(c.path, &self.lanes[i], &mut self.stop[..2 * z_channels(&c.program.stages[i])]);
+        }
+    }
+
+    /// Sums of the gradients of a normalisation's channels, lanes apart.
+    fn sums(&mut self, c: &Context, i: usize) {
+        let Work::Core { norm: Some(norm), epilogue: e, .. } = &c.program.stages[i].work else { return };
+        let dy = c.program.elsewhere[i + 1].map_or(&self.a[i + 1], |stage| &self.z[stage]);
+        let back = NormBackward { e, channels: &c.channels[norm.number] };
+        back.sums(c.path, &self.z[i], dy, &mut self.lanes[i]);
+    }
+
+    fn stage_backward(&mut self, c: &Context, i: usize, s: Samples, own: &mut [f32], rows: &mut [DenseRows]) {
+        let stage = &c.program.stages[i];
+        if let Some(norm) = stage.norm()
+            && let NormKind::Learnt { gain } = norm.kind
+        {
+            self.sums(c, i);
+            let mut sums = [0.0; 2];
+            for channel in 0..z_channels(stage) {
+                elementwise::sum_all_lanes(c.path, &self.lanes[i][2 * channel * CHUNK..], &mut sums);
+                let place = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(|r| r.start + channel);
+                place(&norm.place.own_weight).into_iter().for_each(|at| own[at] = sums[1] * gain);
+                place(&norm.place.own_bias).into_iter().for_each(|at| own[at] = sums[0]);
             }
+        }
+        // What the stage reads and writes, taken out so that they can be borrowed side by side.
+        let (mut z, mut x) = (take(&mut self.z[i]), take(&mut self.a[stage.source]));
+        let mut extra =
+            if let Some(Gradient::Extra(k)) = stage.dx { take(&mut self.extras[k]) } else { AlignedVec::default() };
+        let dy = c.program.elsewhere[i + 1].map_or(&self.a[i + 1], |stage| &self.z[stage]);
+        match &stage.work {
+            Work::Core { core, norm, epilogue: e } => {
+                let mut finished = Some(e);
+                if let Some(n) = norm {
+                    let back = NormBackward { e, channels: &c.channels[n.number] };
+                    back.finish(c.path, s.indices.len(), &mut z, dy);
+                    finished = None;
+                }
+                match core {
+                    Core::Conv(conv) => conv_backward(c, conv, e, finished, &x, &mut z, dy, &mut self.lanes[i], own),
+                    Core::Dense(dense) => {
+                        finished.into_iter().for_each(|e| e.backward(c.path, 0..1, &mut z, dy));
+                        dense_backward(c, dense, &x, &z, own, &mut rows[dense.number]);
+                    }
+                    _ => finished.into_iter().for_each(|e| e.backward(c.path, 0..e.y.rows, &mut z, dy)),
+                }
+                let to = match stage.dx {
+                    Some(Gradient::Value) => Some(&mut x),
+                    Some(Gradient::Extra(_)) => Some(&mut extra),
+                    Some(Gradient::Stays) | None => None,
+                };
+                if let Some(to) = to {
+                    match core {
+                        Core::Conv(_) | Core::Dense(_) => {
+                            if let Some(g) = stage.contractions()[1] {
+                                g.run(0..g.rows(), &z, &c.packs[i][1], None, to);
+                            }
+                        }
+                        Core::Average(p) => p.backward(c.path, &z, &[], to),
+                        Core::Copy | Core::Add { .. } => elementwise::copy_frame([&e.z, &stage.x], &z, to),
+                    }
+                }
+            }
+            work => {
+                let is_extra = matches!(stage.dx, Some(Gradient::Extra(_)));
+                if is_extra && matches!(work, Work::Rbf { .. }) {
+                    extra.copy_from_slice(&x);
+                }
+                let to = if is_extra { &mut extra } else { &mut x };
+                if stage.dx.is_some() {
+                    self.plain_backward(c, i, s, dy, to);
+                }
+            }
+        }
+        self.z[i] = z;
+        self.a[stage.source] = x;
+        if let Some(Gradient::Extra(k)) = stage.dx {
+            self.extras[k] = extra;
+        }
+        if stage.dx == Some(Gradient::Value) {
+            self.collect(c, stage.source);
+        }
+    }
+
+    /// Backward through a stage without a z: the gradient of x into `to`, which for codes holds x at first.
+    fn plain_backward(&self, c: &Context, i: usize, s: Samples, dy: &[f32], to: &mut [f32]) {
+        let stage = &c.program.stages[i];
+        match (&stage.work, c.train) {
+            (Work::Pool(p), _) => Pooling { y: stage.dy, ..*p }.backward(c.path, dy, &self.places[i], to),
+            (Work::Dropout { rate, key }, Some(step)) => {
+                dropout::apply(c.path, *rate, &s.keys(step, *key), [&stage.dy, &stage.x], dy, to);
+            }
+            (Work::Rbf { shape, codes }, _) => rbf::backward(c.path, shape, &c.buffers[codes.clone()], dy, to),
+            _ => {}
+        }
+    }
+
+    /// Adds what other stages left of a value's gradient.
+    fn collect(&mut self, c: &Context, value: usize) {
+        let (frame, program) = (&c.program.frames[value], c.program);
+        for part in &program.parts[value] {
+            let (from, from_frame) = match *part {
+                Part::Extra(k) => (&self.extras[k], &program.extras[k]),
+                Part::Z(stage) => match &program.stages[stage].work {
+                    Work::Core { epilogue, .. } => (&self.z[stage], &epilogue.z),
+                    _ => continue,
+                },
+            };
+            elementwise::add_frame(c.path, [from_frame, frame], from, &mut self.a[value]);
         }
     }
 }
 
-fn conv_backward(c: &Context, s: &ConvStage, x: &[f32], z: &mut [f32], dy: &[f32], lanes: &mut [f32], own: &mut [f32]) {
+fn z_channels(stage: &Stage) -> usize {
+    if let Work::Core { epilogue, .. } = &stage.work { epilogue.z.channels } else { 0 }
+}
+
+/// Gradients of weights and biases; `epilogue` is passed on the way, strip by strip, unless z is its gradient already.
+#[allow(clippy::too_many_arguments)]
+fn conv_backward(
+    c: &Context,
+    s: &ConvCore,
+    e: &Epilogue,
+    epilogue: Option<&Epilogue>,
+    x: &[f32],
+    z: &mut [f32],
+    dy: &[f32],
+    lanes: &mut [f32],
+    own: &mut [f32],
+) {
     let (weights, biases) = lanes.split_at_mut(s.weight.acc_len());
     biases.fill(0.0);
     let mut row = 0;
-    while row < s.epilogue.y.rows {
-        let rows = row..(row + s.strip).min(s.epilogue.y.rows);
+    while row < e.y.rows {
+        let rows = row..(row + s.strip).min(e.y.rows);
         row = rows.end;
-        s.epilogue.backward(c.path, rows.clone(), z, dy);
-        let z_rows = s.epilogue.z_rows(&rows);
+        epilogue.into_iter().for_each(|e| e.backward(c.path, rows.clone(), z, dy));
+        let z_rows = e.z_rows(&rows);
         s.weight.run(z_rows.clone(), z, x, weights);
         if s.place.own_bias.is_some() {
-            elementwise::add_positions(c.path, &s.epilogue.z, z_rows, z, biases);
+            elementwise::add_positions(c.path, &e.z, z_rows, z, biases);
         }
     }
     if let Some(range) = &s.place.own_weight {
@@ -163,16 +397,7 @@ fn conv_backward(c: &Context, s: &ConvStage, x: &[f32], z: &mut [f32], dy: &[f32
     }
 }
 
-fn dense_backward(
-    c: &Context,
-    s: &DenseStage,
-    x: &[f32],
-    z: &mut [f32],
-    dy: &[f32],
-    own: &mut [f32],
-    rows: &mut DenseRows,
-) {
-    s.epilogue.backward(c.path, 0..1, z, dy);
+fn dense_backward(c: &Context, s: &DenseCore, x: &[f32], z: &[f32], own: &mut [f32], rows: &mut DenseRows) {
     input::lanes_to_rows(c.path, &x[..s.shape.inputs * CHUNK], dense::row_stride(s.shape.inputs), &mut rows.x);
     input::lanes_to_rows(c.path, &z[..s.shape.outputs * CHUNK], dense::row_stride(s.shape.outputs), &mut rows.dz);
     if let Some(range) = &s.place.own_bias {

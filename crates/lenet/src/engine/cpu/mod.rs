@@ -1,6 +1,7 @@
 //! The CPU engine: chunks of 16 samples in the lanes, persistent threads, one fixed tree of sums.
 
 mod chunk;
+mod norms;
 mod program;
 mod single;
 
@@ -11,8 +12,10 @@ use crate::kernel::loss::ChunkScore;
 use crate::kernel::tile::Tiles;
 use crate::kernel::{AlignedVec, CHUNK, Path, elementwise};
 use crate::spec::Network;
-use chunk::{Context, DenseRows, Packs, Workspace};
-use program::{Program, Stage};
+use crate::train::initial_buffers;
+use chunk::{Context, DenseRows, Packs, Samples, Workspace};
+use norms::Norms;
+use program::{Core, Program, Work};
 use single::Single;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,8 +37,12 @@ pub struct CpuEngine {
     program: Program,
     parameters: AlignedVec,
     gradients: AlignedVec,
+    buffers: Vec<f32>,
+    norms: Norms,
     packs: Vec<Packs>,
     workspaces: Vec<Mutex<Workspace>>,
+    /// A workspace for each chunk of a batch, where networks wait for the whole batch.
+    kept: Vec<Mutex<Workspace>>,
     /// A chunk's own gradient: convolutions and biases.
     own: Vec<Mutex<AlignedVec>>,
     /// A chunk's samples as rows, for each dense stage.
@@ -63,7 +70,7 @@ pub fn resolve_threads(threads: usize) -> usize {
 }
 
 impl CpuEngine {
-    /// Plans a network and starts the threads; all parameters are 0.
+    /// Plans a network and starts the threads; all parameters are 0, buffers as they are at first.
     ///
     /// # Errors
     /// A path that this CPU does not have.
@@ -83,6 +90,9 @@ impl CpuEngine {
             workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::new(&program))).collect(),
             parameters: AlignedVec::zeros(network.parameters),
             gradients: AlignedVec::zeros(network.parameters),
+            buffers: initial_buffers(&network),
+            norms: Norms::new(&program),
+            kept: Vec::new(),
             single: None,
             single_is_current: false,
             own: Vec::new(),
@@ -103,8 +113,17 @@ impl CpuEngine {
         self.pool.threads()
     }
 
+    /// What chunks read in evaluation.
     fn context(&self) -> Context<'_> {
-        Context { path: self.path, program: &self.program, parameters: &self.parameters, packs: &self.packs }
+        Context {
+            path: self.path,
+            program: &self.program,
+            parameters: &self.parameters,
+            buffers: &self.buffers,
+            packs: &self.packs,
+            channels: self.norms.evaluation(),
+            train: None,
+        }
     }
 
     fn check(&self, batch: &Batch, labelled: bool) -> Result<(), EngineError> {
@@ -155,28 +174,31 @@ impl CpuEngine {
         let (mut tasks, mut pieces) = (Vec::new(), Vec::new());
         let (mut rest, mut at) = (&mut self.gradients[..], 0);
         for (stage_index, stage) in self.program.stages.iter().enumerate() {
-            let Some(place) = stage.place() else { continue };
-            let mut cut = |len: usize| {
-                let (piece, tail) = std::mem::take(&mut rest).split_at_mut(len);
-                rest = tail;
-                at += len;
-                (piece, at - len)
-            };
-            match stage {
-                Stage::Dense(s) => {
-                    for group in 0..s.weight.groups() {
-                        let (dw, at) = cut(s.weight.outputs(group).len() * s.shape.inputs);
-                        tasks.push(Task::Dense { stage: stage_index, group, dw, at });
+            for place in stage.places() {
+                let mut cut = |len: usize| {
+                    let (piece, tail) = std::mem::take(&mut rest).split_at_mut(len);
+                    rest = tail;
+                    at += len;
+                    (piece, at - len)
+                };
+                match (&stage.work, &place.own_weight) {
+                    (Work::Core { core: Core::Dense(s), .. }, _) if std::ptr::eq(place, &s.place) => {
+                        for group in 0..s.weight.groups() {
+                            let (dw, at) = cut(s.weight.outputs(group).len() * s.shape.inputs);
+                            tasks.push(Task::Dense { stage: stage_index, group, dw, at });
+                        }
                     }
+                    (_, Some(own)) => {
+                        let (piece, at) = cut(place.weight.len());
+                        pieces.push((own.clone(), piece, at));
+                    }
+                    // A normalisation's gradient was summed on the way.
+                    (_, None) => drop(cut(place.weight.len())),
                 }
-                _ => {
-                    let (piece, at) = cut(place.weight.len());
-                    pieces.push((place.own_weight.clone().unwrap_or_default(), piece, at));
+                if let Some(bias) = &place.bias {
+                    let (piece, at) = cut(bias.len());
+                    pieces.extend(place.own_bias.clone().map(|own| (own, piece, at)));
                 }
-            }
-            if let Some(range) = &place.own_bias {
-                let (piece, at) = cut(range.len());
-                pieces.push((range.clone(), piece, at));
             }
         }
         tasks.push(Task::Own(pieces));
@@ -199,7 +221,7 @@ impl CpuEngine {
                 }
             }
             Task::Dense { stage, group, dw, at } => {
-                if let Stage::Dense(s) = &program.stages[*stage] {
+                if let Work::Core { core: Core::Dense(s), .. } = &program.stages[*stage].work {
                     let chunks: Vec<_> = rows.iter().map(|r| r[s.number].view()).collect();
                     s.weight.run(*group, &chunks, dw);
                     check(dw, *at);
@@ -209,11 +231,62 @@ impl CpuEngine {
         Some(bad.into_inner()).filter(|&i| i != usize::MAX)
     }
 
+    /// Sets the gradients of weights to 0 that a table of connections leaves out.
+    fn mask(&mut self) {
+        for t in self.network.tensors() {
+            let mask = t.mask.as_deref().unwrap_or(&[]);
+            let all = self.gradients[t.range.clone()].iter_mut().zip(mask);
+            all.filter(|(_, live)| !**live).for_each(|(g, _)| *g = 0.0);
+        }
+    }
+
+    /// Forward and backward of all chunks, in as many rounds as the network's normalisations ask for.
+    fn rounds(&mut self, batch: &Batch, how: &TrainStep) -> Vec<Mutex<ChunkScore>> {
+        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
+        let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
+        let scale = 1.0 / batch.indices.len() as f32;
+        let stops = self.program.waiting.len();
+        if stops > 0 {
+            let program = &self.program;
+            self.kept.resize_with(self.kept.len().max(chunks.len()), || Mutex::new(Workspace::new(program)));
+        }
+        self.norms.start(&self.program, &self.parameters);
+        for round in 0..=2 * stops {
+            let context = Context { channels: self.norms.training(), train: Some(how), ..self.context() };
+            self.pool.run(chunks.len(), &|worker, k| {
+                let mut workspace = lock(if stops > 0 { &self.kept[k] } else { &self.workspaces[worker] });
+                let samples = Samples { batch, indices: chunks[k] };
+                if round <= stops {
+                    workspace.forward_round(&context, samples, round);
+                }
+                if round == stops {
+                    *lock(&scores[k]) = workspace.score(&context, samples, Some(scale));
+                }
+                if round >= stops {
+                    let (mut own, mut rows) = (lock(&self.own[k]), lock(&self.rows[k]));
+                    workspace.backward_round(&context, samples, round - stops, &mut own, &mut rows);
+                }
+            });
+            let stopped: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
+            let stopped: Vec<(usize, &[f32])> = stopped.iter().map(|(n, w)| (*n, &w.stop[..])).collect();
+            if round < stops {
+                self.norms.moments(&self.program, round, &stopped, &self.parameters);
+            } else if round < 2 * stops {
+                self.norms.gradients(&self.program, 2 * stops - 1 - round, &stopped, &mut self.gradients);
+            }
+        }
+        scores
+    }
+
     /// Packs all weights anew, for forward and gradient.
     fn repack(&mut self) {
         let mut tasks = Vec::new();
         for (stage, packs) in self.program.stages.iter().zip(&mut self.packs) {
-            let Some(place) = stage.place() else { continue };
+            let place = match &stage.work {
+                Work::Core { core: Core::Conv(s), .. } => &s.place,
+                Work::Core { core: Core::Dense(s), .. } => &s.place,
+                _ => continue,
+            };
             let w = &self.parameters[place.weight.clone()];
             for (contraction, pack) in stage.contractions().into_iter().zip(packs) {
                 let Some(contraction) = contraction else { continue };
@@ -241,6 +314,7 @@ impl CpuEngine {
             contraction.pack(w, groups.clone(), block);
         });
         self.single_is_current = false;
+        self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
     }
 }
 
@@ -271,7 +345,7 @@ impl Engine for CpuEngine {
             let (n, wanted) = (logits.len(), batch.indices.len());
             return Err(EngineError::Mismatch(format!("room for {n} logits, {wanted} × {outputs} are needed")));
         }
-        if batch.indices.len() <= SINGLES {
+        if batch.indices.len() <= SINGLES && Single::supports(&self.network) {
             let _flush = FlushDenormals::new();
             let single = self.single.get_or_insert_with(|| Single::new(&self.network, self.path));
             if !self.single_is_current {
@@ -289,7 +363,7 @@ impl Engine for CpuEngine {
         self.pool.run(parts.len(), &|worker, k| {
             let (indices, out) = &mut *lock(&parts[k]);
             let mut workspace = lock(&self.workspaces[worker]);
-            workspace.forward(&context, batch, indices, false);
+            workspace.forward(&context, Samples { batch, indices });
             for (lane, row) in out.chunks_exact_mut(outputs).enumerate() {
                 row.iter_mut().enumerate().for_each(|(o, v)| *v = workspace.logits()[o * CHUNK + lane]);
             }
@@ -304,30 +378,23 @@ impl Engine for CpuEngine {
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
         self.pool.run(chunks.len(), &|worker, k| {
             let mut workspace = lock(&self.workspaces[worker]);
-            workspace.forward(&context, batch, chunks[k], false);
-            *lock(&scores[k]) = workspace.score(&context, batch, chunks[k], None);
+            let samples = Samples { batch, indices: chunks[k] };
+            workspace.forward(&context, samples);
+            *lock(&scores[k]) = workspace.score(&context, samples, None);
         });
         Ok(total(&scores, batch.indices.len()))
     }
 
-    fn backward(&mut self, batch: &Batch, _how: &TrainStep) -> Result<Score, EngineError> {
+    fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
         self.check(batch, true)?;
-        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
-        while self.own.len() < chunks.len() {
+        let n_chunks = batch.indices.len().div_ceil(CHUNK);
+        while self.own.len() < n_chunks {
             self.own.push(Mutex::new(AlignedVec::zeros(self.program.own_len)));
             self.rows.push(Mutex::new(self.program.dense.iter().map(DenseRows::new).collect()));
         }
-        let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
-        let scale = 1.0 / batch.indices.len() as f32;
-        let context = self.context();
-        self.pool.run(chunks.len(), &|worker, k| {
-            let mut workspace = lock(&self.workspaces[worker]);
-            workspace.forward(&context, batch, chunks[k], true);
-            *lock(&scores[k]) = workspace.score(&context, batch, chunks[k], Some(scale));
-            workspace.backward(&context, &mut lock(&self.own[k]), &mut lock(&self.rows[k]));
-        });
-        let score = total(&scores, batch.indices.len());
-        let bad = self.reduce(chunks.len());
+        let score = total(&self.rounds(batch, how), batch.indices.len());
+        let bad = self.reduce(n_chunks);
+        self.mask();
         if !score.loss.is_finite() {
             let last = self.network.layers.iter().rev().find(|l| l.weight.is_some());
             let layer = last.map_or_else(String::new, |l| l.title());
@@ -338,7 +405,10 @@ impl Engine for CpuEngine {
                 let layer = self.network.layer_at(position).map_or_else(String::new, |l| l.title());
                 Err(EngineError::NotFinite { what: "the gradient", layer })
             }
-            None => Ok(score),
+            None => {
+                self.norms.track(&self.program, &mut self.buffers);
+                Ok(score)
+            }
         }
     }
 
@@ -373,13 +443,16 @@ impl Engine for CpuEngine {
     }
 
     fn buffers(&self) -> &[f32] {
-        &[]
+        &self.buffers
     }
 
     fn set_buffers(&mut self, buffers: &[f32]) -> Result<(), EngineError> {
-        match buffers.len() {
-            0 => Ok(()),
-            n => Err(EngineError::Mismatch(format!("{n} buffers for a network without any"))),
+        if buffers.len() != self.buffers.len() {
+            let (n, wanted) = (buffers.len(), self.buffers.len());
+            return Err(EngineError::Mismatch(format!("{n} buffers for a network of {wanted}")));
         }
+        self.buffers.copy_from_slice(buffers);
+        self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
+        Ok(())
     }
 }

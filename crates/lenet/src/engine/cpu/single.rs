@@ -49,6 +49,15 @@ fn copy([c, h, w]: [usize; 3]) -> (PoolKind, PoolShape) {
 }
 
 impl Single {
+    /// Whether all layers have kernels for single samples; other networks pass them as a chunk.
+    pub fn supports(network: &Network) -> bool {
+        let simple = |g: &Geometry| {
+            use Geometry::*;
+            matches!(g, Conv2d(_) | Dense(_) | AvgPool(_) | MaxPool(_) | Flatten | Activation(_))
+        };
+        network.layers.iter().all(|l| simple(&l.geometry))
+    }
+
     pub fn new(network: &Network, path: Path) -> Self {
         let tiles = Tiles::of(path);
         let blocks = blocks(network, |_| true);
@@ -78,7 +87,7 @@ impl Single {
                     let (kind, s) = copy(chw(block.layer.output));
                     (Work::Pool(kind, s), Some(f), 0, 0)
                 }
-                Geometry::Flatten => unreachable!("flatten is no stage"),
+                _ => unreachable!("`supports` was asked"),
             };
             z.push(AlignedVec::zeros(z_len));
             packs.push(AlignedVec::zeros(pack_len));

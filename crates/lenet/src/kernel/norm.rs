@@ -1,0 +1,376 @@
+//! Normalisation of channels: statistics of a chunk, and the way back through activation, pooling and normalisation.
+//!
+//! Forward is [`Epilogue::forward_affine`] with each channel's scale and shift, which leaves `z` as it is. Backward takes
+//! two passes over `z` and the gradient of the output, since what the mean and variance pass back is known only when the
+//! whole batch has been summed: [`NormBackward::sums`], then [`NormBackward::finish`].
+
+use super::activation::{Function, slope, with_function};
+use super::frame::Frame;
+use super::path::{Path, Program, dispatch};
+use super::pool::{Epilogue, PoolKind, larger, preactivation};
+use super::simd::{CHUNK, Simd, sum_lanes};
+use std::marker::PhantomData;
+
+/// Mean and sum of squared deviations of each channel over the first `samples` lanes of a chunk's `z`: `[channel][2]`.
+///
+/// Rows are summed one by one and then added, in two passes: the deviations are from the chunk's own mean.
+pub fn statistics(path: Path, frame: &Frame, samples: usize, z: &[f32], out: &mut [f32]) {
+    assert!(z.len() >= frame.len() && frame.lanes == CHUNK && out.len() >= 2 * frame.channels, "planned buffers");
+    let count = (samples * frame.rows * frame.cols) as f64;
+    for c in 0..frame.channels {
+        let (mut lanes, mut means) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
+        for (moment, out) in out[2 * c..2 * c + 2].iter_mut().enumerate() {
+            let z = z[frame.at(c, 0, 0)..].as_ptr();
+            // SAFETY: all rows of the channel lie within the frame, compared above.
+            unsafe {
+                if moment == 0 {
+                    dispatch(path, Moment::<false> { frame, z, mean: 0.0, lanes: &mut lanes });
+                } else {
+                    dispatch(path, Moment::<true> { frame, z, mean: means[0], lanes: &mut lanes });
+                }
+            }
+            lanes[samples..].fill(0.0);
+            *out = sum_lanes(&lanes);
+            if moment == 0 {
+                *out = (f64::from(*out) / count) as f32;
+                means = [*out; CHUNK];
+            }
+        }
+    }
+}
+
+struct Moment<'a, const SECOND: bool> {
+    frame: &'a Frame,
+    z: *const f32,
+    mean: f32,
+    lanes: &'a mut [f32; CHUNK],
+}
+
+impl<const SECOND: bool> Program for Moment<'_, SECOND> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (rows, cols) = (self.frame.rows, self.frame.cols);
+        // SAFETY: rows and columns of one channel.
+        unsafe {
+            let mean = S::splat(self.mean);
+            for part in 0..S::PER_POSITION {
+                let lane = part * S::LANES;
+                let mut total = S::splat(0.0);
+                for row in 0..rows {
+                    let z = self.z.add(row * self.frame.row() + lane);
+                    // Two chains a row, so that an addition need not wait for the one before.
+                    let mut sums = [S::splat(0.0); 2];
+                    for col in 0..cols {
+                        let v = S::load(z.add(col * CHUNK));
+                        let sum = sums.get_unchecked_mut(col % 2);
+                        if SECOND {
+                            let d = S::sub(v, mean);
+                            *sum = S::fma(d, d, *sum);
+                        } else {
+                            *sum = S::add(*sum, v);
+                        }
+                    }
+                    total = S::add(total, S::add(sums[0], sums[1]));
+                }
+                S::store(self.lanes.as_mut_ptr().add(lane), total);
+            }
+        }
+    }
+}
+
+/// What is known of each channel, by channel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Channels {
+    /// Factor of z.
+    pub scale: Vec<f32>,
+    /// Added to the scaled z.
+    pub shift: Vec<f32>,
+    /// Mean of z.
+    pub mean: Vec<f32>,
+    /// 1 / √(variance of z + eps)
+    pub inverse: Vec<f32>,
+    /// Mean over the batch of the gradient of the normalised, scaled and shifted value.
+    pub mean_gradient: Vec<f32>,
+    /// Mean over the batch of that gradient times the normalised value.
+    pub mean_product: Vec<f32>,
+}
+
+impl Channels {
+    /// Neutral values.
+    pub fn new(n: usize) -> Self {
+        let zeros = || vec![0.0; n];
+        let ones = || vec![1.0; n];
+        let (mean_gradient, mean_product) = (zeros(), zeros());
+        Channels { scale: ones(), shift: zeros(), mean: zeros(), inverse: ones(), mean_gradient, mean_product }
+    }
+
+    fn check(&self, n: usize) {
+        let all = [&self.scale, &self.shift, &self.mean, &self.inverse, &self.mean_gradient, &self.mean_product];
+        assert!(all.iter().all(|v| v.len() == n), "one value a channel");
+    }
+}
+
+/// Backward through an epilogue behind a normalisation.
+#[derive(Clone, Copy)]
+pub struct NormBackward<'a> {
+    /// The epilogue.
+    pub e: &'a Epilogue,
+    /// What forward used.
+    pub channels: &'a Channels,
+}
+
+impl NormBackward<'_> {
+    /// Sums of each channel over the chunk, lanes apart, `[channel][2][16]`: of the gradient d of the normalised, scaled
+    /// and shifted value, and of d times the normalised value. Lanes without a sample have a gradient of 0.
+    pub fn sums(&self, path: Path, z: &[f32], dy: &[f32], sums: &mut [f32]) {
+        assert!(sums.len() >= self.e.z.channels * 2 * CHUNK, "two vectors a channel");
+        self.e.check_backward(&(0..self.e.y.rows), z, dy);
+        let z = z.as_ptr().cast_mut();
+        // SAFETY: the buffers were compared; z is only read.
+        unsafe { self.dispatch::<false>(path, z, dy, sums.as_mut_ptr()) }
+    }
+
+    /// Turns `z` into its gradient: `scale · (d - mean d - ẑ · mean (d · ẑ))`; lanes from `samples` on become 0.
+    pub fn finish(&self, path: Path, samples: usize, z: &mut [f32], dy: &[f32]) {
+        self.e.check_backward(&(0..self.e.y.rows), z, dy);
+        // SAFETY: the buffers were compared.
+        unsafe { self.dispatch::<true>(path, z.as_mut_ptr(), dy, std::ptr::null_mut()) }
+        if samples < CHUNK {
+            let f = &self.e.z;
+            for (c, row) in (0..f.channels * f.rows).map(|i| (i / f.rows, i % f.rows)) {
+                let at = f.at(c, row, 0);
+                z[at..at + f.cols * CHUNK].as_chunks_mut::<CHUNK>().0.iter_mut().for_each(|v| v[samples..].fill(0.0));
+            }
+        }
+    }
+
+    unsafe fn dispatch<const APPLY: bool>(&self, path: Path, z: *mut f32, dy: &[f32], sums: *mut f32) {
+        self.channels.check(self.e.z.channels);
+        let (e, k, dy) = (self.e, self.channels, dy.as_ptr());
+        with_function!(e.activation, F => {
+            let f = PhantomData;
+            // SAFETY: the caller compared the buffers with the frames.
+            unsafe {
+                match e.pool {
+                    None => dispatch(path, Backward::<F, 0, APPLY> { e, k, z, dy, sums, f }),
+                    Some(PoolKind::Average) => dispatch(path, Backward::<F, 1, APPLY> { e, k, z, dy, sums, f }),
+                    Some(PoolKind::Maximum) => dispatch(path, Backward::<F, 2, APPLY> { e, k, z, dy, sums, f }),
+                }
+            }
+        })
+    }
+}
+
+struct Backward<'a, F, const KIND: u8, const APPLY: bool> {
+    e: &'a Epilogue,
+    k: &'a Channels,
+    z: *mut f32,
+    dy: *const f32,
+    sums: *mut f32,
+    f: PhantomData<F>,
+}
+
+/// A channel's values in vectors.
+#[derive(Clone, Copy)]
+struct Channel<S: Simd> {
+    scale: S::V,
+    shift: S::V,
+    mean: S::V,
+    inverse: S::V,
+    mean_gradient: S::V,
+    mean_product: S::V,
+}
+
+impl<S: Simd> Channel<S> {
+    #[inline(always)]
+    unsafe fn new(k: &Channels, c: usize) -> Self {
+        // SAFETY: the caller runs on S's path.
+        unsafe {
+            Channel {
+                scale: S::splat(k.scale[c]),
+                shift: S::splat(k.shift[c]),
+                mean: S::splat(k.mean[c]),
+                inverse: S::splat(k.inverse[c]),
+                mean_gradient: S::splat(k.mean_gradient[c]),
+                mean_product: S::splat(k.mean_product[c]),
+            }
+        }
+    }
+}
+
+impl<F: Function, const KIND: u8, const APPLY: bool> Backward<'_, F, KIND, APPLY> {
+    /// One vector of z whose activation has the gradient `d`.
+    #[inline(always)]
+    unsafe fn position<S: Simd>(z: *mut f32, d: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
+        // SAFETY: the caller vouches for a vector at z and runs on S's path.
+        unsafe {
+            let v = S::load(z);
+            let x = S::fma(v, k.scale, k.shift);
+            let s = if F::FROM_VALUE { F::slope::<S>(F::value::<S>(x)) } else { slope::<S, F>(x, x) };
+            let d = S::mul(d, s);
+            Self::normalized::<S>(z, v, d, k, sums);
+        }
+    }
+
+    /// One vector of z whose scaled and shifted value has the gradient `d`.
+    #[inline(always)]
+    unsafe fn normalized<S: Simd>(z: *mut f32, v: S::V, d: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
+        // SAFETY: as `position`.
+        unsafe {
+            let normal = S::mul(S::sub(v, k.mean), k.inverse);
+            if APPLY {
+                let rest = S::fnma(normal, k.mean_product, S::sub(d, k.mean_gradient));
+                S::store(z, S::mul(k.scale, rest));
+            } else {
+                sums[0] = S::add(sums[0], d);
+                sums[1] = S::fma(d, normal, sums[1]);
+            }
+        }
+    }
+
+    /// Positions from `z` on that no window holds.
+    #[inline(always)]
+    unsafe fn gap<S: Simd>(z: *mut f32, positions: usize, k: &Channel<S>) {
+        if APPLY {
+            // SAFETY: the caller vouches for the positions and runs on S's path.
+            unsafe {
+                for i in 0..positions {
+                    let z = z.add(i * CHUNK);
+                    Self::normalized::<S>(z, S::load(z), S::splat(0.0), k, &mut [S::splat(0.0); 2]);
+                }
+            }
+        }
+    }
+
+    /// The window at `z`, whose output has the gradient `d`.
+    #[inline(always)]
+    unsafe fn window<S: Simd>(e: &Epilogue, z: *mut f32, d: S::V, share: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
+        let [kh, kw] = e.window;
+        let z_row = e.z.row();
+        // SAFETY: the window lies within z's frame.
+        unsafe {
+            match KIND {
+                0 => Self::position::<S>(z, d, k, sums),
+                1 => {
+                    let d = S::mul(d, share);
+                    for i in 0..kh {
+                        for j in 0..kw {
+                            Self::position::<S>(z.add(i * z_row + j * CHUNK), d, k, sums);
+                        }
+                    }
+                }
+                _ => {
+                    let mut best = S::splat(f32::NEG_INFINITY);
+                    for i in 0..kh {
+                        for j in 0..kw {
+                            let x = preactivation::<S, true>(z.add(i * z_row + j * CHUNK), k.scale, k.shift);
+                            best = larger::<S>(best, F::value::<S>(x));
+                        }
+                    }
+                    let mut free = S::splat(1.0);
+                    for i in 0..kh {
+                        for j in 0..kw {
+                            let z = z.add(i * z_row + j * CHUNK);
+                            let v = S::load(z);
+                            let x = S::fma(v, k.scale, k.shift);
+                            let a = F::value::<S>(x);
+                            let hit = S::select(S::gt(best, a), S::splat(0.0), free);
+                            free = S::sub(free, hit);
+                            let d = S::mul(S::mul(slope::<S, F>(x, a), hit), d);
+                            Self::normalized::<S>(z, v, d, k, sums);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<F: Function, const KIND: u8, const APPLY: bool> Program for Backward<'_, F, KIND, APPLY> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let e = self.e;
+        let [kh, kw] = e.window;
+        // SAFETY: all windows lie within z's frame and all outputs within dy's (`Epilogue::check_backward`).
+        unsafe {
+            let share = S::splat(1.0 / (kh * kw) as f32);
+            for c in 0..e.z.channels {
+                let k = Channel::<S>::new(self.k, c);
+                for part in 0..S::PER_POSITION {
+                    let lane = part * S::LANES;
+                    let mut total = [S::splat(0.0); 2];
+                    for r in 0..e.y.rows {
+                        let z = self.z.add(e.z.at(c, r * e.stride[0], 0) + lane);
+                        let dy = self.dy.add(e.dy.at(c, r, 0) + lane);
+                        let mut sums = [S::splat(0.0); 2];
+                        for col in 0..e.y.cols {
+                            let d = S::load(dy.add(col * CHUNK));
+                            Self::window::<S>(e, z.add(col * e.stride[1] * CHUNK), d, share, &k, &mut sums);
+                        }
+                        total = [S::add(total[0], sums[0]), S::add(total[1], sums[1])];
+                        if KIND != 0 {
+                            Self::gaps::<S>(e, r, z, &k);
+                        }
+                    }
+                    if !APPLY {
+                        S::store(self.sums.add(2 * c * CHUNK + lane), total[0]);
+                        S::store(self.sums.add((2 * c + 1) * CHUNK + lane), total[1]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<F: Function, const KIND: u8, const APPLY: bool> Backward<'_, F, KIND, APPLY> {
+    /// What the windows of row `r` of y leave out of the rows of z that belong to it.
+    #[inline(always)]
+    unsafe fn gaps<S: Simd>(e: &Epilogue, r: usize, z: *mut f32, k: &Channel<S>) {
+        let [kh, kw] = e.window;
+        // SAFETY: rows and columns within z's frame; the caller runs on S's path.
+        unsafe {
+            for i in 0..e.z_rows(&(r..r + 1)).len() {
+                let z = z.add(i * e.z.row());
+                if i >= kh {
+                    Self::gap::<S>(z, e.z.cols, k);
+                    continue;
+                }
+                for col in 0..e.y.cols {
+                    let start = col * e.stride[1] + kw;
+                    let end = if col + 1 == e.y.cols { e.z.cols } else { (col + 1) * e.stride[1] };
+                    Self::gap::<S>(z.add(start * CHUNK), end - start, k);
+                }
+            }
+        }
+    }
+}
+
+/// The naive reference in f64, one channel of a whole batch.
+pub mod naive {
+    /// Mean and biased variance.
+    pub fn moments(x: &[f64]) -> (f64, f64) {
+        let n = x.len() as f64;
+        let mean = x.iter().sum::<f64>() / n;
+        (mean, x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n)
+    }
+
+    /// `weight · (x - mean) / √(variance + eps) + bias`
+    pub fn forward(x: &[f64], (mean, variance): (f64, f64), eps: f64, weight: f64, bias: f64) -> Vec<f64> {
+        x.iter().map(|x| weight * (x - mean) / (variance + eps).sqrt() + bias).collect()
+    }
+
+    /// dx, and the gradients of weight and bias, where mean and variance are those of x itself.
+    pub fn backward(x: &[f64], dy: &[f64], eps: f64, weight: f64) -> (Vec<f64>, f64, f64) {
+        let (n, (mean, variance)) = (x.len() as f64, moments(x));
+        let inverse = 1.0 / (variance + eps).sqrt();
+        let normal: Vec<f64> = x.iter().map(|x| (x - mean) * inverse).collect();
+        let db = dy.iter().sum::<f64>();
+        let dw = dy.iter().zip(&normal).map(|(d, x)| d * x).sum::<f64>();
+        let dx = dy.iter().zip(&normal).map(|(d, x)| weight * inverse * (d - db / n - x * dw / n)).collect();
+        (dx, dw, db)
+    }
+}
