@@ -54,13 +54,13 @@ fn both_forms_of_the_list_and_of_a_window_are_the_same() {
 
 #[test]
 fn errors_in_layers() {
-    let kinds = "(known: conv2d, avg_pool, max_pool, flatten, dense, sigmoid, tanh, relu)";
+    let kinds = "(known: conv2d, dense, batch_norm, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
     let whole = "must be a whole number from";
     for (line, want) in [
         (
             "{ type = \"conv2d\", chanels = 6, window = 5 }",
             "20: unknown key \"chanels\" in a conv2d layer, did you mean \"channels\"? \
-             (known: type, channels, window, stride, padding, bias)"
+             (known: type, channels, window, stride, padding, groups, connections, bias)"
                 .to_string(),
         ),
         (
@@ -322,6 +322,6 @@ fn errors_of_overrides() {
     let bare = "[data]\nsource = \"x\"\n[model]\nlayers = [{ type = \"flatten\" }, { type = \"dense\", units = 2 }]";
     assert_eq!(
         Recipe::parse(bare, "r.toml").unwrap().set("activation=relu").unwrap_err().to_string(),
-        "--set activation=relu: the recipe has no layer of that sort (sigmoid, tanh, relu)"
+        "--set activation=relu: the recipe has no layer of that sort (sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)"
     );
 }
