@@ -227,7 +227,7 @@ impl Case {
     /// Whether training meets a value so near a kink (0 of a ReLU, a tie of maxima) that f32 and f64 may fall on
     /// different sides, or a normalisation of values that hardly differ, which makes rounding errors large.
     fn is_delicate(&self) -> bool {
-        const NEAR: f64 = 2e-5;
+        const NEAR: f64 = 1e-4;
         let (parameters, buffers, keys) = (f64s(&self.parameters), f64s(&self.buffers), self.keys());
         let reference =
             Reference { network: &self.network, parameters: &parameters, buffers: &buffers, train: Some(&keys) };
@@ -310,9 +310,12 @@ proptest! {
             let normalizes = case.network.layers.iter().any(|l| l.kind == "batch_norm");
             let largest = want_gradient.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
             let least = if normalizes { largest } else { 1e-6 };
+            // Distances to codes are large, and what is left of them behind a softmax is small.
+            let distances = case.network.layers.iter().any(|l| l.kind == "rbf");
+            let allowed = if distances { 2e-3 } else if normalizes { 3e-4 } else { 1e-4 };
             for t in case.network.tensors() {
                 let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()], least);
-                prop_assert!(e < 1e-4, "{path} gradient of {} off by {e}, {:?}", t.name, case.network);
+                prop_assert!(e < allowed, "{path} gradient of {} off by {e}, {:?}", t.name, case.network);
             }
         }
     }
