@@ -44,13 +44,13 @@ impl Report {
                 "start",
                 json!({
                     "data": s.data, "provenance": s.provenance, "train_images": s.images[0], "test_images": s.images[1],
-                    "model": s.model, "parameters": s.network.parameters, "device": s.device, "threads": s.threads,
+                    "model": s.model, "parameters": s.network.learnt(), "device": s.device, "threads": s.threads,
                     "seed": train.seed, "epochs": train.epochs, "batch": train.batch, "lr": lr, "run": s.run,
                 }),
             );
         }
         let [images, tests] = s.images.map(|n| thousands(n as u64));
-        let parameters = thousands(s.network.parameters as u64);
+        let parameters = thousands(s.network.learnt() as u64);
         eprintln!("data     {}, {images} training and {tests} test images, from {}", s.data, s.provenance);
         eprintln!("model    {}, {} layers, {parameters} parameters", s.model, s.network.layers.len());
         eprintln!("device   {}", s.device);

@@ -92,7 +92,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
 /// Prints the resolved recipe, which is a recipe itself.
 fn dry_run(recipe: &Recipe) -> Result<(), Failure> {
     let network = plan::network(recipe)?;
-    eprintln!("a dry run: the recipe fits, {} parameters", crate::terminal::thousands(network.parameters as u64));
+    eprintln!("a dry run: the recipe fits, {} parameters", crate::terminal::thousands(network.learnt() as u64));
     crate::terminal::print(&recipe.to_toml())
 }
 

@@ -42,7 +42,7 @@ impl Summary {
         Summary {
             input: network.input,
             layers: network.layers.iter().map(SummaryRow::new).collect(),
-            parameters: network.parameters,
+            parameters: network.learnt(),
             parameter_bytes: network.parameters as u64 * size_of::<f32>() as u64,
             multiply_adds: network.multiply_adds(),
         }

@@ -33,6 +33,8 @@ pub struct Model {
     pub training: Training,
     /// The parameter slab, in the order of [`Network::tensors`].
     pub parameters: Vec<f32>,
+    /// The buffer slab, in the order of [`Network::buffer_tensors`].
+    pub buffers: Vec<f32>,
 }
 
 /// How a model was trained.
@@ -134,7 +136,8 @@ impl Model {
             write_atomic(&path, bytes).map_err(|error| ModelError::Io { path, error })
         };
         let invalid = |what: String| ModelError::Invalid { path: dir.to_path_buf(), what };
-        let tensors = tensors::to_bytes(&self.network, &self.parameters, "format", "pt").map_err(invalid)?;
+        let tensors =
+            tensors::to_bytes(&self.network, [&self.parameters, &self.buffers], "format", "pt").map_err(invalid)?;
         let config = Config {
             format_version: FORMAT,
             model_type: "lenet".to_string(),
@@ -187,7 +190,8 @@ impl Model {
         }
         let tensors_path = dir.join("model.safetensors");
         let bytes = read_bounded(&tensors_path)?;
-        let parameters = tensors::from_bytes(&network, &bytes).map_err(|what| invalid(&tensors_path, what))?;
+        let [parameters, buffers] =
+            tensors::from_bytes(&network, &bytes).map_err(|what| invalid(&tensors_path, what))?;
         let found = hex(&Sha256::digest(&bytes));
         if let Some(expected) = config.model_sha256.filter(|expected| *expected != found) {
             let what = format!(
@@ -197,16 +201,17 @@ impl Model {
             return Err(invalid(&tensors_path, what));
         }
         let Config { spec, classes, training, .. } = config;
-        Ok(Model { spec, network, normalization, classes, training, parameters })
+        Ok(Model { spec, network, normalization, classes, training, parameters, buffers })
     }
 
-    /// A CPU engine that holds the model's parameters.
+    /// A CPU engine that holds the model's parameters and buffers.
     ///
     /// # Errors
     /// An instruction path that this CPU does not have.
     pub fn engine(&self, options: CpuOptions) -> Result<CpuEngine, EngineError> {
         let mut engine = CpuEngine::new(self.network.clone(), options)?;
         engine.set_parameters(&self.parameters)?;
+        engine.set_buffers(&self.buffers)?;
         Ok(engine)
     }
 
@@ -226,7 +231,7 @@ impl Model {
             mean = self.normalization.mean,
             std = self.normalization.std,
             classes = self.classes.join(", "),
-            parameters = self.network.parameters,
+            parameters = self.network.learnt(),
             epochs = t.epochs,
             seed = t.seed,
             summary = crate::inspect::Summary::new(&self.network),

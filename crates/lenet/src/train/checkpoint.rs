@@ -17,6 +17,8 @@ const KEY: &str = "lenet_checkpoint";
 pub struct Checkpoint {
     /// The parameter slab.
     pub parameters: Vec<f32>,
+    /// The buffer slab.
+    pub buffers: Vec<f32>,
     /// What decides the training, as TOML: the recipe with `epochs` and `checkpoint_seconds` left out of account, and the
     /// data's fingerprint.
     pub identity: String,
@@ -44,7 +46,7 @@ struct State {
     correct: usize,
     /// Bits in hexadecimal, too: the checksum is of them.
     seconds: String,
-    /// SHA-256 of the parameters' bytes and of all other values.
+    /// SHA-256 of the parameters' and buffers' bytes and of all other values.
     sha256: String,
 }
 
@@ -99,9 +101,9 @@ fn fingerprint(train: &Dataset) -> String {
 }
 
 impl State {
-    fn digest(&self, parameters: &[f32]) -> String {
+    fn digest(&self, slabs: [&[f32]; 2]) -> String {
         let mut sha = Sha256::new();
-        parameters.iter().for_each(|p| sha.update(p.to_le_bytes()));
+        slabs.into_iter().flatten().for_each(|p| sha.update(p.to_le_bytes()));
         let State { version, identity, epoch, step, loss, correct, seconds, .. } = self;
         sha.update(format!("{version}\n{identity}\n{epoch} {step} {loss} {correct} {seconds}"));
         hex(&sha.finalize())
@@ -124,10 +126,10 @@ impl Checkpoint {
             seconds: format!("{:016x}", self.seconds.to_bits()),
             sha256: String::new(),
         };
-        state.sha256 = state.digest(&self.parameters);
+        state.sha256 = state.digest([&self.parameters, &self.buffers]);
         let bytes = serde_json::to_string(&state)
             .map_err(|e| e.to_string())
-            .and_then(|json| tensors::to_bytes(network, &self.parameters, KEY, &json))
+            .and_then(|json| tensors::to_bytes(network, [&self.parameters, &self.buffers], KEY, &json))
             .map_err(|what| CheckpointError::Invalid { path: path.to_path_buf(), what })?;
         write_atomic(path, &bytes).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
     }
@@ -152,9 +154,9 @@ impl Checkpoint {
             let difference = difference(&state.identity, own);
             return Err(CheckpointError::OtherRecipe { path: path.to_path_buf(), difference });
         }
-        let parameters =
+        let [parameters, buffers] =
             tensors::from_bytes(network, &bytes).map_err(|what| invalid(format!("is damaged: it {what}")))?;
-        if state.digest(&parameters) != state.sha256 {
+        if state.digest([&parameters, &buffers]) != state.sha256 {
             return Err(invalid("is damaged: its checksum does not fit its content".to_string()));
         }
         let float = |field: &str, bits: &str| {
@@ -163,7 +165,7 @@ impl Checkpoint {
         };
         let (loss, seconds) = (float("loss", &state.loss)?, float("seconds", &state.seconds)?);
         let State { identity, epoch, step, correct, .. } = state;
-        Ok(Checkpoint { parameters, identity, epoch, step, loss, correct, seconds })
+        Ok(Checkpoint { parameters, buffers, identity, epoch, step, loss, correct, seconds })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The loop.
 
 use super::checkpoint::{Checkpoint, CheckpointError, identity};
-use super::init::initialize;
+use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
 use super::sampler::permutation;
 use crate::data::{Dataset, Normalization};
@@ -197,6 +197,7 @@ impl<'a> Trainer<'a> {
             Some(c) => {
                 check_progress(&c, recipe, train_len, run.as_ref())?;
                 engine.set_parameters(&c.parameters).map_err(engine_error)?;
+                engine.set_buffers(&c.buffers).map_err(engine_error)?;
                 (epoch, step, seconds) = (c.epoch, c.step, c.seconds);
                 let samples = (step * recipe.train.batch).min(train_len);
                 score = Score { loss: c.loss, correct: c.correct, samples };
@@ -204,6 +205,7 @@ impl<'a> Trainer<'a> {
             None => {
                 let parameters = initialize(engine.network(), recipe.train.init, recipe.train.seed);
                 engine.set_parameters(&parameters).map_err(engine_error)?;
+                engine.set_buffers(&initial_buffers(engine.network())).map_err(engine_error)?;
             }
         }
         let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());
@@ -360,6 +362,7 @@ impl<'a> Trainer<'a> {
     fn state(&self) -> Checkpoint {
         Checkpoint {
             parameters: self.engine.parameters().to_vec(),
+            buffers: self.engine.buffers().to_vec(),
             identity: self.identity.clone(),
             epoch: self.epoch,
             step: self.step,
@@ -413,6 +416,7 @@ impl<'a> Trainer<'a> {
                 test_accuracy: self.last.as_ref().map(|m| m.test_accuracy),
             },
             parameters: self.engine.parameters().to_vec(),
+            buffers: self.engine.buffers().to_vec(),
         }
     }
 }
