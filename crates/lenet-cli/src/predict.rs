@@ -77,7 +77,7 @@ fn predict(
     let tables = model.normalization.tables();
     let batch = Batch { pixels: Pixels::Bytes { data: &prepared.pixels, tables: &tables }, labels: &[], indices: &[0] };
     let mut logits = vec![0.0; model.network.outputs];
-    engine.forward(&batch, &mut logits).map_err(Failure::failed)?;
+    model.logits(engine, &batch, &mut logits).map_err(Failure::failed)?;
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exps: Vec<f64> = logits.iter().map(|&l| f64::from(l - largest).exp()).collect();
     let sum: f64 = exps.iter().sum();

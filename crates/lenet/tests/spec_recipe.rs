@@ -224,7 +224,7 @@ fn data_that_does_not_fit_the_recipe() {
         message(&recipe, [1, 8, 8], 10),
         "layer 3 (conv2d) does not fit its input [6, 4, 4]: the window 5×5 is larger than the padded input 4×4"
     );
-    recipe.data.normalization = Some(Normalization::unit(3));
+    recipe.data.normalization = Normalize::Given(Normalization::unit(3));
     assert_eq!(
         message(&recipe, [1, 28, 28], 10),
         "data.normalize is for 3 channels, the images have 1: give one mean and std a channel"
@@ -275,7 +275,7 @@ fn overrides() {
     let recipe = Recipe::load_with("lenet", &sets).unwrap();
     assert_eq!((recipe.train.lr, recipe.train.epochs, recipe.train.init), (0.25, 3, Init::KaimingNormal));
     assert_eq!(recipe.data.source, "idx:/data/with=sign");
-    assert_eq!(recipe.data.normalization, Some(Normalization { mean: vec![0.5], std: vec![0.25] }));
+    assert_eq!(recipe.data.normalization, Normalize::Given(Normalization { mean: vec![0.5], std: vec![0.25] }));
     let kinds: Vec<_> = recipe.model.layers.iter().map(Layer::kind).collect();
     let act = "tanh";
     let want = ["conv2d", act, "avg_pool", "conv2d", act, "max_pool", "flatten", "dense", act, "dense", act, "dense"];

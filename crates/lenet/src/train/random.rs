@@ -8,6 +8,10 @@ pub enum Purpose {
     Init = 1,
     /// The order of the samples of an epoch.
     Shuffle = 2,
+    /// How a training image is changed; the stream's number is that of the sample.
+    Augment = 16,
+    /// Which image it is mixed with, likewise.
+    Mixup = 17,
 }
 
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3; SC 2011).

@@ -1,8 +1,9 @@
 //! One chunk through the network and back, in a workspace of its thread.
 
 use super::program::{ConvStage, DenseStage, Program, Stage, row_lens};
-use crate::engine::Batch;
-use crate::kernel::loss::{ChunkScore, cross_entropy};
+use crate::data::augment::Scratch;
+use crate::engine::{Batch, Pixels, TrainStep};
+use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
 use crate::kernel::{AlignedVec, CHUNK, Path, dense, elementwise, input};
 use crate::spec::DenseShape;
 
@@ -16,6 +17,8 @@ pub(super) struct Workspace {
     places: Vec<AlignedVec>,
     /// Gradients of a convolution's weights, then its biases, lanes apart.
     lanes: Vec<AlignedVec>,
+    /// Augmented images.
+    augmented: Scratch,
 }
 
 /// The packed weights of a stage: forward, gradient.
@@ -71,6 +74,7 @@ impl Workspace {
             z: each(&z),
             places: each(&places),
             lanes: each(&lanes),
+            augmented: Scratch::default(),
         }
     }
 
@@ -79,9 +83,10 @@ impl Workspace {
         &self.a[self.a.len() - 1]
     }
 
-    /// Forward pass of up to 16 samples.
-    pub fn forward(&mut self, c: &Context, batch: &Batch, indices: &[u32], train: bool) {
-        input::load_chunk(c.path, &batch.pixels, indices, &c.program.frames[0], &mut self.a[0]);
+    /// Forward pass of up to 16 samples; a step of training leaves what backward needs.
+    pub fn forward(&mut self, c: &Context, batch: &Batch, indices: &[u32], how: Option<&TrainStep>) {
+        self.load(c, batch, indices, how);
+        let train = how.is_some();
         for (i, stage) in c.program.stages.iter().enumerate() {
             let (before, after) = self.a.split_at_mut(i + 1);
             let (x, y) = (&mut before[i], &mut after[0]);
@@ -105,7 +110,21 @@ impl Workspace {
         }
     }
 
-    /// Loss of the chunk that was passed forward; with a scale, the logits become their gradient.
+    /// Samples into the lanes of the first frame, augmented if the step says so.
+    fn load(&mut self, c: &Context, batch: &Batch, indices: &[u32], how: Option<&TrainStep>) {
+        let frame = &c.program.frames[0];
+        let augment = how.and_then(|how| Some((how, how.augment?)));
+        let (Some((how, augment)), Pixels::Bytes { data, tables }) = (augment, batch.pixels) else {
+            return input::load_chunk(c.path, &batch.pixels, indices, frame, &mut self.a[0]);
+        };
+        let shape = [frame.channels, frame.rows, frame.cols];
+        let data = augment.chunk(how.seed, how.epoch, data, indices, shape, &mut self.augmented);
+        let places: [u32; CHUNK] = std::array::from_fn(|lane| lane as u32);
+        let pixels = Pixels::Bytes { data, tables };
+        input::load_chunk(c.path, &pixels, &places[..indices.len()], frame, &mut self.a[0]);
+    }
+
+    /// Loss of the chunk that was passed forward, by its labels alone; with a scale, the logits become their gradient.
     pub fn score(&mut self, c: &Context, batch: &Batch, indices: &[u32], scale: Option<f32>) -> ChunkScore {
         let mut labels = [0u16; CHUNK];
         for (l, &i) in labels.iter_mut().zip(indices) {
@@ -113,6 +132,23 @@ impl Workspace {
         }
         let last = self.a.len() - 1;
         cross_entropy(c.path, &mut self.a[last], &labels[..indices.len()], scale)
+    }
+
+    /// As [`Workspace::score`], by the targets of a step of training.
+    pub fn train_score(
+        &mut self,
+        c: &Context,
+        batch: &Batch,
+        indices: &[u32],
+        how: &TrainStep,
+        scale: f32,
+    ) -> ChunkScore {
+        if how.is_plain() {
+            return self.score(c, batch, indices, Some(scale));
+        }
+        let (samples, last) = (how.labels(batch, indices), self.a.len() - 1);
+        let samples: &[Labels] = &samples[..indices.len()];
+        soft_cross_entropy(c.path, &mut self.a[last], samples, &how.targets, Some(scale))
     }
 
     /// Backward pass: the chunk's own gradient into `own`, samples as rows into `rows`.

@@ -289,7 +289,7 @@ impl Engine for CpuEngine {
         self.pool.run(parts.len(), &|worker, k| {
             let (indices, out) = &mut *lock(&parts[k]);
             let mut workspace = lock(&self.workspaces[worker]);
-            workspace.forward(&context, batch, indices, false);
+            workspace.forward(&context, batch, indices, None);
             for (lane, row) in out.chunks_exact_mut(outputs).enumerate() {
                 row.iter_mut().enumerate().for_each(|(o, v)| *v = workspace.logits()[o * CHUNK + lane]);
             }
@@ -304,29 +304,31 @@ impl Engine for CpuEngine {
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
         self.pool.run(chunks.len(), &|worker, k| {
             let mut workspace = lock(&self.workspaces[worker]);
-            workspace.forward(&context, batch, chunks[k], false);
+            workspace.forward(&context, batch, chunks[k], None);
             *lock(&scores[k]) = workspace.score(&context, batch, chunks[k], None);
         });
         Ok(total(&scores, batch.indices.len()))
     }
 
-    fn backward(&mut self, batch: &Batch, _how: &TrainStep) -> Result<Score, EngineError> {
+    fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
         self.check(batch, true)?;
+        let weight = how.weight(batch, self.network.outputs)?;
         let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
         while self.own.len() < chunks.len() {
             self.own.push(Mutex::new(AlignedVec::zeros(self.program.own_len)));
             self.rows.push(Mutex::new(self.program.dense.iter().map(DenseRows::new).collect()));
         }
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
-        let scale = 1.0 / batch.indices.len() as f32;
+        let scale = 1.0 / weight as f32;
         let context = self.context();
         self.pool.run(chunks.len(), &|worker, k| {
             let mut workspace = lock(&self.workspaces[worker]);
-            workspace.forward(&context, batch, chunks[k], true);
-            *lock(&scores[k]) = workspace.score(&context, batch, chunks[k], Some(scale));
+            workspace.forward(&context, batch, chunks[k], Some(how));
+            *lock(&scores[k]) = workspace.train_score(&context, batch, chunks[k], how, scale);
             workspace.backward(&context, &mut lock(&self.own[k]), &mut lock(&self.rows[k]));
         });
-        let score = total(&scores, batch.indices.len());
+        let mut score = total(&scores, batch.indices.len());
+        score.loss *= batch.indices.len() as f64 / weight;
         let bad = self.reduce(chunks.len());
         if !score.loss.is_finite() {
             let last = self.network.layers.iter().rev().find(|l| l.weight.is_some());
