@@ -4,7 +4,7 @@ use crate::args::PredictArgs;
 use crate::failure::{Failure, file_error};
 use crate::terminal::{print_json, print_line};
 use lenet::data::picture::{self, Invert, Prepared};
-use lenet::engine::{Batch, CpuEngine, Engine, Pixels};
+use lenet::engine::{Batch, CpuEngine, Pixels};
 use lenet::model::Model;
 use serde_json::json;
 use std::fs::File;

@@ -3,7 +3,7 @@
 mod train_common;
 
 use lenet::data::Normalization;
-use lenet::data::augment::{Augment, Erase};
+use lenet::data::augment::{Augment, Context, Erase};
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Score, TrainStep, forward_with_mirror, reference};
 use lenet::kernel::Path;
 use lenet::kernel::loss::Targets;
@@ -99,9 +99,10 @@ fn a_step_computes_the_mean_of_what_it_says() {
     let batch = Batch { pixels, labels: &data.train.labels, indices: &indices };
     let score = engine.backward(&batch, &how).unwrap();
     let parameters: Vec<f64> = parameters.iter().map(|&p| f64::from(p)).collect();
+    let context = Context { path: Path::Portable, seed: 5, epoch: 2 };
     let (mut loss, mut weight) = (0.0, 0.0);
     for chunk in indices.chunks(16) {
-        let images = augment.chunk(5, 2, &data.train.images, chunk, [1, 28, 28], &mut Default::default()).to_vec();
+        let images = augment.chunk(&context, &data.train.images, chunk, [1, 28, 28], &mut Default::default()).to_vec();
         let partners = augment.partners(5, 2, chunk);
         for (lane, image) in images.chunks(784).enumerate() {
             let input: Vec<f64> = image.iter().map(|&b| f64::from(b) / 255.0).collect();

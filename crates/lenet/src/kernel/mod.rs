@@ -10,6 +10,7 @@
 //! | [`pool`] | pooling of any window; fused with the activation where windows do not overlap | both |
 //! | [`activation`] | sigmoid, tanh, relu with their derivatives | both |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
+//! | [`resample`] | bilinear resampling of bytes | augmentation |
 //! | [`input`] | samples into lanes and back | 16 samples in the lanes |
 //! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
 //!
@@ -32,6 +33,7 @@ pub mod input;
 pub mod loss;
 pub mod path;
 pub mod pool;
+pub mod resample;
 pub mod simd;
 pub mod single;
 pub mod tile;

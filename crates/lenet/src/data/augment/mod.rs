@@ -17,7 +17,8 @@ mod geometry;
 #[cfg(test)]
 mod tests;
 
-use crate::kernel::CHUNK;
+use super::Dataset;
+use crate::kernel::{CHUNK, Path};
 use crate::train::random::{Purpose, Stream};
 use geometry::Move;
 
@@ -115,6 +116,17 @@ pub struct Partner {
     pub share: u32,
 }
 
+/// What runs, and whose random numbers are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Instructions; they change no byte.
+    pub path: Path,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Epoch, from 0.
+    pub epoch: u32,
+}
+
 /// Buffers of one thread; they grow at their first use and stay.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -133,8 +145,7 @@ impl Augment {
     /// The samples of a chunk (at most 16 `indices` into `data`, `[n, c, h, w]`) as they are trained on, one behind the other.
     pub fn chunk<'s>(
         &self,
-        seed: u64,
-        epoch: u32,
+        context: &Context,
         data: &[u8],
         indices: &[u32],
         shape: [usize; 3],
@@ -145,14 +156,17 @@ impl Augment {
         let Scratch { images, mixed, padded } = scratch;
         grow(images, len);
         for (&index, out) in indices.iter().zip(images.chunks_exact_mut(sample)) {
-            self.image(seed, epoch, index, &data[index as usize * sample..][..sample], shape, padded, out);
+            self.image(context, index, &data[index as usize * sample..][..sample], shape, padded, out);
         }
         if self.mixup == 0.0 {
             return &images[..len];
         }
         grow(mixed, len);
-        for (lane, (partner, out)) in
-            self.partners(seed, epoch, indices).iter().zip(mixed[..len].chunks_exact_mut(sample)).enumerate()
+        for (lane, (partner, out)) in self
+            .partners(context.seed, context.epoch, indices)
+            .iter()
+            .zip(mixed[..len].chunks_exact_mut(sample))
+            .enumerate()
         {
             let (own, other) = (&images[lane * sample..][..sample], &images[partner.lane * sample..][..sample]);
             mix(own, other, partner.share, out);
@@ -161,18 +175,16 @@ impl Augment {
     }
 
     /// One image, `[c, h, w]`, that is sample `index` of its dataset; without mixup, which takes two.
-    #[allow(clippy::too_many_arguments)]
     fn image(
         &self,
-        seed: u64,
-        epoch: u32,
+        context: &Context,
         index: u32,
         image: &[u8],
         shape: [usize; 3],
         padded: &mut Vec<u8>,
         out: &mut [u8],
     ) {
-        let mut stream = Stream::new(seed, Purpose::Augment, epoch, index);
+        let mut stream = Stream::new(context.seed, Purpose::Augment, context.epoch, index);
         // All is drawn, whatever is in use: an option that is turned off leaves the others' numbers alone.
         let mut around = |range: f32| (2.0 * f64::from(stream.uniform()) - 1.0) * f64::from(range);
         let mirror = around(1.0) < 0.0 && self.flip;
@@ -181,11 +193,11 @@ impl Augment {
         // The bound keeps sums far from overflow; no image is so large.
         let shift = self.shift.min(1 << 20) as i64;
         let mut pixels = || i64::from(stream.below(2 * shift as u32 + 1)) - shift;
-        let moved = Move { mirror, rows: pixels(), cols: pixels() };
+        let moved = Move { mirror, rows: pixels(), cols: pixels(), border: self.border };
         if self.rotate == 0.0 && self.scale == 0.0 && self.shear == 0.0 {
-            moved.copy(image, shape, self.border, out);
+            moved.copy(image, shape, out);
         } else {
-            moved.resample(angle, size, shear, image, shape, self.border, padded, out);
+            moved.resample(context.path, [angle, size, shear], image, shape, padded, out);
         }
         if self.brightness != 0.0 || self.contrast != 0.0 {
             colour(brightness, contrast, out);
@@ -244,6 +256,22 @@ impl Augment {
                 }
             }
         }
+    }
+
+    /// The first image of every class, to be looked at: as it is, then as the first `n - 1` epochs see it.
+    pub fn examples(&self, path: Path, seed: u64, data: &Dataset, n: usize) -> Dataset {
+        let first = |class| data.labels.iter().position(|&l| usize::from(l) == class).map(|i| i as u32);
+        let firsts: Vec<u32> = (0..data.classes.len()).filter_map(first).collect();
+        let (mut images, mut scratch) = (Vec::new(), Scratch::default());
+        firsts.iter().for_each(|&i| images.extend(data.image(i as usize)));
+        for epoch in 1..n as u32 {
+            for indices in firsts.chunks(CHUNK) {
+                let context = Context { path, seed, epoch: epoch - 1 };
+                images.extend(self.chunk(&context, &data.images, indices, data.shape, &mut scratch));
+            }
+        }
+        let labels = firsts.iter().map(|&i| data.labels[i as usize]).collect::<Vec<_>>().repeat(n.max(1));
+        Dataset { shape: data.shape, images, labels, classes: data.classes.clone() }
     }
 
     /// Whom the samples of a chunk are mixed with: another sample of the chunk, uniformly, and a share of Beta(α, α), of which

@@ -8,7 +8,9 @@ fn images(n: usize, shape: [usize; 3]) -> Vec<u8> {
 }
 
 fn augmented(augment: &Augment, seed: u64, epoch: u32, data: &[u8], indices: &[u32], shape: [usize; 3]) -> Vec<u8> {
-    augment.chunk(seed, epoch, data, indices, shape, &mut Scratch::default()).to_vec()
+    augment
+        .chunk(&Context { path: Path::Portable, seed, epoch }, data, indices, shape, &mut Scratch::default())
+        .to_vec()
 }
 
 /// Everything but mixup.
@@ -40,13 +42,7 @@ fn pixel(plane: &[u8], [h, w]: [usize; 2], row: i64, col: i64, border: Border) -
 }
 
 /// The definition, step by step in f64: what is mirrored, sheared, scaled, rotated and shifted is undone in reverse order.
-fn naive(
-    moved: &Move,
-    [angle, size, shear]: [f64; 3],
-    image: &[u8],
-    [c, h, w]: [usize; 3],
-    border: Border,
-) -> Vec<f64> {
+fn naive(moved: &Move, [angle, size, shear]: [f64; 3], image: &[u8], [c, h, w]: [usize; 3]) -> Vec<f64> {
     let mut out = Vec::new();
     let (cx, cy) = ((w - 1) as f64 / 2.0, (h - 1) as f64 / 2.0);
     let (a, s) = (angle.to_radians(), shear.to_radians());
@@ -59,7 +55,7 @@ fn naive(
             let x = x - s.tan() * y;
             let x = if moved.mirror { -x } else { x } + cx;
             let y = y + cy;
-            let at = |r: i64, c: i64| pixel(plane, [h, w], y.floor() as i64 + r, x.floor() as i64 + c, border);
+            let at = |r: i64, c: i64| pixel(plane, [h, w], y.floor() as i64 + r, x.floor() as i64 + c, moved.border);
             let (fx, fy) = (x - x.floor(), y - y.floor());
             let upper = at(0, 0) * (1.0 - fx) + at(0, 1) * fx;
             out.push(upper * (1.0 - fy) + (at(1, 0) * (1.0 - fx) + at(1, 1) * fx) * fy);
@@ -84,10 +80,10 @@ fn rows_are_copied_to_where_the_definition_says() {
     for mirror in [false, true] {
         for (rows, cols) in (-9..=9).flat_map(|r| (-9..=9).map(move |c| (r, c))) {
             for border in [Border::Zeros, Border::Edge] {
-                let moved = Move { mirror, rows, cols };
+                let moved = Move { mirror, rows, cols, border };
                 let mut out = vec![1; image.len()];
-                moved.copy(&image, shape, border, &mut out);
-                let naive = naive(&moved, [0.0, 1.0, 0.0], &image, shape, border);
+                moved.copy(&image, shape, &mut out);
+                let naive = naive(&moved, [0.0, 1.0, 0.0], &image, shape);
                 assert!(out.iter().zip(&naive).all(|(&a, &b)| f64::from(a) == b), "{moved:?} {border:?}");
             }
         }
@@ -102,12 +98,14 @@ fn resampling_is_bilinear_to_less_than_a_grey_level() {
         let shape = [[1, 28, 28], [3, 9, 14], [2, 1, 5], [1, 1, 1]][case % 4];
         let image = images(1, shape);
         let (rows, cols) = (around(4.0) as i64, around(4.0) as i64);
-        let moved = Move { mirror: case % 3 == 0, rows, cols };
         let how = [around(180.0), 1.0 + around(0.9), around(60.0)];
-        for border in [Border::Zeros, Border::Edge] {
+        for (border, path) in
+            [Border::Zeros, Border::Edge].into_iter().flat_map(|b| Path::available().into_iter().map(move |p| (b, p)))
+        {
+            let moved = Move { mirror: case % 3 == 0, rows, cols, border };
             let (mut out, mut padded) = (vec![1; image.len()], Vec::new());
-            moved.resample(how[0], how[1], how[2], &image, shape, border, &mut padded, &mut out);
-            for (i, (&a, b)) in out.iter().zip(naive(&moved, how, &image, shape, border)).enumerate() {
+            moved.resample(path, how, &image, shape, &mut padded, &mut out);
+            for (i, (&a, b)) in out.iter().zip(naive(&moved, how, &image, shape)).enumerate() {
                 assert!((f64::from(a) - b).abs() < 0.9, "{moved:?} {how:?} {border:?} {i}: {a} {b}");
             }
         }
@@ -119,10 +117,10 @@ fn resampling_without_a_turn_is_the_copy() {
     let shape = [1, 6, 5];
     let image = images(1, shape);
     for (mirror, border) in [(false, Border::Zeros), (true, Border::Edge)] {
-        let moved = Move { mirror, rows: 2, cols: -1 };
+        let moved = Move { mirror, rows: 2, cols: -1, border };
         let (mut copied, mut resampled) = (vec![1; 30], vec![2; 30]);
-        moved.copy(&image, shape, border, &mut copied);
-        moved.resample(0.0, 1.0, 0.0, &image, shape, border, &mut Vec::new(), &mut resampled);
+        moved.copy(&image, shape, &mut copied);
+        moved.resample(Path::Portable, [0.0, 1.0, 0.0], &image, shape, &mut Vec::new(), &mut resampled);
         assert_eq!(copied, resampled);
     }
 }
@@ -135,9 +133,10 @@ fn a_sample_is_the_same_in_every_chunk_and_another_by_seed_epoch_and_number() {
     let all = everything();
     let of = |seed, epoch, indices: &[u32]| augmented(&all, seed, epoch, &data, indices, shape);
     let alone = of(7, 3, &[9]);
+    let context = Context { path: Path::Portable, seed: 7, epoch: 3 };
     let mut scratch = Scratch::default();
-    all.chunk(7, 3, &data, &(0..16).collect::<Vec<_>>(), shape, &mut scratch);
-    assert_eq!(all.chunk(7, 3, &data, &[5, 1, 9, 2], shape, &mut scratch)[2 * 144..3 * 144], alone);
+    all.chunk(&context, &data, &(0..16).collect::<Vec<_>>(), shape, &mut scratch);
+    assert_eq!(all.chunk(&context, &data, &[5, 1, 9, 2], shape, &mut scratch)[2 * 144..3 * 144], alone);
     assert_ne!(of(8, 3, &[9]), alone);
     assert_ne!(of(7, 4, &[9]), alone);
     assert_ne!(of(7, 3, &[10]), alone);
@@ -147,7 +146,7 @@ fn a_sample_is_the_same_in_every_chunk_and_another_by_seed_epoch_and_number() {
 #[test]
 fn shifts_are_uniform_and_half_is_mirrored() {
     let shape = [1, 7, 7];
-    let mut lit = vec![0u8; 49];
+    let mut lit = [0u8; 49];
     (lit[24], lit[25]) = (255, 100);
     let data = lit.repeat(6000);
     let augment = Augment { shift: 2, flip: true, ..Augment::default() };
@@ -307,7 +306,24 @@ fn the_same_bytes_in_every_version() {
     let data = images(16, shape);
     let indices: Vec<u32> = (0..16).collect();
     let augment = Augment { mixup: 0.3, ..everything() };
-    let out = augmented(&augment, 11, 2, &data, &indices, shape);
-    let hash = out.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    assert_eq!(hash, 11_517_631_085_894_182_640, "FNV-1a");
+    for path in Path::available() {
+        let mut scratch = Scratch::default();
+        let out = augment.chunk(&Context { path, seed: 11, epoch: 2 }, &data, &indices, shape, &mut scratch);
+        let fnv = |h: u64, &b: &u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
+        assert_eq!(out.iter().fold(0xcbf2_9ce4_8422_2325, fnv), 1_097_397_979_986_597_276, "{path}");
+    }
+}
+
+#[test]
+fn examples_are_the_first_images_as_they_are_and_then_as_the_epochs_see_them() {
+    let shape = [1, 6, 6];
+    let labels = vec![1, 1, 0, 3, 0];
+    let classes = ["a", "b", "none", "d"].map(String::from).to_vec();
+    let data = Dataset { shape, images: images(5, shape), labels, classes };
+    let augment = Augment { shift: 2, flip: true, ..Augment::default() };
+    let shown = augment.examples(Path::Portable, 4, &data, 3);
+    assert_eq!(shown.labels, [0, 1, 3].repeat(3));
+    assert_eq!([shown.image(0), shown.image(1), shown.image(2)], [data.image(2), data.image(0), data.image(3)]);
+    assert_eq!(shown.images[3 * 36..6 * 36], augmented(&augment, 4, 0, &data.images, &[2, 0, 3], shape));
+    assert_eq!(shown.images[6 * 36..], augmented(&augment, 4, 1, &data.images, &[2, 0, 3], shape));
 }

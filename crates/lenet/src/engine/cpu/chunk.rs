@@ -1,7 +1,7 @@
 //! One chunk through the network and back, in a workspace of its thread.
 
 use super::program::{ConvStage, DenseStage, Program, Stage, row_lens};
-use crate::data::augment::Scratch;
+use crate::data::augment::{self, Scratch};
 use crate::engine::{Batch, Pixels, TrainStep};
 use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
 use crate::kernel::{AlignedVec, CHUNK, Path, dense, elementwise, input};
@@ -118,7 +118,8 @@ impl Workspace {
             return input::load_chunk(c.path, &batch.pixels, indices, frame, &mut self.a[0]);
         };
         let shape = [frame.channels, frame.rows, frame.cols];
-        let data = augment.chunk(how.seed, how.epoch, data, indices, shape, &mut self.augmented);
+        let context = augment::Context { path: c.path, seed: how.seed, epoch: how.epoch };
+        let data = augment.chunk(&context, data, indices, shape, &mut self.augmented);
         let places: [u32; CHUNK] = std::array::from_fn(|lane| lane as u32);
         let pixels = Pixels::Bytes { data, tables };
         input::load_chunk(c.path, &pixels, &places[..indices.len()], frame, &mut self.a[0]);
