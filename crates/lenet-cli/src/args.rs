@@ -177,6 +177,11 @@ pub enum DataCommand {
         /// Images a class, at most.
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
         per_class: u8,
+        /// Instead, the first image of every class, and what the augmentation of this recipe makes of it, epoch by epoch.
+        #[arg(long, value_name = "RECIPE", value_hint = ValueHint::AnyPath)]
+        augment: Option<String>,
+        #[command(flatten)]
+        set: SetArgs,
     },
 }
 

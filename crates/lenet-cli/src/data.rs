@@ -4,9 +4,10 @@ use crate::args::{DataCommand, Split};
 use crate::failure::{Failure, file_error};
 use crate::terminal::{self, DataReporter, print, print_json, print_line};
 use lenet::data::{self, CacheOptions, Loaded};
+use lenet::kernel::Path;
+use lenet::spec::Recipe;
 use serde_json::json;
 use std::io::Write;
-use std::path::Path;
 
 /// Loads a dataset, and tells on standard error how it arrives.
 pub fn load(source: &str) -> Result<Loaded, Failure> {
@@ -19,8 +20,13 @@ pub fn run(command: DataCommand) -> Result<(), Failure> {
         DataCommand::List { json } => list(json),
         DataCommand::Fetch { name } => fetch(&name),
         DataCommand::Check { name } => check(&name),
-        DataCommand::Show { name, output, split, per_class } => {
-            show(&name, output.as_deref(), split, usize::from(per_class))
+        DataCommand::Show { name, output, split, per_class, augment, set } => {
+            let recipe = match augment {
+                Some(recipe) => Some(Recipe::load_with(&recipe, &set.set)?),
+                None if set.set.is_empty() => None,
+                None => return Err(Failure::Usage("--set changes a recipe: name it by --augment".into())),
+            };
+            show(&name, output.as_deref(), split, usize::from(per_class), recipe)
         }
     }
 }
@@ -76,9 +82,19 @@ fn check(name: &str) -> Result<(), Failure> {
     }
 }
 
-fn show(name: &str, output: Option<&Path>, split: Split, per_class: usize) -> Result<(), Failure> {
+fn show(
+    name: &str,
+    output: Option<&std::path::Path>,
+    split: Split,
+    per_class: usize,
+    recipe: Option<Recipe>,
+) -> Result<(), Failure> {
     let Loaded { train, test, .. } = load(name)?;
-    let dataset = if split == Split::Train { train } else { test };
+    let mut dataset = if split == Split::Train { train } else { test };
+    if let Some(recipe) = recipe {
+        let path = Path::detect().map_err(Failure::Usage)?;
+        dataset = recipe.augment.examples(path, recipe.train.seed, &dataset, per_class);
+    }
     let Some(output) = output else {
         return print(&data::contact::terminal(&dataset, per_class, terminal::columns(), terminal::colour()));
     };
@@ -88,8 +104,8 @@ fn show(name: &str, output: Option<&Path>, split: Split, per_class: usize) -> Re
 }
 
 /// Writes a file whole or not at all.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

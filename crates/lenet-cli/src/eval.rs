@@ -21,7 +21,7 @@ pub fn run(args: EvalArgs) -> Result<(), Failure> {
     check(&model, &dataset, source)?;
     let mut engine = engine(&model, args.threads)?;
     let tables = model.normalization.tables();
-    let score = evaluate(&mut engine, &dataset, &tables, dataset.len()).map_err(Failure::failed)?;
+    let score = evaluate(&mut engine, &dataset, &tables, dataset.len(), model.flip_test).map_err(Failure::failed)?;
     let (accuracy, loss) = (score.accuracy(), score.mean_loss());
     if args.json {
         return print_json(&json!({

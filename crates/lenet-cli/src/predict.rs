@@ -4,7 +4,7 @@ use crate::args::PredictArgs;
 use crate::failure::{Failure, file_error};
 use crate::terminal::{print_json, print_line};
 use lenet::data::picture::{self, Invert, Prepared};
-use lenet::engine::{Batch, CpuEngine, Engine, Pixels};
+use lenet::engine::{Batch, CpuEngine, Pixels};
 use lenet::model::Model;
 use serde_json::json;
 use std::fs::File;
@@ -77,7 +77,7 @@ fn predict(
     let tables = model.normalization.tables();
     let batch = Batch { pixels: Pixels::Bytes { data: &prepared.pixels, tables: &tables }, labels: &[], indices: &[0] };
     let mut logits = vec![0.0; model.network.outputs];
-    engine.forward(&batch, &mut logits).map_err(Failure::failed)?;
+    model.logits(engine, &batch, &mut logits).map_err(Failure::failed)?;
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exps: Vec<f64> = logits.iter().map(|&l| f64::from(l - largest).exp()).collect();
     let sum: f64 = exps.iter().sum();

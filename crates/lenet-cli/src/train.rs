@@ -24,7 +24,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         Some(dir) => dir.join("recipe.toml").to_string_lossy().into_owned(),
         None => args.recipe.clone().unwrap_or_else(|| "lenet".into()),
     };
-    let recipe = Recipe::load_with(&recipe_at, &overrides(&args))?;
+    let mut recipe = Recipe::load_with(&recipe_at, &overrides(&args))?;
     if args.dry_run {
         return dry_run(&recipe);
     }
@@ -36,6 +36,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => stem(Path::new(&recipe_at)),
     };
     let loaded = crate::data::load(&recipe.data.source)?;
+    recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let options = CpuOptions { threads: args.threads, path: None };
     let engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;

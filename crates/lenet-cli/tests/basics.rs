@@ -119,6 +119,11 @@ fn a_sheet_is_a_picture() {
     assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
     let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["sheet.png"], "nothing but the picture");
+    let show = ["data", "show", &fixture(), "--augment", "lenet", "--set", "rotate=20", "-o", "augmented.png"];
+    run(dir.path(), &show);
+    let augmented = std::fs::read(dir.path().join("augmented.png")).unwrap();
+    assert!(png[..29] == augmented[..29] && png != augmented, "the header says the same size");
+    refused(dir.path(), &["data", "show", &fixture(), "--set", "rotate=20"], 2, &["--augment"]);
     refused(dir.path(), &["data", "show", &fixture(), "-o", "no/such/sheet.png"], 1, &["no/such/sheet.png"]);
 }
 

@@ -4,6 +4,7 @@
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::kernel::Path;
+use lenet::kernel::loss::Targets;
 use lenet::kernel::pool::{self, PoolKind};
 use lenet::spec::{
     Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
@@ -28,7 +29,8 @@ impl Stream {
     }
 }
 
-const STEP: TrainStep = TrainStep { seed: 3, epoch: 2 };
+const STEP: TrainStep =
+    TrainStep { seed: 3, epoch: 2, augment: None, targets: Targets { smoothing: 0.0, weights: &[] } };
 
 fn activation(r: &mut Stream) -> Layer {
     Layer::Activation(Activation::ALL[r.below(10)])

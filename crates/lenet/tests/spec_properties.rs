@@ -1,6 +1,7 @@
 //! Recipes at random: what is written reads back, and no text brings the reader down.
 
 use lenet::data::Normalization;
+use lenet::data::augment::{Augment, Border, Erase, Fill};
 use lenet::spec::*;
 use proptest::prelude::*;
 
@@ -32,15 +33,52 @@ fn layers() -> impl Strategy<Value = Vec<Layer>> {
     prop::collection::vec(layer, 1..12)
 }
 
+fn augments() -> impl Strategy<Value = Augment> {
+    let share = || 0f32..=1.0;
+    let geometry = (0usize..=1 << 16, any::<bool>(), any::<bool>(), 0f32..=180.0, 0f32..=0.9, 0f32..=60.0);
+    let erase = prop::option::of((0.01f32..=1.0, share(), share()));
+    let fill = prop_oneof![Just(Fill::Noise), any::<u8>().prop_map(Fill::Byte)];
+    let mixup = prop_oneof![Just(0.0), 0.01f32..=100.0];
+    let rest = (share(), share(), erase, 0usize..=1 << 16, fill, mixup, any::<bool>());
+    (geometry, rest).prop_map(|(geometry, rest)| {
+        let (shift, edge, flip, rotate, scale, shear) = geometry;
+        let (brightness, contrast, erase, cutout, fill, mixup, flip_test) = rest;
+        let border = if edge { Border::Edge } else { Border::Zeros };
+        let erase = erase.map(|(probability, a, b)| Erase { probability, area: [a.min(b), a.max(b)] });
+        Augment {
+            shift,
+            border,
+            flip,
+            rotate,
+            scale,
+            shear,
+            brightness,
+            contrast,
+            erase,
+            cutout,
+            fill,
+            mixup,
+            flip_test,
+        }
+    })
+}
+
+fn targets() -> impl Strategy<Value = TargetRecipe> {
+    let weights = prop::collection::vec(0.1f32..10.0, 1..12).prop_map(ClassWeights::Given);
+    let weights = prop_oneof![Just(ClassWeights::Even), Just(ClassWeights::Balanced), weights];
+    (0f32..1.0, weights).prop_map(|(label_smoothing, class_weights)| TargetRecipe { label_smoothing, class_weights })
+}
+
 fn recipes() -> impl Strategy<Value = Recipe> {
     let finite = || any::<f32>().prop_filter("finite", |x| x.is_finite());
     let positive = || finite().prop_map(f32::abs).prop_filter("not zero", |x| *x > 0.0);
     let normalization = prop::collection::vec((finite(), positive()), 1..4).prop_map(|pairs| {
         let (mean, std) = pairs.into_iter().unzip();
-        Normalization { mean, std }
+        Normalize::Given(Normalization { mean, std })
     });
+    let normalization = prop_oneof![Just(Normalize::Unit), Just(Normalize::Dataset), normalization];
     let limit = || prop::option::of(1usize..1_000_000_000);
-    let data = ("[a-z\t\n\"'\\\\ é]*", prop::option::of(normalization), limit(), limit());
+    let data = ("[a-z\t\n\"'\\\\ é]*", normalization, limit(), limit());
     let train = (
         1usize..=1_000_000,
         1usize..=1_000_000,
@@ -49,21 +87,26 @@ fn recipes() -> impl Strategy<Value = Recipe> {
         prop::sample::select(Init::ALL.to_vec()),
         0u64..31_000_000,
     );
-    (data, layers(), any::<bool>(), train).prop_map(|(data, mut layers, from_classes, train)| {
-        let last_dense = layers.iter_mut().rev().find_map(|l| if let Layer::Dense(d) = l { Some(d) } else { None });
-        let units_from_classes = from_classes && last_dense.is_some();
-        if let (true, Some(dense)) = (units_from_classes, last_dense) {
-            dense.units = 0;
-        }
-        let (source, normalization, train_limit, test_limit) = data;
-        let (epochs, batch, lr, seed, init, checkpoint_seconds) = train;
-        Recipe {
-            data: DataRecipe { source: source + "x", normalization, train_limit, test_limit },
-            // No input: with one, the layers would have to fit.
-            model: ModelRecipe { input: None, layers, units_from_classes },
-            train: TrainRecipe { epochs, batch, lr, seed, init, checkpoint_seconds },
-        }
-    })
+    let kit = (targets(), prop_oneof![Just(Augment::default()), augments()]);
+    (data, layers(), any::<bool>(), train, kit).prop_map(
+        |(data, mut layers, from_classes, train, (targets, augment))| {
+            let last_dense = layers.iter_mut().rev().find_map(|l| if let Layer::Dense(d) = l { Some(d) } else { None });
+            let units_from_classes = from_classes && last_dense.is_some();
+            if let (true, Some(dense)) = (units_from_classes, last_dense) {
+                dense.units = 0;
+            }
+            let (source, normalization, train_limit, test_limit) = data;
+            let (epochs, batch, lr, seed, init, checkpoint_seconds) = train;
+            Recipe {
+                data: DataRecipe { source: source + "x", normalization, train_limit, test_limit },
+                // No input: with one, the layers would have to fit.
+                model: ModelRecipe { input: None, layers, units_from_classes },
+                train: TrainRecipe { epochs, batch, lr, seed, init, checkpoint_seconds },
+                targets,
+                augment,
+            }
+        },
+    )
 }
 
 /// Pieces that a careless or hostile hand puts into a recipe.

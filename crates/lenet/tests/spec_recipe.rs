@@ -120,7 +120,7 @@ fn errors_in_layers() {
 
 #[test]
 fn errors_in_training() {
-    let known = "(known: epochs, batch, lr, seed, init, checkpoint_seconds)";
+    let known = "(known: epochs, batch, lr, seed, init, checkpoint_seconds, label_smoothing, class_weights)";
     for (line, want) in [
         ("epoch = 3", format!("unknown key \"epoch\" in [train], did you mean \"epochs\"? {known}")),
         ("zzz = 3", format!("unknown key \"zzz\" in [train] {known}")),
@@ -173,7 +173,7 @@ fn errors_of_the_whole() {
         ("preset = \"lenett\"", "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-relu-max)"),
         (
             "preset = \"lenet\"\n[trian]\n",
-            "2:2: unknown key \"trian\" in the recipe, did you mean \"train\"? (known: data, model, train, preset)",
+            "2:2: unknown key \"trian\" in the recipe, did you mean \"train\"? (known: data, model, train, augment, preset)",
         ),
         ("preset = \"lenet\"\ntrain = 3", "2:9: [train] must be a table, not 3"),
         (
@@ -224,7 +224,7 @@ fn data_that_does_not_fit_the_recipe() {
         message(&recipe, [1, 8, 8], 10),
         "layer 3 (conv2d) does not fit its input [6, 4, 4]: the window 5×5 is larger than the padded input 4×4"
     );
-    recipe.data.normalization = Some(Normalization::unit(3));
+    recipe.data.normalization = Normalize::Given(Normalization::unit(3));
     assert_eq!(
         message(&recipe, [1, 28, 28], 10),
         "data.normalize is for 3 channels, the images have 1: give one mean and std a channel"
@@ -275,7 +275,7 @@ fn overrides() {
     let recipe = Recipe::load_with("lenet", &sets).unwrap();
     assert_eq!((recipe.train.lr, recipe.train.epochs, recipe.train.init), (0.25, 3, Init::KaimingNormal));
     assert_eq!(recipe.data.source, "idx:/data/with=sign");
-    assert_eq!(recipe.data.normalization, Some(Normalization { mean: vec![0.5], std: vec![0.25] }));
+    assert_eq!(recipe.data.normalization, Normalize::Given(Normalization { mean: vec![0.5], std: vec![0.25] }));
     let kinds: Vec<_> = recipe.model.layers.iter().map(Layer::kind).collect();
     let act = "tanh";
     let want = ["conv2d", act, "avg_pool", "conv2d", act, "max_pool", "flatten", "dense", act, "dense", act, "dense"];
@@ -291,7 +291,8 @@ fn overrides() {
 #[test]
 fn errors_of_overrides() {
     let known = "(known: source, normalize, train_limit, test_limit, input, layers, epochs, batch, lr, seed, init, \
-                 checkpoint_seconds, activation, pool)";
+                 checkpoint_seconds, label_smoothing, class_weights, shift, border, flip, rotate, scale, shear, brightness, contrast, \
+                 erase, cutout, fill, mixup, flip_test, activation, pool)";
     for (set, want) in [
         ("lr", "it has no \"=\": write key=value, for example train.lr=0.1".to_string()),
         ("lr=", "there is no value after \"=\"".into()),
@@ -302,7 +303,7 @@ fn errors_of_overrides() {
         (
             "train.sed=1",
             "unknown key \"sed\" in [train], did you mean \"seed\"? \
-             (known: epochs, batch, lr, seed, init, checkpoint_seconds)"
+             (known: epochs, batch, lr, seed, init, checkpoint_seconds, label_smoothing, class_weights)"
                 .into(),
         ),
         ("layers.12.units=1", "model.layers is a list of 12: give a position from 0 to 11, not \"12\"".into()),

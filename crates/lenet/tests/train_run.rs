@@ -53,7 +53,7 @@ fn a_network_learns_and_leaves_a_run() {
     assert_eq!(model, trainer.model());
     let mut other = engine(&recipe, &data, 1);
     other.set_parameters(&model.parameters).unwrap();
-    let score = evaluate(&mut *other, &data.test, &model.normalization.tables(), usize::MAX).unwrap();
+    let score = evaluate(&mut *other, &data.test, &model.normalization.tables(), usize::MAX, model.flip_test).unwrap();
     assert_eq!((score.samples, score.accuracy()), (256, accuracy));
 }
 

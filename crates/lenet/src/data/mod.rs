@@ -6,6 +6,7 @@
 //!
 //! Nothing here prints: what happens leaves as [`DataEvent`]s.
 
+pub mod augment;
 mod cache;
 pub mod catalog;
 pub mod contact;
@@ -205,6 +206,27 @@ impl Normalization {
     /// Bytes to `[0, 1]`, nothing else.
     pub fn unit(channels: usize) -> Self {
         Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// Mean and standard deviation (that of all pixels, not of a sample of them) of the first `n` images, a channel each.
+    ///
+    /// From exact sums: rounded once, and the same in whatever order. A channel of one value gets the deviation 1.
+    pub fn of(data: &Dataset, n: usize) -> Self {
+        let [channels, h, w] = data.shape;
+        let mut counts = vec![[0u64; 256]; channels];
+        for image in data.images.chunks_exact(data.sample_len().max(1)).take(n) {
+            for (counts, plane) in counts.iter_mut().zip(image.chunks_exact((h * w).max(1))) {
+                plane.iter().for_each(|&b| counts[b as usize] += 1);
+            }
+        }
+        let channel = |counts: &[u64; 256]| {
+            let sum = |power: u32| (0u128..256).zip(counts).map(|(b, &n)| b.pow(power) * u128::from(n)).sum::<u128>();
+            let (n, sum, squares) = (sum(0).max(1), sum(1), sum(2));
+            let (count, spread) = (n as f64 * 255.0, (n * squares - sum * sum) as f64);
+            (sum as f64 / count, if spread > 0.0 { spread.sqrt() / count } else { 1.0 })
+        };
+        let (mean, std) = counts.iter().map(channel).map(|(m, s)| (m as f32, s as f32)).unzip();
+        Normalization { mean, std }
     }
 
     /// The value of every byte, one table a channel.

@@ -1,11 +1,16 @@
 //! What executes a network on a device: the [`Engine`] seam, and the CPU's implementation of it.
 
 mod cpu;
+mod mirror;
 pub mod reference;
+mod step;
 mod threads;
 
 pub use cpu::{CpuEngine, CpuOptions, resolve_threads};
+pub use mirror::forward_with_mirror;
 
+use crate::data::augment::Augment;
+use crate::kernel::loss::Targets;
 use crate::spec::Network;
 use crate::train::random::{Purpose, Stream};
 
@@ -36,14 +41,18 @@ pub struct Batch<'a> {
 
 /// What a step of training depends on besides parameters and samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct TrainStep {
+pub struct TrainStep<'a> {
     /// Seed of what is random in a step.
     pub seed: u64,
     /// Epoch, from 0: a sample meets other random numbers in every epoch.
     pub epoch: u32,
+    /// What images go through; takes bytes.
+    pub augment: Option<&'a Augment>,
+    /// What the labels become. With weights of classes, a loss is the weighted mean, times the number of samples in sums.
+    pub targets: Targets<'a>,
 }
 
-impl TrainStep {
+impl TrainStep<'_> {
     /// The key of a sample's dropout, to which each layer adds its own (`kernel::dropout`).
     pub fn dropout_key(&self, sample: u32) -> u32 {
         Stream::new(self.seed, Purpose::Dropout, self.epoch, sample).next_u32()
@@ -62,6 +71,25 @@ pub struct Score {
 }
 
 impl Score {
+    /// The score of logits, `[n, classes]`.
+    ///
+    /// # Errors
+    /// A label that is no class, or logits for another number of samples.
+    pub fn of(logits: &[f32], labels: impl ExactSizeIterator<Item = u16>) -> Result<Score, EngineError> {
+        let mut score = Score { samples: labels.len(), ..Score::default() };
+        let classes = logits.len() / labels.len().max(1);
+        for (row, label) in logits.chunks_exact(classes.max(1)).zip(labels) {
+            let Some(&own) = row.get(label as usize) else {
+                return Err(EngineError::Mismatch(format!("label {label} for a network of {classes} outputs")));
+            };
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|z| libm::exp(f64::from(*z) - f64::from(largest))).sum();
+            score.loss += f64::from(largest) - f64::from(own) + libm::log(sum);
+            score.correct += usize::from(row.iter().position(|z| *z == largest) == Some(label as usize));
+        }
+        Ok(score)
+    }
+
     /// Mean cross-entropy a sample.
     pub fn mean_loss(&self) -> f64 {
         self.loss / self.samples as f64

@@ -1,4 +1,4 @@
-//! Softmax cross-entropy of a chunk.
+//! Softmax cross-entropy of a chunk, with one label a sample or with softer targets.
 
 use super::path::{Path, Program, dispatch};
 use super::simd::{self, CHUNK, Simd};
@@ -61,6 +61,107 @@ pub fn cross_entropy(path: Path, logits: &mut [f32], labels: &[u16], scale: Opti
     score
 }
 
+/// How labels become targets: the target of class `c` is `w[c] · ((1 - ε) · label(c) + ε / classes)`, PyTorch's convention.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Targets<'a> {
+    /// Label smoothing ε, 0 to 1.
+    pub smoothing: f32,
+    /// Weights `w` of the classes; none stand for 1 each.
+    pub weights: &'a [f32],
+}
+
+impl Targets<'_> {
+    fn weight(&self, label: u16) -> f64 {
+        self.weights.get(label as usize).map_or(1.0, |&w| f64::from(w))
+    }
+
+    /// What a sample counts in the mean over its batch: the weight of its label, or of both, by their shares.
+    pub fn weight_of(&self, sample: &Labels) -> f64 {
+        let share = f64::from(sample.share);
+        match sample.share {
+            1.0 => self.weight(sample.label),
+            _ => share * self.weight(sample.label) + (1.0 - share) * self.weight(sample.other),
+        }
+    }
+}
+
+/// What a sample is: one class, or a mixture of two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Labels {
+    /// The class; of a mixture, the one that counts for the hits.
+    pub label: u16,
+    /// The other class of a mixture.
+    pub other: u16,
+    /// Share of `label`, 0 to 1; `other` has the rest.
+    pub share: f32,
+}
+
+impl Labels {
+    /// No mixture.
+    pub fn one(label: u16) -> Self {
+        Labels { label, other: label, share: 1.0 }
+    }
+}
+
+/// As [`cross_entropy`], with targets that are not a single class: loss `Σ t·(log Σ eᶻ - z)`, gradient `scale · (Σt · softmax - t)`.
+pub fn soft_cross_entropy(
+    path: Path,
+    logits: &mut [f32],
+    samples: &[Labels],
+    targets: &Targets,
+    scale: Option<f32>,
+) -> ChunkScore {
+    let classes = logits.len() / CHUNK;
+    assert!(
+        classes > 0
+            && samples.len() <= CHUNK
+            && samples.iter().all(|s| (s.label.max(s.other) as usize) < classes)
+            && (targets.weights.is_empty() || targets.weights.len() == classes),
+        "labels below classes, and a weight a class"
+    );
+    let base = f64::from(targets.smoothing) / classes as f64;
+    let kept = 1.0 - f64::from(targets.smoothing);
+    let target = |sample: &Labels, c: usize| {
+        let (c, share) = (c as u16, f64::from(sample.share));
+        let own = if c == sample.label { share } else { 0.0 };
+        let other = if c == sample.other { 1.0 - share } else { 0.0 };
+        targets.weight(c) * (kept * (own + other) + base)
+    };
+    let (mut total, mut product) = ([0.0f64; CHUNK], [0.0f64; CHUNK]);
+    for (lane, sample) in samples.iter().enumerate() {
+        for c in 0..classes {
+            let t = target(sample, c);
+            total[lane] += t;
+            product[lane] += t * f64::from(logits[c * CHUNK + lane]);
+        }
+    }
+    let (mut largest, mut place, mut sum) = ([0.0f32; CHUNK], [0.0f32; CHUNK], [0.0f32; CHUNK]);
+    // SAFETY: `classes` vectors of 16 floats, and arrays of 16 floats.
+    unsafe {
+        let logits = logits.as_mut_ptr();
+        let (largest, place, sum) = (&mut largest, &mut place, &mut sum);
+        let gradient = scale.is_some();
+        dispatch(path, Softmax { logits, classes, largest, place, sum, scale: 1.0, gradient });
+    }
+    if let Some(scale) = scale {
+        for lane in 0..CHUNK {
+            for c in 0..classes {
+                let z = &mut logits[c * CHUNK + lane];
+                *z = samples.get(lane).map_or(0.0, |sample| {
+                    (f64::from(scale) * (total[lane] * f64::from(*z) - target(sample, c))) as f32
+                });
+            }
+        }
+    }
+    let mut score = ChunkScore::default();
+    for (lane, sample) in samples.iter().enumerate() {
+        let log_sum = f64::from(largest[lane]) + libm::log(f64::from(sum[lane]));
+        score.loss += total[lane] * log_sum - product[lane];
+        score.correct += usize::from(place[lane] == f32::from(sample.label));
+    }
+    score
+}
+
 struct Softmax<'a> {
     logits: *mut f32,
     classes: usize,
@@ -118,4 +219,242 @@ pub fn naive(logits: &[f64], label: usize) -> (f64, Vec<f64>) {
     let sum: f64 = logits.iter().map(|z| (z - largest).exp()).sum();
     let gradient = logits.iter().enumerate().map(|(c, z)| (z - largest).exp() / sum - f64::from(c == label)).collect();
     (largest - logits[label] + sum.ln(), gradient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits of four samples, six classes.
+    const LOGITS: [[f32; 6]; 4] = [
+        [1.5, -0.25, 3.0, 0.0, -2.0, 0.5],
+        [-1.0, 2.0, 0.25, 0.125, 4.0, -3.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [10.0, -10.0, 5.0, 1.0, 2.5, -0.5],
+    ];
+    const WEIGHTS: [f32; 6] = [0.5, 2.0, 1.0, 0.25, 3.0, 1.5];
+    const LABELS: [u16; 4] = [2, 1, 5, 0];
+    const OTHERS: [u16; 4] = [0, 4, 5, 3];
+
+    /// Mean loss and gradients of PyTorch's `cross_entropy` in float64; mixtures are `λ·loss(label) + (1 - λ)·loss(other)`.
+    struct Case {
+        smoothing: f32,
+        weighted: bool,
+        share: f32,
+        loss: f64,
+        gradient: [[f64; 6]; 4],
+    }
+
+    const CASES: [Case; 4] = [
+        Case {
+            smoothing: 0.1,
+            weighted: false,
+            share: 1.0,
+            loss: 1.3972273168419176,
+            gradient: [
+                [
+                    0.035663370545551805,
+                    0.0027547559161796463,
+                    -0.050660823632807994,
+                    0.004720615866979133,
+                    -0.002963903821457362,
+                    0.01048598512555481,
+                ],
+                [
+                    -0.002747861472787942,
+                    -0.20066920100069,
+                    0.0007854502044190627,
+                    0.00020356112600785497,
+                    0.20640270346063205,
+                    -0.003974652317580964,
+                ],
+                [
+                    0.03749999993791183,
+                    0.03749999993791183,
+                    0.03749999993791183,
+                    0.03749999993791183,
+                    0.03749999993791183,
+                    -0.18749999968955916,
+                ],
+                [
+                    0.018986582209473524,
+                    -0.004166666217272871,
+                    -0.0024946232922682748,
+                    -0.004136042184965872,
+                    -0.0040294170455717395,
+                    -0.004159833469394733,
+                ],
+            ],
+        },
+        Case {
+            smoothing: 0.25,
+            weighted: true,
+            share: 1.0,
+            loss: 2.3807794543094962,
+            gradient: [
+                [
+                    0.03068461594835165,
+                    -0.010610421852348992,
+                    -0.0021407209503427303,
+                    0.005693038937933891,
+                    -0.02394758245611471,
+                    0.00032107037252094,
+                ],
+                [
+                    -0.0020739289141154956,
+                    -0.2746329052672513,
+                    -0.001028960856901831,
+                    0.004362752752441638,
+                    0.2855898210293456,
+                    -0.012216778743518536,
+                ],
+                [
+                    0.044791666666666674,
+                    0.03229166666666668,
+                    0.04062500000000001,
+                    0.04687500000000001,
+                    0.02395833333333334,
+                    -0.18854166666666664,
+                ],
+                [
+                    0.06352145125861045,
+                    -0.016666666372564535,
+                    -0.00737190835735356,
+                    -0.002065724220654678,
+                    -0.02492108143216972,
+                    -0.01249607087586794,
+                ],
+            ],
+        },
+        Case {
+            smoothing: 0.0,
+            weighted: false,
+            share: 0.75,
+            loss: 1.6081648120688894,
+            gradient: [
+                [
+                    -0.022669962725693354,
+                    0.006921422644934484,
+                    -0.008994157276582176,
+                    0.00888728259573397,
+                    0.0012027629072974759,
+                    0.014652651854309647,
+                ],
+                [
+                    0.0014188052559668957,
+                    -0.1590025346444642,
+                    0.0049521169331739,
+                    0.004370227854762692,
+                    0.14806937018938685,
+                    0.00019201441117387458,
+                ],
+                [
+                    0.04166666666666667,
+                    0.04166666666666667,
+                    0.04166666666666667,
+                    0.04166666666666667,
+                    0.04166666666666667,
+                    -0.20833333333333331,
+                ],
+                [
+                    0.060653248565699286,
+                    5.114819672010863e-10,
+                    0.0016720434364865628,
+                    -0.062469375456211035,
+                    0.0001372496831830985,
+                    6.833259360104598e-06,
+                ],
+            ],
+        },
+        Case {
+            smoothing: 0.1,
+            weighted: true,
+            share: 1.0,
+            loss: 1.8368890919193053,
+            gradient: [
+                [
+                    0.031392264263977995,
+                    -0.0009218859676180018,
+                    -0.03517348354474553,
+                    0.006543111212681153,
+                    -0.009001706935417029,
+                    0.007161700971121447,
+                ],
+                [
+                    0.0005324814541896606,
+                    -0.32249559489011304,
+                    0.004342447859726059,
+                    0.005940519825875131,
+                    0.31638252348765156,
+                    -0.004702377737329361,
+                ],
+                [
+                    0.04791666663562258,
+                    0.04291666656111678,
+                    0.04624999994412064,
+                    0.04874999998137355,
+                    0.039583333178112905,
+                    -0.22541666630034643,
+                ],
+                [
+                    0.02496536054223236,
+                    -0.006666666525611216,
+                    -0.0025474729661111085,
+                    -0.0008189398101382096,
+                    -0.009935492797772392,
+                    -0.004996788442599429,
+                ],
+            ],
+        },
+    ];
+
+    #[test]
+    fn losses_and_gradients_are_pytorch_s() {
+        for path in Path::available() {
+            for case in &CASES {
+                let weights: &[f32] = if case.weighted { &WEIGHTS } else { &[] };
+                let targets = Targets { smoothing: case.smoothing, weights };
+                let samples: Vec<Labels> =
+                    (0..4).map(|i| Labels { label: LABELS[i], other: OTHERS[i], share: case.share }).collect();
+                let mut logits = [7.0f32; 6 * CHUNK];
+                (0..4).for_each(|lane| (0..6).for_each(|c| logits[c * CHUNK + lane] = LOGITS[lane][c]));
+                let weight: f64 = samples.iter().map(|s| targets.weight_of(s)).sum();
+                let score = soft_cross_entropy(path, &mut logits, &samples, &targets, Some((1.0 / weight) as f32));
+                assert!(
+                    (score.loss / weight - case.loss).abs() < 1e-6,
+                    "{path}: {} {}",
+                    score.loss / weight,
+                    case.loss
+                );
+                assert_eq!(score.correct, 2, "hits of labels 2 and 0");
+                for lane in 0..CHUNK {
+                    for c in 0..6 {
+                        let want = case.gradient.get(lane).map_or(0.0, |g| g[c]);
+                        assert!((f64::from(logits[c * CHUNK + lane]) - want).abs() < 1e-7, "{path} {lane} {c}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_class_is_the_plain_loss() {
+        let mut plain: Vec<f32> = (0..6 * CHUNK).map(|i| (i * 37 % 23) as f32 * 0.25 - 2.0).collect();
+        let mut soft = plain.clone();
+        let labels: Vec<u16> = (0..13).map(|i| i % 6).collect();
+        let samples: Vec<Labels> = labels.iter().map(|&l| Labels::one(l)).collect();
+        let column = |lane: usize| -> Vec<f64> { (0..6).map(|c| f64::from(plain[c * CHUNK + lane])).collect() };
+        let naive: Vec<_> = labels.iter().enumerate().map(|(lane, &l)| naive(&column(lane), l.into())).collect();
+        let path = Path::available()[0];
+        let a = cross_entropy(path, &mut plain, &labels, Some(1.0));
+        let b = soft_cross_entropy(path, &mut soft, &samples, &Targets::default(), Some(1.0));
+        let loss: f64 = naive.iter().map(|n| n.0).sum();
+        assert!(a.correct == b.correct && (a.loss - loss).abs() < 1e-5 && (b.loss - loss).abs() < 1e-5);
+        for (lane, (_, gradient)) in naive.iter().enumerate() {
+            for c in 0..6 {
+                let (at, want) = (c * CHUNK + lane, gradient[c]);
+                assert!((f64::from(plain[at]) - want).abs() < 1e-6 && (f64::from(soft[at]) - want).abs() < 1e-6);
+            }
+        }
+    }
 }

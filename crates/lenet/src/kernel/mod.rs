@@ -13,6 +13,7 @@
 //! | [`dropout`] | zeros at random, by sample and position | training |
 //! | [`rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
+//! | [`resample`] | bilinear resampling of bytes | augmentation |
 //! | [`input`] | samples into lanes and back | 16 samples in the lanes |
 //! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
 //!
@@ -38,6 +39,7 @@ pub mod norm;
 pub mod path;
 pub mod pool;
 pub mod rbf;
+pub mod resample;
 pub mod simd;
 pub mod single;
 pub mod tile;

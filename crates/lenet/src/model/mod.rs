@@ -3,7 +3,7 @@
 pub(crate) mod tensors;
 
 use crate::data::Normalization;
-use crate::engine::{CpuEngine, CpuOptions, Engine, EngineError};
+use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, forward_with_mirror};
 use crate::fs::{hex, write_atomic};
 use crate::spec::{Network, Spec, SpecError};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub struct Model {
     pub network: Network,
     /// How bytes become inputs.
     pub normalization: Normalization,
+    /// Whether logits are the means of those of image and mirror image ([`Model::logits`]).
+    pub flip_test: bool,
     /// Names of the classes, one an output.
     pub classes: Vec<String>,
     /// Where it comes from.
@@ -61,6 +63,8 @@ struct Config {
     model_type: String,
     spec: Spec,
     normalization: NormalizationConfig,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    flip_test: bool,
     classes: Vec<String>,
     training: Training,
     /// SHA-256 of `model.safetensors`; who changes that file leaves this out.
@@ -146,6 +150,7 @@ impl Model {
                 mean: self.normalization.mean.clone(),
                 std: self.normalization.std.clone(),
             },
+            flip_test: self.flip_test,
             classes: self.classes.clone(),
             training: self.training.clone(),
             model_sha256: Some(hex(&Sha256::digest(&tensors))),
@@ -200,8 +205,8 @@ impl Model {
             );
             return Err(invalid(&tensors_path, what));
         }
-        let Config { spec, classes, training, .. } = config;
-        Ok(Model { spec, network, normalization, classes, training, parameters, buffers })
+        let Config { spec, classes, training, flip_test, .. } = config;
+        Ok(Model { spec, network, normalization, flip_test, classes, training, parameters, buffers })
     }
 
     /// A CPU engine that holds the model's parameters and buffers.
@@ -215,13 +220,21 @@ impl Model {
         Ok(engine)
     }
 
+    /// The logits of a batch of bytes, `[n, outputs]`, on an engine that holds the model's parameters.
+    ///
+    /// # Errors
+    /// As [`Engine::forward`].
+    pub fn logits(&self, engine: &mut dyn Engine, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
+        if self.flip_test { forward_with_mirror(engine, batch, logits) } else { engine.forward(batch, logits) }
+    }
+
     /// The model card.
     fn card(&self) -> String {
         let t = &self.training;
         let accuracy = t.test_accuracy.map_or(String::new(), |a| format!("- accuracy on the test images: {a:.4}\n"));
         format!(
             "# {name} on {dataset}\n\nA small convolutional classifier, trained with `lenet`.\n\n\
-             - input: {input:?} (channels, rows, columns), bytes / 255, then mean {mean:?} and std {std:?}\n\
+             - input: {input:?} (channels, rows, columns), bytes / 255, then mean {mean:?} and std {std:?}\n{flip}\
              - classes: {classes}\n- parameters: {parameters}\n- epochs: {epochs}, seed {seed}\n{accuracy}\n\
              ## Layers\n\n```text\n{summary}\n```\n\n## Use\n\n```sh\nlenet predict MODEL IMAGE\nlenet eval MODEL --data {dataset}\n```\n\n\
              `model.safetensors` holds the parameters under PyTorch's names for a `Sequential` of these layers.\n",
@@ -230,6 +243,7 @@ impl Model {
             input = self.network.input,
             mean = self.normalization.mean,
             std = self.normalization.std,
+            flip = if self.flip_test { "- logits: means over image and mirror image\n" } else { "" },
             classes = self.classes.join(", "),
             parameters = self.network.learnt(),
             epochs = t.epochs,

@@ -92,6 +92,14 @@ pub enum RecipeError {
         /// The data's classes.
         classes: usize,
     },
+    /// The weights are for other classes.
+    #[error("train.class_weights has {weights} numbers, the data has {classes} classes: give one a class")]
+    ClassWeights {
+        /// Numbers given.
+        weights: usize,
+        /// The data's classes.
+        classes: usize,
+    },
     /// The normalisation is for another number of channels.
     #[error("data.normalize is for {values} channels, the images have {channels}: give one mean and std a channel")]
     Normalization {

@@ -4,6 +4,7 @@
 //! its shapes, its geometry, its place in the parameter slab and its cost. Everything that executes a network starts
 //! from a [`Network`]; nothing else computes a shape.
 
+mod augment;
 mod config;
 mod document;
 mod error;
@@ -13,6 +14,7 @@ mod recipe;
 mod shape;
 mod write;
 
+pub use augment::{ClassWeights, Normalize, TargetRecipe};
 pub use document::Document;
 pub use error::{Place, RecipeError, UnknownInit};
 pub use infer::SpecError;

@@ -1,5 +1,6 @@
 //! What a recipe may say: every key with its type, its range and its default.
 
+use super::augment;
 use super::document::{Document, Node, Value};
 use super::error::did_you_mean;
 use super::{Activation, BatchNorm, Conv2d, DataRecipe, Dense, Dropout, Init, Layer, ModelRecipe, Pool, Rbf, Recipe};
@@ -8,10 +9,11 @@ use crate::data::Normalization;
 use std::ops::RangeInclusive;
 
 /// The sections and their keys.
-pub(super) const SECTIONS: [(&str, &[&str]); 3] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 4] = [
     ("data", &["source", "normalize", "train_limit", "test_limit"]),
     ("model", &["input", "layers"]),
-    ("train", &["epochs", "batch", "lr", "seed", "init", "checkpoint_seconds"]),
+    ("train", &["epochs", "batch", "lr", "seed", "init", "checkpoint_seconds", "label_smoothing", "class_weights"]),
+    ("augment", &augment::KEYS),
 ];
 pub(super) const POOLS: [&str; 2] = ["avg_pool", "max_pool"];
 pub(super) const ACTIVATIONS: [&str; 10] = {
@@ -72,10 +74,12 @@ impl Document {
     /// layers that do not fit.
     pub fn recipe(&self) -> Result<Recipe, RecipeError> {
         let names = SECTIONS.map(|(name, _)| name);
-        check_keys(&self.root, "the recipe", &[names[0], names[1], names[2], "preset"])?;
-        let recipe = Recipe { data: self.data()?, model: self.model()?, train: self.train()? };
+        check_keys(&self.root, "the recipe", &[&names[..], &["preset"]].concat())?;
+        let targets = self.root.get("train").map_or(Ok(Default::default()), augment::read_targets)?;
+        let augment = self.root.get("augment").map_or(Ok(Default::default()), augment::read)?;
+        let recipe = Recipe { data: self.data()?, model: self.model()?, train: self.train()?, targets, augment };
         let Some(input) = recipe.model.input else { return Ok(recipe) };
-        if let Some(n) = &recipe.data.normalization {
+        if let Some(n) = recipe.data.normalization.given() {
             let (values, channels) = (n.mean.len(), input[0]);
             if values != channels {
                 let place = &self.need("data")?.get("normalize").unwrap_or(&self.root).place;
@@ -130,7 +134,7 @@ impl Document {
         let limit = |key| table.get(key).map(|n| whole(n, key, COUNTS)).transpose();
         Ok(DataRecipe {
             source: name.clone(),
-            normalization: table.get("normalize").map(normalization).transpose()?,
+            normalization: table.get("normalize").map_or(Ok(Default::default()), augment::read_normalize)?,
             train_limit: limit("train_limit")?,
             test_limit: limit("test_limit")?,
         })
@@ -187,20 +191,20 @@ impl Document {
 }
 
 /// A table whose keys are all known.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     node: &'a Node,
     /// As messages call it: `[train]`, `a conv2d layer`.
     name: String,
 }
 
 impl<'a> Table<'a> {
-    fn new(node: &'a Node, name: impl Into<String>, known: &[&str]) -> Result<Self, RecipeError> {
+    pub fn new(node: &'a Node, name: impl Into<String>, known: &[&str]) -> Result<Self, RecipeError> {
         let name = name.into();
         check_keys(node, &name, known)?;
         Ok(Table { node, name })
     }
 
-    fn get(&self, key: &str) -> Option<&'a Node> {
+    pub fn get(&self, key: &str) -> Option<&'a Node> {
         self.node.get(key)
     }
 
@@ -218,7 +222,7 @@ fn check_keys(node: &Node, name: &str, known: &[&str]) -> Result<(), RecipeError
     }
 }
 
-fn must(node: &Node, key: &str, be: &str) -> RecipeError {
+pub(super) fn must(node: &Node, key: &str, be: &str) -> RecipeError {
     RecipeError::at(&node.place, format!("{key} must be {be}, not {}", node.describe()))
 }
 
@@ -230,12 +234,12 @@ fn integer(node: &Node, key: &str, range: RangeInclusive<u64>) -> Result<u64, Re
     value.ok_or_else(|| must(node, key, &format!("a whole number from {} to {}", range.start(), range.end())))
 }
 
-fn whole(node: &Node, key: &str, range: RangeInclusive<u64>) -> Result<usize, RecipeError> {
+pub(super) fn whole(node: &Node, key: &str, range: RangeInclusive<u64>) -> Result<usize, RecipeError> {
     // The ranges' ends fit in 32 bits, so this loses nothing on any machine.
     integer(node, key, range).map(|n| n as usize)
 }
 
-fn number(node: &Node) -> Option<f32> {
+pub(super) fn number(node: &Node) -> Option<f32> {
     match &node.value {
         Value::Integer(i) => Some(*i as f32),
         Value::Float(text) => text.parse().ok(),
@@ -270,7 +274,7 @@ fn input(node: &Node) -> Result<[usize; 3], RecipeError> {
     }
 }
 
-fn normalization(node: &Node) -> Result<Normalization, RecipeError> {
+pub(super) fn normalization(node: &Node) -> Result<Normalization, RecipeError> {
     let table = Table::new(node, "normalize", &["mean", "std"])?;
     let values = |key: &str, be: &str, valid: fn(f32) -> bool| -> Result<Vec<f32>, RecipeError> {
         let node = table.need(key)?;

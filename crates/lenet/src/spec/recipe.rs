@@ -1,8 +1,9 @@
 //! The recipe: data, network and training as one text file.
 
 use super::error::did_you_mean;
+use super::{ClassWeights, Normalize, TargetRecipe};
 use super::{Dense, Document, Layer, Rbf, RecipeError, Spec, UnknownInit};
-use crate::data::Normalization;
+use crate::data::augment::Augment;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
@@ -33,6 +34,10 @@ pub struct Recipe {
     pub model: ModelRecipe,
     /// How it learns.
     pub train: TrainRecipe,
+    /// What the labels become; keys of the section `[train]`.
+    pub targets: TargetRecipe,
+    /// What the images go through.
+    pub augment: Augment,
 }
 
 /// What is learnt from.
@@ -40,8 +45,8 @@ pub struct Recipe {
 pub struct DataRecipe {
     /// A name (`fashion-mnist`) or `idx:DIR`.
     pub source: String,
-    /// How bytes become inputs; `None` is [`Normalization::unit`].
-    pub normalization: Option<Normalization>,
+    /// How bytes become inputs.
+    pub normalization: Normalize,
     /// Only the first so many training images.
     pub train_limit: Option<usize>,
     /// Only the first so many test images.
@@ -222,13 +227,18 @@ impl Recipe {
         if let Some(recipe) = self.model.input.filter(|recipe| *recipe != input) {
             return Err(RecipeError::Input { recipe, data: input });
         }
-        if let Some(n) = self.data.normalization.as_ref().filter(|n| n.mean.len() != input[0]) {
+        if let Some(n) = self.data.normalization.given().filter(|n| n.mean.len() != input[0]) {
             return Err(RecipeError::Normalization { values: n.mean.len(), channels: input[0] });
         }
         let spec = Spec::from_model(&self.model, input, classes);
         let outputs = spec.infer()?.outputs;
         if outputs != classes {
             return Err(RecipeError::Classes { outputs, classes });
+        }
+        if let ClassWeights::Given(weights) = &self.targets.class_weights
+            && weights.len() != classes
+        {
+            return Err(RecipeError::ClassWeights { weights: weights.len(), classes });
         }
         Ok(spec)
     }

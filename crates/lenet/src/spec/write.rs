@@ -1,6 +1,6 @@
 //! A recipe as text again.
 
-use super::{Layer, Recipe};
+use super::{Layer, Recipe, augment};
 use std::fmt::{self, Write};
 
 impl Recipe {
@@ -15,10 +15,7 @@ impl Recipe {
 fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     let data = &recipe.data;
     writeln!(out, "[data]\nsource = {}", quoted(&data.source))?;
-    if let Some(n) = &data.normalization {
-        // `{:?}` is the shortest text that reads back as the same number, and always a float.
-        writeln!(out, "normalize = {{ mean = {:?}, std = {:?} }}", n.mean, n.std)?;
-    }
+    augment::write_normalize(&data.normalization, out)?;
     for (key, limit) in [("train_limit", data.train_limit), ("test_limit", data.test_limit)] {
         if let Some(limit) = limit {
             writeln!(out, "{key} = {limit}")?;
@@ -37,7 +34,9 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
 
     let t = &recipe.train;
     writeln!(out, "\n[train]\nepochs = {}\nbatch = {}\nlr = {:?}\nseed = {}", t.epochs, t.batch, t.lr, t.seed)?;
-    writeln!(out, "init = {}\ncheckpoint_seconds = {}", quoted(t.init.name()), t.checkpoint_seconds)
+    writeln!(out, "init = {}\ncheckpoint_seconds = {}", quoted(t.init.name()), t.checkpoint_seconds)?;
+    augment::write_targets(&recipe.targets, out)?;
+    augment::write(&recipe.augment, out)
 }
 
 /// Each layer, and whether it is the last one with units.

@@ -88,6 +88,7 @@ pub(super) fn identity(recipe: &Recipe, train: &Dataset) -> String {
     let mut recipe = recipe.clone();
     recipe.train.epochs = 1;
     recipe.train.checkpoint_seconds = 0;
+    recipe.resolve_normalization(train);
     format!("{}\n[dataset]\nimages = {}\nlabels = \"{}\"\n", recipe.to_toml(), train.len(), fingerprint(train))
 }
 

@@ -12,6 +12,10 @@ pub enum Purpose {
     Dropout = 3,
     /// The codes of an output layer.
     Codes = 4,
+    /// How a training image is changed; the stream's number is that of the sample.
+    Augment = 16,
+    /// Which image it is mixed with, likewise.
+    Mixup = 17,
 }
 
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3; SC 2011).

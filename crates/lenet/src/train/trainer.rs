@@ -5,8 +5,9 @@ use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
 use super::sampler::permutation;
 use crate::data::{Dataset, Normalization};
-use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
+use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update, forward_with_mirror};
 use crate::kernel::elementwise::first_not_finite;
+use crate::kernel::loss::Targets;
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Recipe, Spec};
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,8 @@ pub struct Trainer<'a> {
     identity: String,
     normalization: Normalization,
     tables: Vec<[f32; 256]>,
+    /// Of the classes; none if they count alike.
+    weights: Vec<f32>,
     /// Samples of the recipe's limits.
     train_len: usize,
     test_len: usize,
@@ -140,7 +143,7 @@ pub struct Trainer<'a> {
 /// Samples that are evaluated at a time.
 const EVALUATION: usize = 4096;
 
-/// Loss and hits of the first `n` images of a dataset.
+/// Loss and hits of the first `n` images of a dataset; with `flip` by the mean logits of image and mirror image.
 ///
 /// # Errors
 /// A dataset that does not fit the engine's network.
@@ -149,12 +152,20 @@ pub fn evaluate(
     data: &Dataset,
     tables: &[[f32; 256]],
     n: usize,
+    flip: bool,
 ) -> Result<Score, EngineError> {
     let indices: Vec<u32> = (0..n.min(data.len()) as u32).collect();
     let pixels = Pixels::Bytes { data: &data.images, tables };
     let mut score = Score::default();
     for part in indices.chunks(EVALUATION) {
-        score += engine.evaluate(&Batch { pixels, labels: &data.labels, indices: part })?;
+        let batch = Batch { pixels, labels: &data.labels, indices: part };
+        if flip {
+            let mut logits = vec![0.0; part.len() * engine.network().outputs];
+            forward_with_mirror(engine, &batch, &mut logits)?;
+            score += Score::of(&logits, part.iter().map(|&i| data.labels[i as usize]))?;
+        } else {
+            score += engine.evaluate(&batch)?;
+        }
     }
     Ok(score)
 }
@@ -182,11 +193,13 @@ impl<'a> Trainer<'a> {
                 "{train_len} training and {test_len} test images: at least one of each is needed"
             )));
         }
-        let normalization = recipe.data.normalization.clone().unwrap_or_else(|| Normalization::unit(train.shape[0]));
+        let normalization = recipe.data.normalization.resolve(train, train_len);
         if spec.infer().as_ref() != Ok(engine.network()) {
             return Err(TrainError::Data("the engine was built for another network than that of the spec".into()));
         }
         let identity = identity(recipe, train);
+        let labels = train.labels.iter().take(train_len).copied();
+        let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
         let checkpoint = match &mut run {
             Some(run) => run.resume(engine.network(), &identity)?,
             None => None,
@@ -224,6 +237,7 @@ impl<'a> Trainer<'a> {
             identity,
             normalization,
             tables,
+            weights,
             train_len,
             test_len,
             epoch,
@@ -285,13 +299,18 @@ impl<'a> Trainer<'a> {
         let train = &recipe.train;
         let order = permutation(self.train_len, train.seed, self.epoch);
         let steps = order.len().div_ceil(train.batch);
-        let how = TrainStep { seed: train.seed, epoch: self.epoch as u32 };
         let mut clock = Instant::now();
         let mut last_checkpoint = Instant::now();
         while self.step < steps {
             let indices = &order[self.step * train.batch..((self.step + 1) * train.batch).min(order.len())];
             let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
             let batch = Batch { pixels, labels: &self.train.labels, indices };
+            let how = TrainStep {
+                seed: train.seed,
+                epoch: self.epoch as u32,
+                augment: Some(&recipe.augment).filter(|a| a.is_active()),
+                targets: Targets { smoothing: recipe.targets.label_smoothing, weights: &self.weights },
+            };
             let score =
                 self.engine.step(&batch, &how, Update::Sgd { lr: train.lr }).map_err(|error| self.stopped(error))?;
             self.score += score;
@@ -325,7 +344,8 @@ impl<'a> Trainer<'a> {
         self.check_parameters()?;
         let clock = Instant::now();
         let test =
-            evaluate(self.engine.as_mut(), self.test, &self.tables, self.test_len).map_err(|e| self.stopped(e))?;
+            evaluate(self.engine.as_mut(), self.test, &self.tables, self.test_len, self.recipe.augment.flip_test)
+                .map_err(|e| self.stopped(e))?;
         if !test.loss.is_finite() {
             let layer = self.engine.network().layers.last();
             return Err(self.not_finite("the test loss", layer));
@@ -407,6 +427,7 @@ impl<'a> Trainer<'a> {
             spec: self.spec.clone(),
             network: self.engine.network().clone(),
             normalization: self.normalization.clone(),
+            flip_test: self.recipe.augment.flip_test,
             classes: self.train.classes.clone(),
             training: Training {
                 recipe: self.name.clone(),

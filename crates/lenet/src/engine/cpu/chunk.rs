@@ -5,8 +5,9 @@
 //! normalised, backward behind the sums of its gradients, and every chunk keeps a workspace of its own.
 
 use super::program::{ConvCore, Core, DenseCore, Gradient, NormKind, Part, Program, Stage, Work, row_lens};
-use crate::engine::{Batch, TrainStep};
-use crate::kernel::loss::{ChunkScore, cross_entropy};
+use crate::data::augment::{self, Scratch};
+use crate::engine::{Batch, Pixels, TrainStep};
+use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
 use crate::kernel::norm::{Channels, NormBackward, statistics};
 use crate::kernel::pool::{Epilogue, Pooling};
 use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, elementwise, input, rbf};
@@ -27,6 +28,8 @@ pub(super) struct Workspace {
     lanes: Vec<AlignedVec>,
     /// What the whole batch needs of the normalisation where the chunk stopped, `[channel][2]`.
     pub stop: Vec<f32>,
+    /// Augmented images.
+    augmented: Scratch,
 }
 
 /// The packed weights of a stage: forward, gradient.
@@ -60,7 +63,7 @@ pub(super) struct Context<'a> {
     /// Of each normalisation.
     pub channels: &'a [Channels],
     /// `None` for evaluation.
-    pub train: Option<&'a TrainStep>,
+    pub train: Option<&'a TrainStep<'a>>,
 }
 
 /// The samples of a chunk.
@@ -112,6 +115,7 @@ impl Workspace {
             places: each(&places),
             lanes: each(&|s| lanes(s).max(norm(s))),
             stop: vec![0.0; program.stages.iter().map(norm).max().unwrap_or(0) / CHUNK],
+            augmented: Scratch::default(),
         }
     }
 
@@ -149,8 +153,19 @@ impl Workspace {
         }
     }
 
+    /// Samples into the lanes of the first frame, augmented if the step says so.
     fn load(&mut self, c: &Context, s: Samples) {
-        input::load_chunk(c.path, &s.batch.pixels, s.indices, &c.program.frames[0], &mut self.a[0]);
+        let frame = &c.program.frames[0];
+        let augment = c.train.and_then(|how| Some((how, how.augment?)));
+        let (Some((how, augment)), Pixels::Bytes { data, tables }) = (augment, s.batch.pixels) else {
+            return input::load_chunk(c.path, &s.batch.pixels, s.indices, frame, &mut self.a[0]);
+        };
+        let shape = [frame.channels, frame.rows, frame.cols];
+        let context = augment::Context { path: c.path, seed: how.seed, epoch: how.epoch };
+        let data = augment.chunk(&context, data, s.indices, shape, &mut self.augmented);
+        let places: [u32; CHUNK] = std::array::from_fn(|lane| lane as u32);
+        let pixels = Pixels::Bytes { data, tables };
+        input::load_chunk(c.path, &pixels, &places[..s.indices.len()], frame, &mut self.a[0]);
     }
 
     /// A stage as a whole.
@@ -220,7 +235,7 @@ impl Workspace {
         }
     }
 
-    /// Loss of the chunk that was passed forward; with a scale, the logits become their gradient.
+    /// Loss of the chunk that was passed forward, by its labels alone; with a scale, the logits become their gradient.
     pub fn score(&mut self, c: &Context, s: Samples, scale: Option<f32>) -> ChunkScore {
         let mut labels = [0u16; CHUNK];
         for (l, &i) in labels.iter_mut().zip(s.indices) {
@@ -228,6 +243,16 @@ impl Workspace {
         }
         let last = self.a.len() - 1;
         cross_entropy(c.path, &mut self.a[last], &labels[..s.indices.len()], scale)
+    }
+
+    /// As [`Workspace::score`], by the targets of a step of training.
+    pub fn train_score(&mut self, c: &Context, s: Samples, how: &TrainStep, scale: f32) -> ChunkScore {
+        if how.is_plain() {
+            return self.score(c, s, Some(scale));
+        }
+        let (samples, last) = (how.labels(s.batch, s.indices), self.a.len() - 1);
+        let samples: &[Labels] = &samples[..s.indices.len()];
+        soft_cross_entropy(c.path, &mut self.a[last], samples, &how.targets, Some(scale))
     }
 
     /// The way back from the stop before `round` to the next one, where the gradients of a normalisation are summed: the

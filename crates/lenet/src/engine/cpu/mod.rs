@@ -241,10 +241,9 @@ impl CpuEngine {
     }
 
     /// Forward and backward of all chunks, in as many rounds as the network's normalisations ask for.
-    fn rounds(&mut self, batch: &Batch, how: &TrainStep) -> Vec<Mutex<ChunkScore>> {
+    fn rounds(&mut self, batch: &Batch, how: &TrainStep, scale: f32) -> Vec<Mutex<ChunkScore>> {
         let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
-        let scale = 1.0 / batch.indices.len() as f32;
         let stops = self.program.waiting.len();
         if stops > 0 {
             let program = &self.program;
@@ -260,7 +259,7 @@ impl CpuEngine {
                     workspace.forward_round(&context, samples, round);
                 }
                 if round == stops {
-                    *lock(&scores[k]) = workspace.score(&context, samples, Some(scale));
+                    *lock(&scores[k]) = workspace.train_score(&context, samples, how, scale);
                 }
                 if round >= stops {
                     let (mut own, mut rows) = (lock(&self.own[k]), lock(&self.rows[k]));
@@ -387,12 +386,14 @@ impl Engine for CpuEngine {
 
     fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
         self.check(batch, true)?;
+        let weight = how.weight(batch, self.network.outputs)?;
         let n_chunks = batch.indices.len().div_ceil(CHUNK);
         while self.own.len() < n_chunks {
             self.own.push(Mutex::new(AlignedVec::zeros(self.program.own_len)));
             self.rows.push(Mutex::new(self.program.dense.iter().map(DenseRows::new).collect()));
         }
-        let score = total(&self.rounds(batch, how), batch.indices.len());
+        let mut score = total(&self.rounds(batch, how, 1.0 / weight as f32), batch.indices.len());
+        score.loss *= batch.indices.len() as f64 / weight;
         let bad = self.reduce(n_chunks);
         self.mask();
         if !score.loss.is_finite() {
