@@ -4,10 +4,10 @@ use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
 use crate::kernel::contract::Contraction;
 use crate::kernel::dense::{ChunkRows, row_stride};
 use crate::kernel::frame::Frame;
-use crate::kernel::pool::{Epilogue, PoolKind};
+use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
 use crate::kernel::tile::Tiles;
-use crate::kernel::{CHUNK, Path, activation, conv, dense, input, pool};
-use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
+use crate::kernel::{CHUNK, Path, activation, conv, dense, dropout, elementwise, input, norm, pool, rbf};
+use crate::spec::{Activation, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, PoolShape, Shape};
 
 struct Bench<'a> {
     path: Path,
@@ -77,10 +77,128 @@ pub(super) fn run(
                     epilogue(&mut bench, &format!("{name} and pooling"), a, kind, &s)?;
                 }
             }
-            _ => {}
+            Geometry::BatchNorm(s) => norm(&mut bench, &name, &s, layer.output)?,
+            Geometry::Dropout(rate) => dropout_layer(&mut bench, &name, rate, layer.output)?,
+            Geometry::Add => sum(&mut bench, &name, layer.output)?,
+            Geometry::Rbf(s) => codes(&mut bench, &name, &s)?,
+            Geometry::AvgPool(s) | Geometry::MaxPool(s) | Geometry::Subsample(s) => {
+                pooling(&mut bench, &name, layer, &s)?
+            }
+            Geometry::Flatten => {}
         }
         learns |= layer.weight.is_some();
     }
+    Ok(())
+}
+
+fn frame(shape: Shape) -> Frame {
+    match shape {
+        Shape::Image(chw) => Frame::chunk(chw),
+        Shape::Flat(n) => Frame::chunk([n, 1, 1]),
+    }
+}
+
+/// One normalisation of a chunk as if it were the whole batch: statistics, forward with a ReLU, both passes backward.
+fn norm(bench: &mut Bench, name: &str, s: &NormShape, shape: Shape) -> Result<(), Disagreement> {
+    let (path, f) = (bench.path, frame(shape));
+    let e = Epilogue { activation: None, pool: None, window: [1, 1], stride: [1, 1], z: f, y: f, dy: f };
+    let (mut z, dy) = (filled(&f, 12), filled(&f, 13));
+    let (mut y, mut moments, mut sums) =
+        (vec![0.0; f.len()], vec![0.0; 2 * s.channels], vec![0.0; 2 * s.channels * CHUNK]);
+    norm::statistics(path, &f, CHUNK, &z, &mut moments);
+    let mut channels = norm::Channels::new(s.channels);
+    let n = (s.positions * CHUNK) as f64;
+    let of = |v: &[f32], c: usize| f64s(v[c * s.positions * CHUNK..(c + 1) * s.positions * CHUNK].iter().copied());
+    for c in 0..s.channels {
+        let (mean, variance) = norm::naive::moments(&of(&z, c));
+        let got = [moments[2 * c], (f64::from(moments[2 * c + 1]) / n) as f32];
+        agree(&format!("{name} statistics"), got.into_iter(), &[mean, variance], 1e-5)?;
+        channels.mean[c] = mean as f32;
+        channels.inverse[c] = (1.0 / (variance + f64::from(s.eps)).sqrt()) as f32;
+        channels.scale[c] = channels.inverse[c];
+        channels.shift[c] = (-mean * f64::from(channels.inverse[c])) as f32;
+    }
+    e.forward_affine(path, 0..f.rows, &channels, &mut z, &mut y);
+    let mut want = Vec::new();
+    for c in 0..s.channels {
+        let z = of(&z, c);
+        want.extend(norm::naive::forward(&z, norm::naive::moments(&z), f64::from(s.eps), 1.0, 0.0));
+    }
+    agree(&format!("{name} forward"), y.iter().copied(), &want, 1e-5)?;
+    norm::NormBackward { e: &e, channels: &channels }.sums(path, &z, &dy, &mut sums);
+    want.clear();
+    for c in 0..s.channels {
+        let lanes = |i: usize| sums[(2 * c + i) * CHUNK..][..CHUNK].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        (channels.mean_gradient[c], channels.mean_product[c]) = (lanes(0) as f32, lanes(1) as f32);
+        want.extend(norm::naive::backward(&of(&z, c), &of(&dy, c), f64::from(s.eps), 1.0).0);
+    }
+    let back = norm::NormBackward { e: &e, channels: &channels };
+    let mut dz = z.clone();
+    back.finish(path, CHUNK, &mut dz, &dy);
+    agree(&format!("{name} backward"), dz.iter().copied(), &want, 1e-5)?;
+    bench.row(format!("{name} statistics"), 0, || norm::statistics(path, &f, CHUNK, &z, &mut moments));
+    bench.row(format!("{name} forward"), 0, || e.forward_affine(path, 0..f.rows, &channels, &mut z.clone(), &mut y));
+    bench.row(format!("{name} backward"), 0, || {
+        back.sums(path, &z, &dy, &mut sums);
+        back.finish(path, CHUNK, &mut dz, &dy);
+    });
+    Ok(())
+}
+
+fn dropout_layer(bench: &mut Bench, name: &str, rate: f32, shape: Shape) -> Result<(), Disagreement> {
+    let (path, f, keys) = (bench.path, frame(shape), [7; CHUNK]);
+    let (x, mut y) = (filled(&f, 14), vec![0.0; f.len()]);
+    dropout::apply(path, rate, &keys, [&f, &f], &x, &mut y);
+    let factors = dropout::naive::factors(7, rate, f.channels * f.rows * f.cols);
+    let want: Vec<f64> = lane(&f, &x).zip(factors).map(|(x, f)| f64::from(x) * f).collect();
+    agree(name, lane(&f, &y), &want, 1e-6)?;
+    bench.row(format!("{name} forward or backward"), 0, || dropout::apply(path, rate, &keys, [&f, &f], &x, &mut y));
+    Ok(())
+}
+
+fn sum(bench: &mut Bench, name: &str, shape: Shape) -> Result<(), Disagreement> {
+    let (path, f) = (bench.path, frame(shape));
+    let (a, b) = (filled(&f, 15), filled(&f, 16));
+    let mut y = a.clone();
+    elementwise::add_frame(path, [&f, &f], &b, &mut y);
+    let want: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+    agree(name, y.iter().copied(), &want, 1e-6)?;
+    bench.row(format!("{name} sum"), 0, || elementwise::add_frame(path, [&f, &f], &b, &mut y));
+    Ok(())
+}
+
+fn codes(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disagreement> {
+    let path = bench.path;
+    let (x, dy, w) = (values(s.inputs * CHUNK, 17), values(s.outputs * CHUNK, 18), values(s.inputs * s.outputs, 19));
+    let one = |v: &[f32]| f64s(v.iter().skip(3).step_by(CHUNK).copied());
+    let (mut y, mut dx) = (vec![0.0; s.outputs * CHUNK], x.clone());
+    rbf::forward(path, s, &w, &x, &mut y);
+    let w1 = f64s(w.iter().copied());
+    agree(name, y.iter().skip(3).step_by(CHUNK).copied(), &rbf::naive::forward(s, &w1, &one(&x)), 1e-5)?;
+    rbf::backward(path, s, &w, &dy, &mut dx);
+    let want = rbf::naive::backward(s, &w1, &one(&x), &one(&dy));
+    agree(name, dx.iter().skip(3).step_by(CHUNK).copied(), &want, 1e-5)?;
+    bench.row(format!("{name} forward"), 0, || rbf::forward(path, s, &w, &x, &mut y));
+    bench.row(format!("{name} backward"), 0, || rbf::backward(path, s, &w, &dy, &mut dx));
+    Ok(())
+}
+
+/// A pooling that stands alone: overlapping, padded, or behind no layer with weights.
+fn pooling(bench: &mut Bench, name: &str, layer: &LayerInfo, s: &PoolShape) -> Result<(), Disagreement> {
+    let kind = if layer.kind == "max_pool" { PoolKind::Maximum } else { PoolKind::Average };
+    if Epilogue::fits(s) && layer.kind != "subsample" {
+        return Ok(());
+    }
+    let path = bench.path;
+    let (x_frame, y_frame) = (Frame::chunk([s.c, s.ih, s.iw]), Frame::chunk([s.c, s.oh, s.ow]));
+    let p = Pooling { kind, s: *s, x: x_frame, y: y_frame };
+    let (x, mut y, mut places) = (filled(&x_frame, 20), vec![0.0; y_frame.len()], vec![0.0; p.places_len()]);
+    p.forward(path, &x, &mut y, &mut places);
+    let x1 = f64s(lane(&x_frame, &x));
+    agree(name, lane(&y_frame, &y), &pool::naive::forward(kind, s, &x1).0, 1e-6)?;
+    let mut dx = vec![0.0; x_frame.len()];
+    bench.row(format!("{name} forward"), 0, || p.forward(path, &x, &mut y, &mut places));
+    bench.row(format!("{name} backward"), 0, || p.backward(path, &y, &places, &mut dx));
     Ok(())
 }
 

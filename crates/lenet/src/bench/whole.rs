@@ -4,7 +4,8 @@ use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, 
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
-use crate::spec::Network;
+use crate::spec::{Init, Network};
+use crate::train::initialize;
 use std::time::Instant;
 
 const BATCH: usize = 256;
@@ -22,17 +23,12 @@ impl Data {
     fn new(network: &Network) -> Self {
         let sample = network.input.iter().product::<usize>();
         let byte = |v: f32| ((v + 1.0) * 127.0) as u8;
-        let mut parameters = values(network.parameters, 1);
-        for t in network.tensors() {
-            let scale = (3.0 / t.fan_in as f32).sqrt();
-            parameters[t.range.clone()].iter_mut().for_each(|w| *w *= scale);
-        }
         Data {
             bytes: values(IMAGES * sample, 2).into_iter().map(byte).collect(),
             tables: vec![std::array::from_fn(|b| b as f32 / 255.0); network.input[0]],
             labels: (0..IMAGES).map(|i| (i * 7 % network.outputs) as u16).collect(),
             order: (0..IMAGES as u32).map(|i| i * 1031 % IMAGES as u32).collect(),
-            parameters,
+            parameters: initialize(network, Init::LecunNormal, 1),
         }
     }
 
