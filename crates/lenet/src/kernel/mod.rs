@@ -10,6 +10,7 @@
 //! | [`pool`] | pooling of any window; fused with the activation where windows do not overlap | both |
 //! | [`activation`] | sigmoid, tanh, relu with their derivatives | both |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
+//! | [`optimizer`] | SGD, Adam, AdamW; moving averages, norms | training |
 //! | [`input`] | samples into lanes and back | 16 samples in the lanes |
 //! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
 //!
@@ -30,6 +31,7 @@ pub mod elementwise;
 pub mod frame;
 pub mod input;
 pub mod loss;
+pub mod optimizer;
 pub mod path;
 pub mod pool;
 pub mod simd;

@@ -7,13 +7,16 @@
 mod config;
 mod document;
 mod error;
+mod kit;
 mod read;
+mod read_train;
 mod recipe;
 mod shape;
 mod write;
 
 pub use document::Document;
 pub use error::{Place, RecipeError, UnknownInit};
+pub use kit::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
 pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
 pub use shape::{
     ConvShape, DenseShape, Geometry, LayerInfo, Network, ParameterInfo, PoolShape, Role, Shape, SpecError,

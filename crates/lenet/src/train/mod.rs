@@ -5,10 +5,12 @@ mod init;
 pub mod random;
 mod run;
 mod sampler;
+mod split;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use init::initialize;
 pub use run::{Run, RunError};
 pub use sampler::permutation;
+pub use split::split;
 pub use trainer::{Control, EpochMetrics, Event, Outcome, TrainError, Trainer, evaluate};

@@ -8,6 +8,8 @@ pub enum Purpose {
     Init = 1,
     /// The order of the samples of an epoch.
     Shuffle = 2,
+    /// The validation images; the stream's number is that of the class.
+    Split = 9,
 }
 
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3; SC 2011).

@@ -9,6 +9,7 @@ fn network() -> Network {
 fn checkpoint() -> Checkpoint {
     Checkpoint {
         parameters: (0..15).map(|i| i as f32 / 7.0).collect(),
+        slabs: BTreeMap::from([("optimizer.state".to_string(), vec![0.5, -2.0])]),
         identity: "[train]\nlr = 0.1\n".into(),
         epoch: 2,
         step: 17,
