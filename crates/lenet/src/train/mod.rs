@@ -1,6 +1,7 @@
 //! Training: initialisers, the order of samples, the loop, checkpoints, run directories.
 
 mod checkpoint;
+mod event;
 mod init;
 pub mod random;
 mod run;
@@ -9,8 +10,9 @@ mod split;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use event::{Control, EpochMetrics, Event, Outcome};
 pub use init::initialize;
 pub use run::{Run, RunError};
 pub use sampler::permutation;
 pub use split::split;
-pub use trainer::{Control, EpochMetrics, Event, Outcome, TrainError, Trainer, evaluate};
+pub use trainer::{TrainError, Trainer, evaluate};
