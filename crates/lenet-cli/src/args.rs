@@ -73,6 +73,9 @@ pub struct TrainArgs {
     /// Passes over the training images, in all; more than before prolongs a run that is resumed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
+    /// Share of the training images that is kept for validation
+    #[arg(long, value_name = "SHARE")]
+    pub val_fraction: Option<f32>,
     #[command(flatten)]
     pub set: SetArgs,
     /// What computes.

@@ -137,8 +137,9 @@ impl Report {
 
 /// The line of an epoch.
 fn line(m: &EpochMetrics) -> String {
+    let val = m.val_accuracy.map_or(String::new(), |v| format!(" val acc {v:.3},"));
     format!(
-        "epoch {}, loss {:.3}, train acc {:.3}, test acc {:.3}, time {:.1} sec, {} images/s",
+        "epoch {}, loss {:.3}, train acc {:.3},{val} test acc {:.3}, time {:.1} sec, {} images/s",
         m.epoch,
         m.train_loss,
         m.train_accuracy,
@@ -172,6 +173,8 @@ mod tests {
             lr: 0.9,
             train_loss: 2.30966,
             train_accuracy: 0.1012,
+            val_loss: None,
+            val_accuracy: None,
             test_loss: 2.3,
             test_accuracy: 0.1,
             train_seconds: 0.851,
@@ -180,6 +183,8 @@ mod tests {
         };
         let want = "epoch 1, loss 2.310, train acc 0.101, test acc 0.100, time 0.9 sec, 71,000 images/s";
         assert_eq!(line(&metrics), want);
+        let with = EpochMetrics { val_loss: Some(2.3), val_accuracy: Some(0.11), ..metrics };
+        assert!(line(&with).contains("train acc 0.101, val acc 0.110, test acc 0.100"));
     }
 
     #[test]

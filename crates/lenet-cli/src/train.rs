@@ -86,6 +86,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     // A TOML string takes the escapes of a JSON string.
     all.extend(args.data.as_ref().map(|d| format!("data.source={}", json!(d))));
     all.extend(args.epochs.map(|n| format!("train.epochs={n}")));
+    all.extend(args.val_fraction.map(|share| format!("train.val_fraction={share}")));
     all.extend(args.seed.map(|n| format!("train.seed={n}")));
     all
 }

@@ -328,7 +328,7 @@ proptest! {
         let mut first = case.engine(Path::available()[0], 1);
         let want_logits = bits(&logits(&mut first, &case.batch()));
         let want_evaluated = first.evaluate(&case.batch()).unwrap();
-        let want_score = first.step(&case.batch(), &STEP, Update::Sgd { lr: 0.5 }).unwrap();
+        let want_score = first.step(&case.batch(), &STEP, Update::sgd(0.5)).unwrap();
         let (want_parameters, want_buffers) = (bits(first.parameters()), bits(first.buffers()));
         for (path, threads) in Path::available().into_iter().flat_map(|p| [(p, 1), (p, 3)]) {
             let mut engine = case.engine(path, threads);
@@ -340,7 +340,7 @@ proptest! {
             }
             let evaluated = engine.evaluate(&case.batch()).unwrap();
             prop_assert_eq!(evaluated, want_evaluated, "{}", path);
-            prop_assert_eq!(engine.step(&case.batch(), &STEP, Update::Sgd { lr: 0.5 }).unwrap(), want_score, "{}", path);
+            prop_assert_eq!(engine.step(&case.batch(), &STEP, Update::sgd(0.5)).unwrap(), want_score, "{}", path);
             prop_assert_eq!(&bits(engine.parameters()), &want_parameters, "{}", path);
             prop_assert_eq!(&bits(engine.buffers()), &want_buffers, "{}", path);
         }
@@ -392,7 +392,7 @@ fn training_that_diverges_stops_and_names_the_layer() {
     let tensor = case.network.tensors().next().unwrap().range.clone();
     bad[tensor.start] = f32::NAN;
     engine.set_parameters(&bad).unwrap();
-    let error = engine.step(&case.batch(), &STEP, Update::Sgd { lr: 0.1 }).unwrap_err().to_string();
+    let error = engine.step(&case.batch(), &STEP, Update::sgd(0.1)).unwrap_err().to_string();
     assert!(error.contains("not finite") && error.contains("train.lr"), "{error}");
     assert_eq!(bits(engine.parameters()), bits(&bad), "parameters are as they were");
 }

@@ -137,8 +137,7 @@ fn twenty_steps() {
             let mut engine = golden.engine(path);
             for (step, want) in golden.losses.iter().enumerate() {
                 let indices: Vec<u32> = (step * BATCH..(step + 1) * BATCH).map(|i| i as u32).collect();
-                let score =
-                    engine.step(&data.batch(&indices), &TrainStep::default(), Update::Sgd { lr: golden.lr }).unwrap();
+                let score = engine.step(&data.batch(&indices), &TrainStep::default(), Update::sgd(golden.lr)).unwrap();
                 assert!(
                     (score.mean_loss() - want).abs() < 1e-5,
                     "{path} step {step}: {} for {want}",

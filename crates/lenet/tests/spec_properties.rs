@@ -101,7 +101,7 @@ fn recipes() -> impl Strategy<Value = Recipe> {
                 data: DataRecipe { source: source + "x", normalization, train_limit, test_limit },
                 // No input: with one, the layers would have to fit.
                 model: ModelRecipe { input: None, layers, units_from_classes },
-                train: TrainRecipe { epochs, batch, lr, seed, init, checkpoint_seconds },
+                train: TrainRecipe { epochs, batch, lr, seed, init, checkpoint_seconds, ..TrainRecipe::default() },
                 targets,
                 augment,
             }

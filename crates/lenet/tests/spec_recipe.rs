@@ -118,9 +118,38 @@ fn errors_in_layers() {
     }
 }
 
+const TRAIN_KEYS: &str = "epochs, batch, lr, seed, init, checkpoint_seconds, optimizer, momentum, nesterov, \
+    weight_decay, decay_norms_and_biases, beta1, beta2, eps, schedule, warmup_epochs, step_epochs, gamma, final_lr, \
+    peak, clip_norm, ema, val_fraction, patience, label_smoothing, class_weights";
+
+#[test]
+fn all_that_is_wrong_in_training_is_told_at_once() {
+    let text = "preset = \"lenet\"\n[train]\nepochs = 5\nmomentum = 1.5\nema = 2\nwarmup_epochs = 9\npatience = 3\n\
+                clip_norm = 0\nschedule = \"cosin\"";
+    let error = Recipe::parse(text, "r.toml").unwrap_err().to_string();
+    let mut lines: Vec<&str> = error.lines().collect();
+    lines.sort_unstable();
+    let want = [
+        "r.toml:4:12: momentum must be from 0 to below 1, not 1.5",
+        "r.toml:5:7: ema must be above 0 and below 1, for example 0.999, not 2",
+        "r.toml:6:17: warmup_epochs is 9, the run has 5 epochs: warm up for fewer",
+        "r.toml:7:12: patience needs validation images: set val_fraction, for example 0.1",
+        "r.toml:8:13: clip_norm must be a number above 0, not 0",
+        "r.toml:9:12: schedule must be one of constant, step, cosine, one_cycle, not \"cosin\", did you mean \"cosine\"?",
+    ];
+    assert_eq!(lines, want);
+    for set in ["nesterov=true", "schedule=step step_epochs=5", "schedule=one_cycle warmup_epochs=1"] {
+        let sets: Vec<&str> = set.split(' ').collect();
+        assert!(Recipe::load_with("lenet", &sets).is_err(), "{set}");
+    }
+    let sets = ["optimizer=adamw", "ema=0.99", "clip_norm=1", "val_fraction=0.1", "patience=3", "schedule=one_cycle"];
+    let recipe = Recipe::load_with("lenet", &sets).unwrap();
+    assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe);
+}
+
 #[test]
 fn errors_in_training() {
-    let known = "(known: epochs, batch, lr, seed, init, checkpoint_seconds, label_smoothing, class_weights)";
+    let known = format!("(known: {TRAIN_KEYS})");
     for (line, want) in [
         ("epoch = 3", format!("unknown key \"epoch\" in [train], did you mean \"epochs\"? {known}")),
         ("zzz = 3", format!("unknown key \"zzz\" in [train] {known}")),
@@ -137,7 +166,7 @@ fn errors_in_training() {
         (
             "init = \"xavier_unifrm\"",
             "unknown initialiser \"xavier_unifrm\", did you mean \"xavier_uniform\"? (known: xavier_uniform, \
-             xavier_normal, kaiming_uniform, kaiming_normal, lecun_normal, normal)"
+             xavier_normal, kaiming_uniform, kaiming_normal, lecun_normal, normal, lecun_uniform, uniform, zero)"
                 .into(),
         ),
     ] {
@@ -290,9 +319,10 @@ fn overrides() {
 
 #[test]
 fn errors_of_overrides() {
-    let known = "(known: source, normalize, train_limit, test_limit, input, layers, epochs, batch, lr, seed, init, \
-                 checkpoint_seconds, label_smoothing, class_weights, shift, border, flip, rotate, scale, shear, brightness, contrast, \
-                 erase, cutout, fill, mixup, flip_test, activation, pool)";
+    let known = format!(
+        "(known: source, normalize, train_limit, test_limit, input, layers, {TRAIN_KEYS}, shift, border, flip, rotate, \
+         scale, shear, brightness, contrast, erase, cutout, fill, mixup, flip_test, activation, pool)"
+    );
     for (set, want) in [
         ("lr", "it has no \"=\": write key=value, for example train.lr=0.1".to_string()),
         ("lr=", "there is no value after \"=\"".into()),
@@ -300,12 +330,7 @@ fn errors_of_overrides() {
         ("train..lr=1", "the key has an empty part: write for example train.lr=0.1".into()),
         ("qqq=1", format!("unknown key \"qqq\" {known}")),
         ("epoch=1", format!("unknown key \"epoch\", did you mean \"epochs\"? {known}")),
-        (
-            "train.sed=1",
-            "unknown key \"sed\" in [train], did you mean \"seed\"? \
-             (known: epochs, batch, lr, seed, init, checkpoint_seconds, label_smoothing, class_weights)"
-                .into(),
-        ),
+        ("train.sed=1", format!("unknown key \"sed\" in [train], did you mean \"seed\"? (known: {TRAIN_KEYS})")),
         ("layers.12.units=1", "model.layers is a list of 12: give a position from 0 to 11, not \"12\"".into()),
         ("layers.x=1", "model.layers is a list of 12: give a position from 0 to 11, not \"x\"".into()),
         ("layers.0.window.0=1", "model.layers.0.window is 5, it has no key \"0\"".into()),

@@ -1,8 +1,8 @@
 //! The engine against PyTorch in float64, on random networks of all operators (`bench/pytorch_parity.py` wrote the values).
 
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::kernel::Path;
-use lenet::spec::{Network, Role, Spec};
+use lenet::spec::{Network, Optimizer, OptimizerKind, Role, Spec};
 use serde::Deserialize;
 
 const SAMPLES: usize = 24;
@@ -107,6 +107,40 @@ fn logits_gradients_and_statistics_are_pytorchs() {
             }
             let e = error(engine.buffers(), &floats(&case.buffers), 1e-3);
             assert!(e < 2e-6, "network {number}, {path}: statistics off by {e}");
+        }
+    }
+}
+
+fn optimizer(name: &str) -> (Optimizer, f32) {
+    let sgd = Optimizer::default();
+    let adam = Optimizer { kind: OptimizerKind::Adam, eps: 1e-4, weight_decay: 1e-3, ..sgd };
+    match name {
+        "sgd" => (sgd, 0.05),
+        "momentum" => (Optimizer { momentum: 0.9, weight_decay: 1e-3, ..sgd }, 0.02),
+        "nesterov" => (Optimizer { momentum: 0.9, nesterov: true, ..sgd }, 0.02),
+        "adam" => (adam, 2e-3),
+        "adamw" => (Optimizer { kind: OptimizerKind::AdamW, weight_decay: 1e-2, ..adam }, 2e-3),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn twenty_steps_of_every_optimizer_are_pytorchs() {
+    for (number, case) in cases().iter().enumerate() {
+        let (optimizer, lr) = optimizer(&case.optimizer);
+        for path in Path::available() {
+            let (mut engine, x, labels) = engine(case, path);
+            let batch = Batch { pixels: Pixels::Floats(&x), labels: &labels, indices: &INDICES };
+            for (step, want) in case.losses.iter().enumerate() {
+                let update = Update { optimizer, lr, scale: 1.0, step: step as u64 + 1 };
+                let loss = engine.step(&batch, &TrainStep::default(), update).unwrap().mean_loss();
+                assert!(
+                    (loss - want).abs() < 1e-4 * (1.0 + want),
+                    "network {number}, {path}, step {step}: {loss} {want}"
+                );
+            }
+            let e = error(engine.parameters(), &floats(&case.after), 1e-3);
+            assert!(e < 1e-4, "network {number}, {path}, {}: parameters off by {e}", case.optimizer);
         }
     }
 }

@@ -132,3 +132,54 @@ fn an_earlier_checkpoint_is_as_good_as_the_last() {
     assert_eq!((outcome.unwrap(), first), (Outcome::Finished, Some((1, 3))));
     assert_eq!(results(&run), expected);
 }
+
+/// Everything that training keeps beside the parameters has to come back.
+#[test]
+fn velocity_average_schedule_clipping_and_validation_split_survive() {
+    let common = ["lr=0.02", "ema=0.9", "clip_norm=0.5", "val_fraction=0.2", "schedule=cosine", "weight_decay=0.01"];
+    for optimizer in [&["momentum=0.9", "nesterov=true"][..], &["optimizer=adamw"]] {
+        let (recipe, data, dir) = (recipe(&[&common, optimizer].concat()), data(), tempfile::tempdir().unwrap());
+        let (whole, run) = (dir.path().join("whole"), dir.path().join("run"));
+        train(&recipe, &data, &whole, None).unwrap();
+        let expected = results(&whole);
+        for tensor in ["last optimizer.state", "last ema.parameters"] {
+            assert!(expected.iter().any(|(name, _)| name == tensor), "{tensor}");
+        }
+        // 80 images in batches of 32: three steps an epoch. Every second step is stopped after, the next one lost.
+        while Outcome::Interrupted == train(&recipe, &data, &run, Some(2)).unwrap() {
+            kill(&recipe, &data, &run, |event| matches!(event, Event::Step { .. } | Event::Checkpoint { .. }));
+        }
+        train(&recipe, &data, &run, None).unwrap();
+        assert_eq!(results(&run), expected);
+        let threads = dir.path().join("threads");
+        let mut three =
+            trainer(&recipe, &data, engine(&recipe, &data, 3), Some(open(&recipe, &threads).unwrap())).unwrap();
+        three.run(&mut |_| lenet::train::Control::Continue).unwrap();
+        assert_eq!(results(&threads), expected);
+    }
+}
+
+fn results_of_metrics(run: &std::path::Path) -> usize {
+    fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+/// A cosine over other epochs is another training.
+#[test]
+fn a_run_whose_schedule_looks_at_the_end_cannot_be_prolonged() {
+    let (short, long) = (recipe(&["schedule=cosine", "epochs=2"]), recipe(&["schedule=cosine"]));
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    train(&short, &data, dir.path(), None).unwrap();
+    let error = train(&long, &data, dir.path(), None).unwrap_err().to_string();
+    assert!(error.contains("train.epochs is 2 there and 3 here"), "{error}");
+}
+
+#[test]
+fn training_ends_when_validation_gets_no_better() {
+    // Steps so small that no prediction changes: the first epoch stays the best.
+    let recipe = recipe(&["lr=1e-9", "epochs=9", "val_fraction=0.2", "patience=2"]);
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    assert_eq!(train(&recipe, &data, dir.path(), None).unwrap(), Outcome::Finished);
+    assert_eq!(results_of_metrics(dir.path()), 3);
+    assert_eq!(train(&recipe, &data, dir.path(), None).unwrap(), Outcome::Finished);
+    assert_eq!(results_of_metrics(dir.path()), 3);
+}

@@ -4,7 +4,7 @@ mod train_common;
 
 use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
-use lenet::spec::Network;
+use lenet::spec::{Network, Optimizer};
 use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation};
 use std::fs;
 use std::path::Path;
@@ -103,7 +103,7 @@ impl Engine for Scripted {
         Ok(Score { loss: self.steps as f64, correct: 2, samples: batch.indices.len() })
     }
     fn update(&mut self, update: Update) {
-        assert_eq!(update, Update::Sgd { lr: 0.1 });
+        assert_eq!((update.optimizer, update.lr, update.scale), (Optimizer::default(), 0.1, 1.0));
     }
     fn parameters(&self) -> &[f32] {
         &self.parameters
@@ -114,6 +114,12 @@ impl Engine for Scripted {
     }
     fn gradients(&self) -> &[f32] {
         &[]
+    }
+    fn optimizer_state(&self) -> &[f32] {
+        &[]
+    }
+    fn set_optimizer_state(&mut self, _: &[f32]) -> Result<(), EngineError> {
+        Ok(())
     }
     fn buffers(&self) -> &[f32] {
         &[]
@@ -221,6 +227,12 @@ fn parameters_that_are_not_finite_never_replace_a_checkpoint() {
         }
         fn gradients(&self) -> &[f32] {
             self.0.gradients()
+        }
+        fn optimizer_state(&self) -> &[f32] {
+            &[]
+        }
+        fn set_optimizer_state(&mut self, _: &[f32]) -> Result<(), EngineError> {
+            Ok(())
         }
         fn buffers(&self) -> &[f32] {
             self.0.buffers()

@@ -138,7 +138,7 @@ fn epochs(network: &Network, data: &Data, path: Path, options: &BenchOptions, on
             let start = Instant::now();
             for step in 0..options.steps {
                 // A rate of 0: the same work, and values that stay what they are.
-                let _ = engine.step(&data.batch(step), &TrainStep::default(), Update::Sgd { lr: 0.0 });
+                let _ = engine.step(&data.batch(step), &TrainStep::default(), Update::sgd(0.0));
             }
             let elapsed = start.elapsed().as_secs_f64();
             let best = before.max(peak_of(path, threads));

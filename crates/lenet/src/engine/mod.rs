@@ -11,7 +11,7 @@ pub use mirror::forward_with_mirror;
 
 use crate::data::augment::Augment;
 use crate::kernel::loss::Targets;
-use crate::spec::Network;
+use crate::spec::{Network, Optimizer};
 use crate::train::random::{Purpose, Stream};
 
 /// Input values, `[n, c, h, w]`.
@@ -111,12 +111,22 @@ impl std::ops::AddAssign for Score {
 
 /// How gradients change parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Update {
+pub struct Update {
+    /// By which rule.
+    pub optimizer: Optimizer,
+    /// Learning rate of this update.
+    pub lr: f32,
+    /// What gradients are multiplied by first.
+    pub scale: f32,
+    /// Number of this update in its training, from 1.
+    pub step: u64,
+}
+
+impl Update {
     /// `w -= lr · g`
-    Sgd {
-        /// Learning rate.
-        lr: f32,
-    },
+    pub fn sgd(lr: f32) -> Self {
+        Update { optimizer: Optimizer::default(), lr, scale: 1.0, step: 1 }
+    }
 }
 
 /// Why an engine could not do what it was asked.
@@ -185,6 +195,15 @@ pub trait Engine: Send {
 
     /// The gradient slab, in the order of the parameters.
     fn gradients(&self) -> &[f32];
+
+    /// The optimizer's state: slabs in the order of the parameters, one after the other; empty while all is 0.
+    fn optimizer_state(&self) -> &[f32];
+
+    /// Replaces the optimizer's state.
+    ///
+    /// # Errors
+    /// A length that is no multiple of the parameters'.
+    fn set_optimizer_state(&mut self, state: &[f32]) -> Result<(), EngineError>;
 
     /// What training tracks without a gradient (statistics of normalisations), in the order of the layers.
     fn buffers(&self) -> &[f32];

@@ -14,6 +14,7 @@
 //! | [`rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
 //! | [`resample`] | bilinear resampling of bytes | augmentation |
+//! | [`optimizer`] | SGD, Adam, AdamW; moving averages, norms | training |
 //! | [`input`] | samples into lanes and back | 16 samples in the lanes |
 //! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
 //!
@@ -36,6 +37,7 @@ pub mod frame;
 pub mod input;
 pub mod loss;
 pub mod norm;
+pub mod optimizer;
 pub mod path;
 pub mod pool;
 pub mod rbf;

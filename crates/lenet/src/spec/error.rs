@@ -41,6 +41,9 @@ pub enum RecipeError {
         /// What, and what to do.
         message: String,
     },
+    /// Several things in the text are wrong.
+    #[error("{}", .0.iter().map(|e| e.to_string()).collect::<Vec<_>>().join("\n"))]
+    Many(Vec<RecipeError>),
     /// There is no file and no preset of this name.
     #[error("no recipe {name:?}: it is neither a file nor a preset{hint} (presets: {presets})")]
     NotFound {

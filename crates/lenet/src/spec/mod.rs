@@ -9,7 +9,9 @@ mod config;
 mod document;
 mod error;
 mod infer;
+mod kit;
 mod read;
+mod read_train;
 mod recipe;
 mod shape;
 mod write;
@@ -18,6 +20,7 @@ pub use augment::{ClassWeights, Normalize, TargetRecipe};
 pub use document::Document;
 pub use error::{Place, RecipeError, UnknownInit};
 pub use infer::SpecError;
+pub use kit::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
 pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
 pub use shape::{
     BufferInfo, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape, Role, Shape,

@@ -3,7 +3,7 @@
 use super::augment;
 use super::document::{Document, Node, Value};
 use super::error::did_you_mean;
-use super::{Activation, BatchNorm, Conv2d, DataRecipe, Dense, Dropout, Init, Layer, ModelRecipe, Pool, Rbf, Recipe};
+use super::{Activation, BatchNorm, Conv2d, DataRecipe, Dense, Dropout, Layer, ModelRecipe, Pool, Rbf, Recipe};
 use super::{RecipeError, Residual, Spec, SpecError, TrainRecipe};
 use crate::data::Normalization;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 pub(super) const SECTIONS: [(&str, &[&str]); 4] = [
     ("data", &["source", "normalize", "train_limit", "test_limit"]),
     ("model", &["input", "layers"]),
-    ("train", &["epochs", "batch", "lr", "seed", "init", "checkpoint_seconds", "label_smoothing", "class_weights"]),
+    ("train", &super::read_train::KEYS),
     ("augment", &augment::KEYS),
 ];
 pub(super) const POOLS: [&str; 2] = ["avg_pool", "max_pool"];
@@ -52,7 +52,6 @@ const SIZES: RangeInclusive<u64> = 1..=1 << 26;
 const WINDOWS: RangeInclusive<u64> = 1..=1 << 12;
 const PADDINGS: RangeInclusive<u64> = 0..=1 << 12;
 const COUNTS: RangeInclusive<u64> = 1..=1_000_000_000;
-const YEAR: u64 = 366 * 24 * 3600;
 
 /// Every key that can be set without its section, for messages.
 pub(super) fn all_keys() -> Vec<&'static str> {
@@ -160,33 +159,10 @@ impl Document {
     }
 
     fn train(&self) -> Result<TrainRecipe, RecipeError> {
-        let mut train = TrainRecipe::default();
-        let Some(node) = self.root.get("train") else { return Ok(train) };
-        let table = Table::new(node, "[train]", SECTIONS[2].1)?;
-        if let Some(node) = table.get("epochs") {
-            train.epochs = whole(node, "epochs", 1..=1_000_000)?;
+        match self.root.get("train") {
+            None => Ok(TrainRecipe::default()),
+            Some(node) => super::read_train::train(node),
         }
-        if let Some(node) = table.get("batch") {
-            train.batch = whole(node, "batch", 1..=1_000_000)?;
-        }
-        if let Some(node) = table.get("lr") {
-            train.lr = number(node)
-                .filter(|lr| lr.is_finite() && *lr > 0.0)
-                .ok_or_else(|| must(node, "lr", "a number above 0, for example 0.1"))?;
-        }
-        if let Some(node) = table.get("seed") {
-            train.seed = integer(node, "seed", 0..=u64::MAX)?;
-        }
-        if let Some(node) = table.get("init") {
-            let Value::Text(name) = &node.value else {
-                return Err(must(node, "init", &format!("one of {}", Init::names().join(", "))));
-            };
-            train.init = name.parse().map_err(|e: super::UnknownInit| RecipeError::at(&node.place, e.to_string()))?;
-        }
-        if let Some(node) = table.get("checkpoint_seconds") {
-            train.checkpoint_seconds = integer(node, "checkpoint_seconds", 0..=YEAR)?;
-        }
-        Ok(train)
     }
 }
 
@@ -214,7 +190,7 @@ impl<'a> Table<'a> {
     }
 }
 
-fn check_keys(node: &Node, name: &str, known: &[&str]) -> Result<(), RecipeError> {
+pub(super) fn check_keys(node: &Node, name: &str, known: &[&str]) -> Result<(), RecipeError> {
     let Value::Table(entries) = &node.value else { return Err(must(node, name, "a table")) };
     match entries.iter().find(|e| !known.contains(&e.key.as_str())) {
         Some(entry) => Err(RecipeError::at(&entry.place, unknown_key(&entry.key, name, known))),
@@ -226,7 +202,7 @@ pub(super) fn must(node: &Node, key: &str, be: &str) -> RecipeError {
     RecipeError::at(&node.place, format!("{key} must be {be}, not {}", node.describe()))
 }
 
-fn integer(node: &Node, key: &str, range: RangeInclusive<u64>) -> Result<u64, RecipeError> {
+pub(super) fn integer(node: &Node, key: &str, range: RangeInclusive<u64>) -> Result<u64, RecipeError> {
     let value = match node.value {
         Value::Integer(i) => u64::try_from(i).ok().filter(|i| range.contains(i)),
         _ => None,

@@ -2,7 +2,7 @@
 
 use super::error::did_you_mean;
 use super::{ClassWeights, Normalize, TargetRecipe};
-use super::{Dense, Document, Layer, Rbf, RecipeError, Spec, UnknownInit};
+use super::{Dense, Document, Layer, Optimizer, Rbf, RecipeError, Schedule, Spec, UnknownInit};
 use crate::data::augment::Augment;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,6 +80,18 @@ pub struct TrainRecipe {
     pub init: Init,
     /// Seconds between checkpoints within an epoch; 0 for none but those at the ends of epochs.
     pub checkpoint_seconds: u64,
+    /// What gradients do to parameters.
+    pub optimizer: Optimizer,
+    /// How the learning rate goes.
+    pub schedule: Schedule,
+    /// Longest L2 norm of the whole gradient; longer ones are scaled down to it.
+    pub clip_norm: Option<f32>,
+    /// Decay of a moving average of the weights, which is then what is evaluated and saved as the model.
+    pub ema: Option<f32>,
+    /// Share of the training images of each class that is kept for validation; 0 for none.
+    pub val_fraction: f32,
+    /// Epochs without a better validation accuracy after which training ends.
+    pub patience: Option<usize>,
 }
 
 /// How weights start; `fan_in` and `fan_out` as PyTorch counts them.
@@ -98,23 +110,45 @@ pub enum Init {
     LecunNormal,
     /// Normal, standard deviation 0.01.
     Normal,
+    /// Uniform within ±√(3 / fan_in).
+    LecunUniform,
+    /// Uniform within ±0.05.
+    Uniform,
+    /// All zero.
+    Zero,
 }
 
 impl Default for TrainRecipe {
     fn default() -> Self {
-        TrainRecipe { epochs: 5, batch: 256, lr: 0.9, seed: 0, init: Init::XavierUniform, checkpoint_seconds: 60 }
+        TrainRecipe {
+            epochs: 5,
+            batch: 256,
+            lr: 0.9,
+            seed: 0,
+            init: Init::XavierUniform,
+            checkpoint_seconds: 60,
+            optimizer: Optimizer::default(),
+            schedule: Schedule::default(),
+            clip_norm: None,
+            ema: None,
+            val_fraction: 0.0,
+            patience: None,
+        }
     }
 }
 
 impl Init {
     /// Every initialiser.
-    pub const ALL: [Init; 6] = [
+    pub const ALL: [Init; 9] = [
         Init::XavierUniform,
         Init::XavierNormal,
         Init::KaimingUniform,
         Init::KaimingNormal,
         Init::LecunNormal,
         Init::Normal,
+        Init::LecunUniform,
+        Init::Uniform,
+        Init::Zero,
     ];
 
     /// The initialiser's name, as recipes spell it.
@@ -126,11 +160,14 @@ impl Init {
             Init::KaimingNormal => "kaiming_normal",
             Init::LecunNormal => "lecun_normal",
             Init::Normal => "normal",
+            Init::LecunUniform => "lecun_uniform",
+            Init::Uniform => "uniform",
+            Init::Zero => "zero",
         }
     }
 
     /// The names of all.
-    pub fn names() -> [&'static str; 6] {
+    pub fn names() -> [&'static str; 9] {
         Init::ALL.map(Init::name)
     }
 }

@@ -35,6 +35,22 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     let t = &recipe.train;
     writeln!(out, "\n[train]\nepochs = {}\nbatch = {}\nlr = {:?}\nseed = {}", t.epochs, t.batch, t.lr, t.seed)?;
     writeln!(out, "init = {}\ncheckpoint_seconds = {}", quoted(t.init.name()), t.checkpoint_seconds)?;
+    let (o, s) = (&t.optimizer, &t.schedule);
+    writeln!(out, "optimizer = {}\nmomentum = {:?}", quoted(o.kind.name()), o.momentum)?;
+    writeln!(out, "nesterov = {}\nweight_decay = {:?}", o.nesterov, o.weight_decay)?;
+    writeln!(out, "decay_norms_and_biases = {}", o.decay_norms_and_biases)?;
+    writeln!(out, "beta1 = {:?}\nbeta2 = {:?}\neps = {:?}", o.beta1, o.beta2, o.eps)?;
+    writeln!(out, "schedule = {}\nwarmup_epochs = {}", quoted(s.kind.name()), s.warmup_epochs)?;
+    writeln!(out, "step_epochs = {}\ngamma = {:?}", s.step_epochs, s.gamma)?;
+    writeln!(out, "final_lr = {:?}\npeak = {:?}\nval_fraction = {:?}", s.final_lr, s.peak, t.val_fraction)?;
+    for (key, value) in [("clip_norm", t.clip_norm), ("ema", t.ema)] {
+        if let Some(value) = value {
+            writeln!(out, "{key} = {value:?}")?;
+        }
+    }
+    if let Some(epochs) = t.patience {
+        writeln!(out, "patience = {epochs}")?;
+    }
     augment::write_targets(&recipe.targets, out)?;
     augment::write(&recipe.augment, out)
 }

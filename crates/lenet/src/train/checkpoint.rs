@@ -2,23 +2,31 @@
 
 use crate::data::Dataset;
 use crate::fs::{hex, write_atomic};
-use crate::model::{read_bounded, tensors};
+use crate::model::read_bounded;
 use crate::spec::{Network, Recipe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const VERSION: u32 = 1;
+mod file;
+
+const VERSION: u32 = 2;
 const KEY: &str = "lenet_checkpoint";
+/// What is kept beside the parameters; empty slabs are left out.
+pub(super) const BUFFERS: &str = "buffers";
+pub(super) const OPTIMIZER: &str = "optimizer.state";
+pub(super) const EMA_PARAMETERS: &str = "ema.parameters";
+pub(super) const EMA_BUFFERS: &str = "ema.buffers";
+const SLABS: [&str; 4] = [BUFFERS, OPTIMIZER, EMA_PARAMETERS, EMA_BUFFERS];
 
 /// Where a training is, with its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The parameter slab.
     pub parameters: Vec<f32>,
-    /// The buffer slab.
-    pub buffers: Vec<f32>,
+    /// What else the training keeps: `buffers`, `optimizer.state`, `ema.parameters`, `ema.buffers`.
+    pub slabs: BTreeMap<String, Vec<f32>>,
     /// What decides the training, as TOML: the recipe with `epochs` and `checkpoint_seconds` left out of account, and the
     /// data's fingerprint.
     pub identity: String,
@@ -46,7 +54,7 @@ struct State {
     correct: usize,
     /// Bits in hexadecimal, too: the checksum is of them.
     seconds: String,
-    /// SHA-256 of the parameters' and buffers' bytes and of all other values.
+    /// SHA-256 of the parameters' bytes and of all other values.
     sha256: String,
 }
 
@@ -86,7 +94,10 @@ pub enum CheckpointError {
 /// The recipe without what may change between a training and its continuation, and the data's fingerprint.
 pub(super) fn identity(recipe: &Recipe, train: &Dataset) -> String {
     let mut recipe = recipe.clone();
-    recipe.train.epochs = 1;
+    // Prolonging changes nothing that was done, unless the schedule looks at the end.
+    if !recipe.train.schedule.depends_on_epochs() {
+        recipe.train.epochs = 1;
+    }
     recipe.train.checkpoint_seconds = 0;
     recipe.resolve_normalization(train);
     format!("{}\n[dataset]\nimages = {}\nlabels = \"{}\"\n", recipe.to_toml(), train.len(), fingerprint(train))
@@ -102,9 +113,13 @@ fn fingerprint(train: &Dataset) -> String {
 }
 
 impl State {
-    fn digest(&self, slabs: [&[f32]; 2]) -> String {
+    fn digest(&self, parameters: &[f32], slabs: &BTreeMap<String, Vec<f32>>) -> String {
         let mut sha = Sha256::new();
-        slabs.into_iter().flatten().for_each(|p| sha.update(p.to_le_bytes()));
+        parameters.iter().for_each(|p| sha.update(p.to_le_bytes()));
+        for (name, values) in slabs {
+            sha.update(format!("\n{name} {}\n", values.len()));
+            values.iter().for_each(|v| sha.update(v.to_le_bytes()));
+        }
         let State { version, identity, epoch, step, loss, correct, seconds, .. } = self;
         sha.update(format!("{version}\n{identity}\n{epoch} {step} {loss} {correct} {seconds}"));
         hex(&sha.finalize())
@@ -127,10 +142,10 @@ impl Checkpoint {
             seconds: format!("{:016x}", self.seconds.to_bits()),
             sha256: String::new(),
         };
-        state.sha256 = state.digest([&self.parameters, &self.buffers]);
+        state.sha256 = state.digest(&self.parameters, &self.slabs);
         let bytes = serde_json::to_string(&state)
             .map_err(|e| e.to_string())
-            .and_then(|json| tensors::to_bytes(network, [&self.parameters, &self.buffers], KEY, &json))
+            .and_then(|json| file::to_bytes(network, &self.parameters, &self.slabs, KEY, &json))
             .map_err(|what| CheckpointError::Invalid { path: path.to_path_buf(), what })?;
         write_atomic(path, &bytes).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
     }
@@ -155,9 +170,9 @@ impl Checkpoint {
             let difference = difference(&state.identity, own);
             return Err(CheckpointError::OtherRecipe { path: path.to_path_buf(), difference });
         }
-        let [parameters, buffers] =
-            tensors::from_bytes(network, &bytes).map_err(|what| invalid(format!("is damaged: it {what}")))?;
-        if state.digest([&parameters, &buffers]) != state.sha256 {
+        let (parameters, slabs) =
+            file::from_bytes(network, &SLABS, &bytes).map_err(|what| invalid(format!("is damaged: it {what}")))?;
+        if state.digest(&parameters, &slabs) != state.sha256 {
             return Err(invalid("is damaged: its checksum does not fit its content".to_string()));
         }
         let float = |field: &str, bits: &str| {
@@ -166,7 +181,7 @@ impl Checkpoint {
         };
         let (loss, seconds) = (float("loss", &state.loss)?, float("seconds", &state.seconds)?);
         let State { identity, epoch, step, correct, .. } = state;
-        Ok(Checkpoint { parameters, buffers, identity, epoch, step, loss, correct, seconds })
+        Ok(Checkpoint { parameters, slabs, identity, epoch, step, loss, correct, seconds })
     }
 }
 

@@ -43,6 +43,9 @@ pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
             Init::KaimingNormal => (normal(2.0 / fan_in), false),
             Init::LecunNormal => (normal(1.0 / fan_in), false),
             Init::Normal => (0.01, false),
+            Init::LecunUniform => (uniform(1.0 / fan_in), true),
+            Init::Uniform => (0.05, true),
+            Init::Zero => continue,
         };
         for w in &mut parameters[tensor.range.clone()] {
             *w = if is_uniform { scale * (2.0 * stream.uniform() - 1.0) } else { scale * stream.normal() };
@@ -76,11 +79,17 @@ mod tests {
                     Init::KaimingUniform | Init::KaimingNormal => 2.0 / i,
                     Init::LecunNormal => 1.0 / i,
                     Init::Normal => 1e-4,
+                    Init::LecunUniform => 1.0 / i,
+                    Init::Uniform => 0.05 * 0.05 / 3.0,
+                    Init::Zero => {
+                        assert!(v.iter().all(|&w| w == 0.0));
+                        continue;
+                    }
                 };
                 let got = v.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / v.len() as f64;
                 // The sampling error of a variance is near √(2/n).
                 assert!((got / variance - 1.0).abs() < 5.0 * (2.0 / v.len() as f64).sqrt(), "{init} {}", t.name);
-                if matches!(init, Init::XavierUniform | Init::KaimingUniform) {
+                if matches!(init, Init::XavierUniform | Init::KaimingUniform | Init::LecunUniform | Init::Uniform) {
                     let bound = (3.0 * variance).sqrt() * 1.000_001;
                     assert!(v.iter().all(|&w| f64::from(w).abs() <= bound));
                 }

@@ -2,14 +2,18 @@
 
 mod checkpoint;
 mod codes;
+mod event;
 mod init;
 pub mod random;
 mod run;
 mod sampler;
+mod split;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use event::{Control, EpochMetrics, Event, Outcome};
 pub use init::{initial_buffers, initialize};
 pub use run::{Run, RunError};
 pub use sampler::permutation;
-pub use trainer::{Control, EpochMetrics, Event, Outcome, TrainError, Trainer, evaluate};
+pub use split::split;
+pub use trainer::{TrainError, Trainer, evaluate};

@@ -16,6 +16,8 @@ pub enum Purpose {
     Augment = 16,
     /// Which image it is mixed with, likewise.
     Mixup = 17,
+    /// The validation images; the stream's number is that of the class.
+    Split = 9,
 }
 
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3; SC 2011).

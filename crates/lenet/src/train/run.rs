@@ -1,7 +1,8 @@
 //! The directory of a run: recipe, environment, metrics, checkpoints, model.
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::trainer::{EpochMetrics, TrainError};
+use super::event::EpochMetrics;
+use super::trainer::TrainError;
 use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
 use crate::spec::{Network, Recipe};

@@ -1,94 +1,20 @@
 //! The loop.
 
-use super::checkpoint::{Checkpoint, CheckpointError, identity};
+use super::checkpoint::{BUFFERS, Checkpoint, CheckpointError, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER, identity};
+use super::event::{Control, EpochMetrics, Event, Outcome};
 use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
 use super::sampler::permutation;
+use super::split::split;
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update, forward_with_mirror};
 use crate::kernel::elementwise::first_not_finite;
 use crate::kernel::loss::Targets;
+use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Recipe, Spec};
-use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// One line of `metrics.jsonl`. Losses are means a sample, accuracies shares of 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpochMetrics {
-    /// Number of the epoch, from 1.
-    pub epoch: usize,
-    /// Learning rate.
-    pub lr: f32,
-    /// Loss over the epoch's steps, each with the parameters of its moment.
-    pub train_loss: f64,
-    /// Accuracy likewise.
-    pub train_accuracy: f64,
-    /// Loss on the test images after the epoch.
-    pub test_loss: f64,
-    /// Accuracy likewise.
-    pub test_accuracy: f64,
-    /// Seconds of the steps.
-    pub train_seconds: f64,
-    /// Seconds of the evaluation.
-    pub eval_seconds: f64,
-    /// Training images a second.
-    pub images_per_second: f64,
-}
-
-/// What a training tells.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// It starts or goes on.
-    Started {
-        /// Epochs done.
-        epoch: usize,
-        /// Steps done of the next.
-        step: usize,
-    },
-    /// A step is done.
-    Step {
-        /// Number of the epoch, from 1.
-        epoch: usize,
-        /// Steps done of the epoch.
-        step: usize,
-        /// Steps of an epoch.
-        steps: usize,
-        /// Mean loss a sample so far in the epoch.
-        loss: f64,
-        /// Training images a second in this process.
-        images_per_second: f64,
-        /// What is left of all epochs' steps, at this speed.
-        remaining: Duration,
-    },
-    /// An epoch is done and evaluated.
-    Epoch(&'a EpochMetrics),
-    /// A checkpoint was written.
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// What the listener wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Go on.
-    Continue,
-    /// Save a checkpoint and stop.
-    Stop,
-}
-
-/// How a training ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// All epochs are done.
-    Finished,
-    /// The listener stopped it; a checkpoint was written if there is a run.
-    Interrupted,
-}
 
 /// Why a training stopped.
 #[derive(Debug, thiserror::Error)]
@@ -129,15 +55,46 @@ pub struct Trainer<'a> {
     tables: Vec<[f32; 256]>,
     /// Of the classes; none if they count alike.
     weights: Vec<f32>,
-    /// Samples of the recipe's limits.
-    train_len: usize,
+    /// The images to train on and those for validation, within the recipe's limits.
+    train_indices: Vec<u32>,
+    val_indices: Vec<u32>,
     test_len: usize,
     epoch: usize,
     step: usize,
     score: Score,
     seconds: f64,
     last: Option<EpochMetrics>,
-    best: f64,
+    best: Best,
+    average: Option<Average>,
+}
+
+/// The epoch with the highest validation accuracy so far, the first of equals.
+#[derive(Clone, Copy, Debug, Default)]
+struct Best {
+    epoch: usize,
+    accuracy: Option<f64>,
+}
+
+impl Best {
+    /// Whether these metrics are the best so far. Without validation images the last epoch is: nothing is chosen on test
+    /// images.
+    fn take(&mut self, metrics: &EpochMetrics) -> bool {
+        let better = match (metrics.val_accuracy, self.accuracy) {
+            (Some(new), Some(old)) => new > old,
+            _ => true,
+        };
+        if better {
+            *self = Best { epoch: metrics.epoch, accuracy: metrics.val_accuracy };
+        }
+        better
+    }
+}
+
+/// Moving averages of what the engine learns.
+#[derive(Clone, Debug)]
+struct Average {
+    parameters: Vec<f32>,
+    buffers: Vec<f32>,
 }
 
 /// Samples that are evaluated at a time.
@@ -155,6 +112,16 @@ pub fn evaluate(
     flip: bool,
 ) -> Result<Score, EngineError> {
     let indices: Vec<u32> = (0..n.min(data.len()) as u32).collect();
+    evaluate_indices(engine, data, tables, &indices, flip)
+}
+
+fn evaluate_indices(
+    engine: &mut dyn Engine,
+    data: &Dataset,
+    tables: &[[f32; 256]],
+    indices: &[u32],
+    flip: bool,
+) -> Result<Score, EngineError> {
     let pixels = Pixels::Bytes { data: &data.images, tables };
     let mut score = Score::default();
     for part in indices.chunks(EVALUATION) {
@@ -186,12 +153,19 @@ impl<'a> Trainer<'a> {
         mut engine: Box<dyn Engine + 'a>,
         mut run: Option<Run>,
     ) -> Result<Self, TrainError> {
-        let train_len = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.len());
+        let limited = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.len());
+        let labels = train.labels.get(..limited).unwrap_or(&train.labels);
+        let (train_indices, val_indices) = split(labels, recipe.train.val_fraction, recipe.train.seed);
+        let train_len = train_indices.len();
         let test_len = recipe.data.test_limit.unwrap_or(usize::MAX).min(test.len());
         if train_len == 0 || test_len == 0 {
             return Err(TrainError::Data(format!(
                 "{train_len} training and {test_len} test images: at least one of each is needed"
             )));
+        }
+        if recipe.train.val_fraction > 0.0 && val_indices.is_empty() {
+            let message = format!("train.val_fraction leaves none of {limited} images for validation: raise it");
+            return Err(TrainError::Data(message));
         }
         let normalization = recipe.data.normalization.resolve(train, train_len);
         if spec.infer().as_ref() != Ok(engine.network()) {
@@ -206,11 +180,15 @@ impl<'a> Trainer<'a> {
         };
         let engine_error = |error| TrainError::Engine { error, kept: String::new() };
         let (mut epoch, mut step, mut score, mut seconds) = (0, 0, Score::default(), 0.0);
+        let mut kept = None;
         match checkpoint {
             Some(c) => {
                 check_progress(&c, recipe, train_len, run.as_ref())?;
                 engine.set_parameters(&c.parameters).map_err(engine_error)?;
-                engine.set_buffers(&c.buffers).map_err(engine_error)?;
+                let slab = |name: &str| c.slabs.get(name).map_or(&[][..], |s| s);
+                engine.set_buffers(slab(BUFFERS)).map_err(engine_error)?;
+                engine.set_optimizer_state(slab(OPTIMIZER)).map_err(engine_error)?;
+                kept = Some((slab(EMA_PARAMETERS).to_vec(), slab(EMA_BUFFERS).to_vec()));
                 (epoch, step, seconds) = (c.epoch, c.step, c.seconds);
                 let samples = (step * recipe.train.batch).min(train_len);
                 score = Score { loss: c.loss, correct: c.correct, samples };
@@ -222,7 +200,22 @@ impl<'a> Trainer<'a> {
             }
         }
         let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());
-        let best = metrics.iter().map(|m| m.test_accuracy).fold(-1.0, f64::max);
+        let mut best = Best::default();
+        for m in metrics {
+            best.take(m);
+        }
+        let average = match (recipe.train.ema, kept) {
+            (None, _) => None,
+            (_, None) => Some(Average { parameters: engine.parameters().to_vec(), buffers: engine.buffers().to_vec() }),
+            (_, Some((parameters, buffers))) => {
+                if (parameters.len(), buffers.len()) != (engine.parameters().len(), engine.buffers().len()) {
+                    let path = run.as_ref().map(Run::last_checkpoint).unwrap_or_default();
+                    let what = "is damaged: its moving averages are not as long as the parameters".to_string();
+                    return Err(CheckpointError::Invalid { path, what }.into());
+                }
+                Some(Average { parameters, buffers })
+            }
+        };
         let last = metrics.last().cloned();
         let tables = normalization.tables();
         let name = name.to_string();
@@ -238,7 +231,8 @@ impl<'a> Trainer<'a> {
             normalization,
             tables,
             weights,
-            train_len,
+            train_indices,
+            val_indices,
             test_len,
             epoch,
             step,
@@ -246,6 +240,7 @@ impl<'a> Trainer<'a> {
             seconds,
             last,
             best,
+            average,
         })
     }
 
@@ -256,7 +251,7 @@ impl<'a> Trainer<'a> {
 
     /// Number of training and of test images, within the recipe's limits.
     pub fn images(&self) -> [usize; 2] {
-        [self.train_len, self.test_len]
+        [self.train_indices.len(), self.test_len]
     }
 
     /// What executes.
@@ -277,7 +272,7 @@ impl<'a> Trainer<'a> {
         let started = Instant::now();
         let mut images = 0usize;
         on_event(&Event::Started { epoch: self.epoch, step: self.step });
-        while self.epoch < self.recipe.train.epochs {
+        while self.epoch < self.recipe.train.epochs && !self.is_out_of_patience() {
             if self.run_epoch(started, &mut images, on_event)? == Control::Stop {
                 self.checkpoint(on_event)?;
                 return Ok(Outcome::Interrupted);
@@ -289,6 +284,68 @@ impl<'a> Trainer<'a> {
         Ok(Outcome::Finished)
     }
 
+    /// Whether validation has not got better for as many epochs as the recipe waits.
+    pub fn is_out_of_patience(&self) -> bool {
+        self.recipe.train.patience.is_some_and(|patience| self.epoch >= self.best.epoch + patience)
+    }
+
+    /// The learning rate of a step of this epoch, from 0.
+    fn lr(&self, step: usize) -> f32 {
+        let train = &self.recipe.train;
+        let steps = self.train_indices.len().div_ceil(train.batch);
+        train.schedule.lr(train.lr, self.epoch * steps + step, steps, train.epochs)
+    }
+
+    /// One step on these samples.
+    fn learn(&mut self, indices: &[u32], steps: usize) -> Result<Score, EngineError> {
+        let train = &self.recipe.train;
+        let how = TrainStep {
+            seed: train.seed,
+            epoch: self.epoch as u32,
+            augment: Some(&self.recipe.augment).filter(|a| a.is_active()),
+            targets: Targets { smoothing: self.recipe.targets.label_smoothing, weights: &self.weights },
+        };
+        let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
+        let score = self.engine.backward(&Batch { pixels, labels: &self.train.labels, indices }, &how)?;
+        // As PyTorch's clip_grad_norm_.
+        let clip = |longest: f32| {
+            let norm = sum_of_squares(self.engine.gradients()).sqrt();
+            (f64::from(longest) / (norm + 1e-6)).min(1.0) as f32
+        };
+        let scale = train.clip_norm.map_or(1.0, clip);
+        let number = self.epoch * steps + self.step + 1;
+        let (optimizer, lr) = (train.optimizer, self.lr(self.step));
+        self.engine.update(Update { optimizer, lr, scale, step: number as u64 });
+        if let (Some(average), Some(decay)) = (&mut self.average, train.ema) {
+            // At first the average follows closely: it would remember the initial weights for long.
+            let decay = f64::from(decay).min((1.0 + number as f64) / (10.0 + number as f64));
+            move_average(&mut average.parameters, self.engine.parameters(), (1.0 - decay) as f32);
+            move_average(&mut average.buffers, self.engine.buffers(), (1.0 - decay) as f32);
+        }
+        Ok(score)
+    }
+
+    /// Puts other parameters and buffers into the engine, and gives those that were there.
+    fn swap(&mut self, other: Average) -> Result<Average, EngineError> {
+        let now = Average { parameters: self.engine.parameters().to_vec(), buffers: self.engine.buffers().to_vec() };
+        self.engine.set_parameters(&other.parameters)?;
+        self.engine.set_buffers(&other.buffers)?;
+        Ok(now)
+    }
+
+    /// Validation and test scores, of the averaged weights if there are any.
+    fn evaluate(&mut self) -> Result<(Option<Score>, Score), EngineError> {
+        let trained = self.average.clone().map(|average| self.swap(average)).transpose()?;
+        let (engine, flip) = (self.engine.as_mut(), self.recipe.augment.flip_test);
+        let val = match &self.val_indices[..] {
+            [] => None,
+            indices => Some(evaluate_indices(engine, self.train, &self.tables, indices, flip)?),
+        };
+        let test = evaluate(engine, self.test, &self.tables, self.test_len, flip)?;
+        trained.map(|trained| self.swap(trained)).transpose()?;
+        Ok((val, test))
+    }
+
     fn run_epoch(
         &mut self,
         started: Instant,
@@ -297,29 +354,21 @@ impl<'a> Trainer<'a> {
     ) -> Result<Control, TrainError> {
         let recipe: &'a Recipe = self.recipe;
         let train = &recipe.train;
-        let order = permutation(self.train_len, train.seed, self.epoch);
+        let mut order = permutation(self.train_indices.len(), train.seed, self.epoch);
+        order.iter_mut().for_each(|o| *o = self.train_indices[*o as usize]);
         let steps = order.len().div_ceil(train.batch);
         let mut clock = Instant::now();
         let mut last_checkpoint = Instant::now();
         while self.step < steps {
             let indices = &order[self.step * train.batch..((self.step + 1) * train.batch).min(order.len())];
-            let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
-            let batch = Batch { pixels, labels: &self.train.labels, indices };
-            let how = TrainStep {
-                seed: train.seed,
-                epoch: self.epoch as u32,
-                augment: Some(&recipe.augment).filter(|a| a.is_active()),
-                targets: Targets { smoothing: recipe.targets.label_smoothing, weights: &self.weights },
-            };
-            let score =
-                self.engine.step(&batch, &how, Update::Sgd { lr: train.lr }).map_err(|error| self.stopped(error))?;
+            let score = self.learn(indices, steps).map_err(|error| self.stopped(error))?;
             self.score += score;
             self.step += 1;
             *images += indices.len();
             self.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             let rate = *images as f64 / started.elapsed().as_secs_f64().max(1e-9);
-            let left = (train.epochs - self.epoch) * self.train_len - (self.step * train.batch).min(self.train_len);
+            let left = (train.epochs - self.epoch) * order.len() - (self.step * train.batch).min(order.len());
             let event = Event::Step {
                 epoch: self.epoch + 1,
                 step: self.step,
@@ -343,18 +392,18 @@ impl<'a> Trainer<'a> {
     fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
         self.check_parameters()?;
         let clock = Instant::now();
-        let test =
-            evaluate(self.engine.as_mut(), self.test, &self.tables, self.test_len, self.recipe.augment.flip_test)
-                .map_err(|e| self.stopped(e))?;
+        let (val, test) = self.evaluate().map_err(|e| self.stopped(e))?;
         if !test.loss.is_finite() {
             let layer = self.engine.network().layers.last();
             return Err(self.not_finite("the test loss", layer));
         }
         let metrics = EpochMetrics {
             epoch: self.epoch + 1,
-            lr: self.recipe.train.lr,
+            lr: self.lr(self.step.saturating_sub(1)),
             train_loss: self.score.mean_loss(),
             train_accuracy: self.score.accuracy(),
+            val_loss: val.map(|v| v.mean_loss()),
+            val_accuracy: val.map(|v| v.accuracy()),
             test_loss: test.mean_loss(),
             test_accuracy: test.accuracy(),
             train_seconds: self.seconds,
@@ -366,11 +415,8 @@ impl<'a> Trainer<'a> {
         if let Some(run) = &mut self.run {
             run.add_metrics(metrics.clone())?;
         }
-        if metrics.test_accuracy > self.best {
-            self.best = metrics.test_accuracy;
-            if let Some(run) = &self.run {
-                run.save_best(&self.state(), self.engine.network())?;
-            }
+        if let (true, Some(run)) = (self.best.take(&metrics), &self.run) {
+            run.save_best(&self.state(), self.engine.network())?;
         }
         self.last = Some(metrics.clone());
         self.checkpoint(on_event)?;
@@ -380,9 +426,18 @@ impl<'a> Trainer<'a> {
     }
 
     fn state(&self) -> Checkpoint {
+        let average = self.average.as_ref();
+        let slabs = [
+            (BUFFERS, self.engine.buffers()),
+            (OPTIMIZER, self.engine.optimizer_state()),
+            (EMA_PARAMETERS, average.map_or(&[], |a| &a.parameters)),
+            (EMA_BUFFERS, average.map_or(&[], |a| &a.buffers)),
+        ];
+        let slabs = slabs.into_iter().filter(|(_, slab)| !slab.is_empty());
+        let slabs: BTreeMap<String, Vec<f32>> = slabs.map(|(name, slab)| (name.to_string(), slab.to_vec())).collect();
         Checkpoint {
             parameters: self.engine.parameters().to_vec(),
-            buffers: self.engine.buffers().to_vec(),
+            slabs,
             identity: self.identity.clone(),
             epoch: self.epoch,
             step: self.step,
@@ -406,7 +461,13 @@ impl<'a> Trainer<'a> {
         let network = self.engine.network();
         match first_not_finite(self.engine.parameters()) {
             Some(position) => Err(self.not_finite("a parameter", network.layer_at(position))),
-            None => Ok(()),
+            None => match first_not_finite(self.engine.optimizer_state()) {
+                Some(position) => {
+                    let layer = network.layer_at(position % network.parameters.max(1));
+                    Err(self.not_finite("the optimizer's state", layer))
+                }
+                None => Ok(()),
+            },
         }
     }
 
@@ -436,8 +497,8 @@ impl<'a> Trainer<'a> {
                 seed: self.recipe.train.seed,
                 test_accuracy: self.last.as_ref().map(|m| m.test_accuracy),
             },
-            parameters: self.engine.parameters().to_vec(),
-            buffers: self.engine.buffers().to_vec(),
+            parameters: self.average.as_ref().map_or(self.engine.parameters(), |a| &a.parameters).to_vec(),
+            buffers: self.average.as_ref().map_or(self.engine.buffers(), |a| &a.buffers).to_vec(),
         }
     }
 }

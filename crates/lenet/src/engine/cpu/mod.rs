@@ -9,9 +9,10 @@ use super::threads::ThreadPool;
 use super::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::loss::ChunkScore;
+use crate::kernel::optimizer::Step;
 use crate::kernel::tile::Tiles;
 use crate::kernel::{AlignedVec, CHUNK, Path, elementwise};
-use crate::spec::Network;
+use crate::spec::{Network, Role};
 use crate::train::initial_buffers;
 use chunk::{Context, DenseRows, Packs, Samples, Workspace};
 use norms::Norms;
@@ -39,6 +40,8 @@ pub struct CpuEngine {
     gradients: AlignedVec,
     buffers: Vec<f32>,
     norms: Norms,
+    /// Slabs like the parameters, as many as the optimizer needs.
+    optimizer_state: AlignedVec,
     packs: Vec<Packs>,
     workspaces: Vec<Mutex<Workspace>>,
     /// A workspace for each chunk of a batch, where networks wait for the whole batch.
@@ -93,6 +96,7 @@ impl CpuEngine {
             buffers: initial_buffers(&network),
             norms: Norms::new(&program),
             kept: Vec::new(),
+            optimizer_state: AlignedVec::zeros(0),
             single: None,
             single_is_current: false,
             own: Vec::new(),
@@ -317,6 +321,11 @@ impl CpuEngine {
     }
 }
 
+/// The first values of a slab, which is left without them; nothing of an empty slab.
+fn take<'a>(slab: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+    slab.split_off_mut(..len.min(slab.len())).unwrap_or_default()
+}
+
 /// Sums the chunks' scores in the order of the chunks.
 fn total(scores: &[Mutex<ChunkScore>], samples: usize) -> Score {
     scores.iter().fold(Score { samples, ..Score::default() }, |mut sum, s| {
@@ -414,15 +423,52 @@ impl Engine for CpuEngine {
     }
 
     fn update(&mut self, update: Update) {
-        let Update::Sgd { lr } = update;
-        let parts: Vec<_> =
-            self.parameters.chunks_mut(UPDATE).zip(self.gradients.chunks(UPDATE)).map(Mutex::new).collect();
-        let path = self.path;
+        let Update { optimizer, lr, scale, step } = update;
+        let (n, slots) = (self.parameters.len(), optimizer.slots());
+        if self.optimizer_state.len() != slots * n {
+            self.optimizer_state = AlignedVec::zeros(slots * n);
+        }
+        // Runs of the slab that decay alike.
+        let mut runs: Vec<(usize, bool)> = Vec::new();
+        for tensor in self.network.tensors() {
+            let decays = optimizer.decay_norms_and_biases || tensor.role == Role::Weight;
+            let decays = decays && optimizer.weight_decay != 0.0;
+            match runs.last_mut() {
+                Some((len, last)) if *last == decays => *len += tensor.range.len(),
+                _ => runs.push((tensor.range.len(), decays)),
+            }
+        }
+        let (mut w, mut g) = (&mut self.parameters[..], &self.gradients[..]);
+        let (mut first, mut second) = self.optimizer_state.split_at_mut(n * slots.min(1));
+        let mut parts = Vec::new();
+        for (mut left, decays) in runs {
+            while left > 0 {
+                let len = left.min(UPDATE);
+                let g = g.split_off(..len).unwrap_or_default();
+                parts.push(Mutex::new((decays, g, take(&mut w, len), take(&mut first, len), take(&mut second, len))));
+                left -= len;
+            }
+        }
+        let (step, path) = (Step::new(optimizer, lr, scale, step), self.path);
         self.pool.run(parts.len(), &|_, t| {
-            let (parameters, gradients) = &mut *lock(&parts[t]);
-            elementwise::sgd(path, lr, gradients, parameters);
+            let (decays, g, w, first, second) = &mut *lock(&parts[t]);
+            step.run(path, *decays, g, w, first, second);
         });
         self.repack();
+    }
+
+    fn optimizer_state(&self) -> &[f32] {
+        &self.optimizer_state
+    }
+
+    fn set_optimizer_state(&mut self, state: &[f32]) -> Result<(), EngineError> {
+        let (n, wanted) = (state.len(), self.parameters.len());
+        if !n.is_multiple_of(wanted.max(1)) || n > 2 * wanted {
+            return Err(EngineError::Mismatch(format!("{n} values of optimizer state for {wanted} parameters")));
+        }
+        self.optimizer_state = AlignedVec::zeros(n);
+        self.optimizer_state.copy_from_slice(state);
+        Ok(())
     }
 
     fn parameters(&self) -> &[f32] {

@@ -9,7 +9,7 @@ fn network() -> Network {
 fn checkpoint() -> Checkpoint {
     Checkpoint {
         parameters: (0..15).map(|i| i as f32 / 7.0).collect(),
-        buffers: Vec::new(),
+        slabs: BTreeMap::from([("optimizer.state".to_string(), vec![0.5, -2.0])]),
         identity: "[train]\nlr = 0.1\n".into(),
         epoch: 2,
         step: 17,
@@ -91,7 +91,7 @@ fn lies_in_the_header_are_refused_by_name() {
         ("\"F32\"", "\"I32\"", "is I32, not F32"),
         ("lenet_checkpoint", "lenet_chickpoint", "is no checkpoint"),
         ("\\\"epoch\\\":2", "\\\"epoch\\\":3", "checksum"),
-        ("\\\"version\\\":1", "\\\"version\\\":2", "version 2"),
+        ("\\\"version\\\":2", "\\\"version\\\":3", "version 3"),
     ];
     for (from, to, expected) in cases {
         let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("{from}"));
