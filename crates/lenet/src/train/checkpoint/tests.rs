@@ -91,7 +91,7 @@ fn lies_in_the_header_are_refused_by_name() {
         ("\"F32\"", "\"I32\"", "is I32, not F32"),
         ("lenet_checkpoint", "lenet_chickpoint", "is no checkpoint"),
         ("\\\"epoch\\\":2", "\\\"epoch\\\":3", "checksum"),
-        ("\\\"version\\\":1", "\\\"version\\\":2", "version 2"),
+        ("\\\"version\\\":2", "\\\"version\\\":3", "version 3"),
     ];
     for (from, to, expected) in cases {
         let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("{from}"));
