@@ -32,6 +32,10 @@ pub enum Command {
     },
     /// Measure this machine: its peak, then each tile, layer, epoch and inference as a share of it.
     Bench(BenchArgs),
+    /// Find a learning rate: one step each with rising rates, until the loss leaves.
+    LrFind(LrFindArgs),
+    /// Train many variants of a recipe and rank them by validation.
+    Sweep(SweepArgs),
     /// Print the completions of a shell, to be sourced or installed.
     Completions {
         /// The shell.
@@ -41,7 +45,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
-    /// A preset (lenet, lenet-relu-max), a recipe's file, or the directory of a model or a run.
+    /// A preset, a recipe's file, or the directory of a model or a run.
     #[arg(value_name = "RECIPE|MODEL", default_value = "lenet", value_hint = ValueHint::AnyPath)]
     pub what: String,
     #[command(flatten)]
@@ -64,7 +68,7 @@ pub enum Device {
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// A preset (lenet, lenet-relu-max) or a recipe's file; lenet unless given.
+    /// A preset (lenet, lenet-modern, small, …: any other name lists them) or a recipe's file; lenet unless given.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub recipe: Option<String>,
     /// A dataset's name, or idx:DIR, instead of the recipe's.
@@ -211,6 +215,58 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     pub threads: usize,
     /// One JSON object a row instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// The sweep's file.
+    #[arg(value_name = "SWEEP.toml", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// A dataset's name, or idx:DIR, instead of the recipe's.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Trials side by side, instead of the file's: 0 for as many as the machine runs at once, 1 for one with all threads.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub parallel: Option<usize>,
+    /// Directory of the sweep; sweeps/ and the file's name unless given. One that was interrupted goes on.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+    /// Only list the trials.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LrFindArgs {
+    /// A preset or a recipe's file.
+    #[arg(value_name = "RECIPE", default_value = "lenet", value_hint = ValueHint::AnyPath)]
+    pub recipe: String,
+    /// A dataset's name, or idx:DIR, instead of the recipe's.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// First learning rate.
+    #[arg(long, value_name = "LR", default_value_t = 1e-5)]
+    pub from: f32,
+    /// Last learning rate.
+    #[arg(long, value_name = "LR", default_value_t = 10.0)]
+    pub to: f32,
+    /// Steps between them.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub steps: usize,
+    /// Threads; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// Directory for lr-find.csv and lr-find.svg.
+    #[arg(short, long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
 }

@@ -7,10 +7,12 @@ mod doctor;
 mod eval;
 mod failure;
 mod interrupt;
+mod lr_find;
 mod plan;
 mod predict;
 mod report;
 mod summary;
+mod sweep;
 mod terminal;
 mod train;
 
@@ -35,6 +37,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Data(command) => data::run(command),
         Command::Doctor { json } => doctor::run(json),
         Command::Bench(args) => bench::run(args),
+        Command::LrFind(args) => lr_find::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lenet", &mut script);

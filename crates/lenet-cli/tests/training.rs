@@ -147,7 +147,7 @@ fn more_epochs_continue_as_if_never_ended() {
 }
 
 /// Starts a training with JSON output.
-fn start(dir: &Path, args: &[&str]) -> (Child, impl Iterator<Item = serde_json::Value>) {
+fn start(dir: &Path, args: &[&str]) -> (Child, impl Iterator<Item = serde_json::Value> + use<>) {
     let mut child = lenet(dir, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     (child, lines.map_while(Result::ok).map(|l| serde_json::from_str(&l).unwrap()))
@@ -185,18 +185,16 @@ fn interrupted_and_resumed_is_as_undisturbed() {
     }
 }
 
+/// Kills a training `kills` times at random moments, resumes it each time, and compares it with an undisturbed one.
 #[cfg(unix)]
-#[test]
-fn killed_at_any_moment_and_resumed_is_as_undisturbed() {
+fn survives(args: &[&str], kills: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
-    // So many epochs that most of the kills find it at work.
-    run(dir, &train(&data, &["--epochs", "150", "--out", "whole"]));
-    let args = train(&data, &["--epochs", "150", "--out", "killed", "--json"]);
-    let (mut child, mut events) = start(dir, &args);
+    let dir = dir.path();
+    run(dir, &[args, &["--out", "whole"]].concat());
+    let (mut child, mut events) = start(dir, &[args, &["--out", "killed", "--json"]].concat());
     assert!(events.any(|e| e["event"] == "start"));
     let mut random = 12_345u64;
-    for _ in 0..20 {
+    for _ in 0..kills {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis((random >> 33) % 120));
         child.kill().unwrap();
@@ -209,6 +207,64 @@ fn killed_at_any_moment_and_resumed_is_as_undisturbed() {
     assert!(model(&dir.join("killed")) == model(&dir.join("whole")));
     assert_eq!(metrics(&dir.join("killed")), metrics(&dir.join("whole")));
     assert_eq!(names(&dir.join("killed")), names(&dir.join("whole")), "no temporary files stay");
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_and_resumed_is_as_undisturbed() {
+    // So many epochs that most of the kills find it at work.
+    survives(&train(&fixture(), &["--epochs", "150"]), 20);
+}
+
+/// Normalisation, dropout, momentum, a schedule, averages, clipping, validation and every augmentation at once.
+#[cfg(unix)]
+#[test]
+fn killed_with_the_whole_kit_on_it_is_as_undisturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = dir.path().join("all.toml");
+    let text = format!(
+        "preset = \"lenet-modern\"\n[data]\nsource = {:?}\nnormalize = \"dataset\"\n[model]\nlayers = [
+         {{ type = \"conv2d\", channels = 4, window = 5, stride = 2, padding = 2, bias = false }},
+         {{ type = \"batch_norm\" }}, {{ type = \"silu\" }},
+         {{ type = \"residual\", body = [{{ type = \"conv2d\", channels = 4, window = 3, padding = 1, groups = 2 }},
+         {{ type = \"batch_norm\" }}] }},
+         {{ type = \"max_pool\", window = 2 }}, {{ type = \"flatten\" }}, {{ type = \"dropout\", rate = 0.2 }},
+         {{ type = \"dense\", units = \"classes\" }}]
+         [train]\nepochs = 60\nbatch = 60\nclip_norm = 1.0\nval_fraction = 0.1\nclass_weights = \"balanced\"
+         [augment]\nshift = 2\nflip = true\nrotate = 10\nerase = 0.5\nbrightness = 0.1\nmixup = 0.2\n",
+        fixture()
+    );
+    std::fs::write(&recipe, text).unwrap();
+    survives(&["train", recipe.to_str().unwrap()], 12);
+}
+
+#[test]
+fn every_preset_learns() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, _) in lenet::spec::PRESETS {
+        let data = fixture();
+        let args =
+            ["train", name, "--data", &data, "--epochs", "2", "--set", "warmup_epochs=0", "--set", "train_limit=200"];
+        run(dir.path(), &[&args[..], &["--set", "test_limit=50", "--set", "batch=50", "--out", name]].concat());
+        let lines = metrics(&dir.path().join(name));
+        let loss = |epoch: usize| lines[epoch]["train_loss"].as_f64().unwrap();
+        assert!(loss(1) < loss(0), "{name}: {} then {}", loss(0), loss(1));
+    }
+}
+
+#[test]
+fn a_learning_rate_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = fixture();
+    let args = ["lr-find", "lenet-relu-max", "--data", &data, "--set", "batch=64", "--steps", "80"];
+    let (out, _) = run(dir.path(), &[&args[..], &["-o", "found", "--json"]].concat());
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let lr = found["suggestion"].as_f64().unwrap();
+    assert!((1e-3..3.0).contains(&lr), "{lr}");
+    let csv = String::from_utf8(read(&dir.path().join("found/lr-find.csv"))).unwrap();
+    assert_eq!(csv.lines().count() as u64, found["steps"].as_u64().unwrap() + 1);
+    assert!(String::from_utf8(read(&dir.path().join("found/lr-find.svg"))).unwrap().ends_with("</svg>\n"));
+    refused(dir.path(), &[&args[..], &["--from", "1", "--to", "0.1"]].concat(), 2, &["range", "from < to"]);
 }
 
 #[cfg(unix)]

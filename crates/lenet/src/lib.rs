@@ -17,4 +17,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod model;
 pub mod spec;
+pub mod sweep;
 pub mod train;
+
+pub use fs::write_atomic;

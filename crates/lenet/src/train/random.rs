@@ -12,6 +12,8 @@ pub enum Purpose {
     Dropout = 3,
     /// The codes of an output layer.
     Codes = 4,
+    /// The configurations of a sweep; the stream's number is that of the trial.
+    Sweep = 5,
     /// How a training image is changed; the stream's number is that of the sample.
     Augment = 16,
     /// Which image it is mixed with, likewise.
