@@ -41,6 +41,10 @@ pub struct Document {
     pub(super) root: Node,
 }
 
+/// Layers that an override can name by their sort: `conv.0.channels`, `pool=max`.
+const SORTS: [(&str, &[&str]); 4] =
+    [("activation", &read::ACTIVATIONS), ("pool", &read::POOLS), ("conv", &["conv2d"]), ("dense", &["dense"])];
+
 /// Parts of the longest key there is: `model.layers.0.window.1`.
 const DEPTH: usize = 5;
 
@@ -175,8 +179,8 @@ impl Document {
     }
 
     /// Lays one override, `key=value`, on top: a dotted key (`train.lr`, `model.layers.0.channels`; the section may be
-    /// left out) and a value in TOML's syntax, where text needs no quotes. `activation=relu` and `pool=max_pool` change
-    /// all layers of that sort.
+    /// left out) and a value in TOML's syntax, where text needs no quotes. `activation=relu` and `pool=max` change
+    /// all layers of that sort; `conv.1.window=3`, `dense.0.units=64`, `pool.0=max` one, counted from 0.
     ///
     /// # Errors
     /// A key that leads nowhere, or a value that is none. Whether the key's value makes sense,
@@ -189,11 +193,41 @@ impl Document {
         };
         let key = key.trim();
         let value = parse_value(text.trim(), &place)?;
-        for (sort, kinds) in [("activation", &read::ACTIVATIONS[..]), ("pool", &read::POOLS[..])] {
-            if key == sort {
-                return self.set_all(sort, kinds, value);
+        let short = key.strip_prefix("model.").unwrap_or(key);
+        for (sort, kinds) in SORTS {
+            if short == sort && kinds.len() > 1 {
+                return self.set_all(sort, kinds, full_name(sort, value));
+            }
+            if let Some(rest) = short.strip_prefix(sort).and_then(|rest| rest.strip_prefix('.')) {
+                let (number, field) = rest.split_once('.').unwrap_or((rest, "type"));
+                let layer = self.numbered(sort, kinds, number, &place)?;
+                let value = if field == "type" { full_name(sort, value) } else { value };
+                return self.put(&format!("model.layers.{layer}.{field}"), value, &place);
             }
         }
+        self.put(key, value, &place)
+    }
+
+    /// The position among all layers of the layer `number`, counted from 0, of those whose type is one of `kinds`.
+    fn numbered(&self, sort: &str, kinds: &[&str], number: &str, place: &Place) -> Result<usize, RecipeError> {
+        let layers = match self.root.get("model").and_then(|m| m.get("layers")).map(|l| &l.value) {
+            Some(Value::List(layers)) => &layers[..],
+            _ => &[],
+        };
+        let of_sort = |layer: &Node| matches!(layer.get("type").map(|t| &t.value), Some(Value::Text(t)) if kinds.contains(&t.as_str()));
+        let found: Vec<usize> = (0..layers.len()).filter(|&i| of_sort(&layers[i])).collect();
+        number.parse::<usize>().ok().and_then(|n| found.get(n).copied()).ok_or_else(|| {
+            let message = match found.len() {
+                0 => format!("the recipe has no {sort} layer ({})", kinds.join(", ")),
+                n => format!("the recipe has {n} {sort} layers: give a number from 0 to {}, not {number:?}", n - 1),
+            };
+            RecipeError::at(place, message)
+        })
+    }
+
+    /// Puts a value at a dotted key, whose section may be left out.
+    fn put(&mut self, key: &str, value: Node, place: &Place) -> Result<(), RecipeError> {
+        let fail = |message: String| Err(RecipeError::at(place, message));
         let mut path: Vec<&str> = key.split('.').collect();
         let first = path[0];
         if first == "preset" {
@@ -212,7 +246,7 @@ impl Document {
         let mut node = &mut self.root;
         for (depth, step) in path.iter().enumerate() {
             let so_far = path[..depth].join(".");
-            node = descend(node, step, &so_far, &place)?;
+            node = descend(node, step, &so_far, place)?;
         }
         *node = value;
         Ok(())
@@ -240,6 +274,17 @@ impl Document {
         }
         Ok(())
     }
+}
+
+/// A pooling may be called by its first word: `max` is `max_pool`.
+fn full_name(sort: &str, mut value: Node) -> Node {
+    if let Value::Text(name) = &mut value.value {
+        let long = format!("{name}_pool");
+        if sort == "pool" && read::POOLS.contains(&long.as_str()) {
+            *name = long;
+        }
+    }
+    value
 }
 
 fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
