@@ -399,3 +399,63 @@ fn a_drawing_in_ink_is_turned_and_said_so() {
     assert_eq!(predict(&["--no-invert"]), (false.into(), String::new()));
     assert_eq!(predict(&["--invert"]), (true.into(), String::new()));
 }
+
+/// Validation accuracies in the order of the results, with what was tried.
+fn results(dir: &Path) -> Vec<String> {
+    let csv = String::from_utf8(read(&dir.join("results.csv"))).unwrap();
+    // All but the seconds.
+    let timeless = |line: &str| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        cells.remove(8);
+        cells.join(",")
+    };
+    csv.lines().map(timeless).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sweep_ranks_by_validation_and_survives_kills() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    let text = "recipe = \"lenet\"\nmethod = \"asha\"\ntrials = 6\nepochs = 4\nval_fraction = 0.2\n[set]\n\"train.batch\" = 50\n\
+                [random]\nactivation = [\"relu\", \"tanh\"]\n\"model.conv.0.channels\" = { int = [2, 5] }\n\
+                \"train.lr\" = { log = [0.02, 1e30] }\n[asha]\nfactor = 2\n";
+    std::fs::write(dir.join("s.toml"), text).unwrap();
+    let sweep = |out: &str, more: &[&str]| {
+        [&["sweep", "s.toml", "--data", &data, "--out", out], more]
+            .concat()
+            .into_iter()
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
+    let go = |args: Vec<String>| run(dir, &args.iter().map(|a| &a[..]).collect::<Vec<_>>());
+    let (out, _) = go(sweep("whole", &[]));
+    assert!(out.contains("val acc") && out.contains("best.toml"), "{out}");
+    let whole = results(&dir.join("whole"));
+    assert_eq!(whole.len(), 7);
+    assert!(whole.iter().any(|r| r.contains(",failed,")), "a learning rate of 1e20 diverges: {whole:?}");
+    assert!(whole.iter().any(|r| r.contains(",stopped,")) && whole[1].contains(",done,"), "{whole:?}");
+    let accuracy = |row: &String| row.split(',').nth(4).unwrap().parse::<f64>().unwrap_or(-1.0);
+    let done: Vec<f64> = whole[1..].iter().filter(|r| r.contains(",done,")).map(accuracy).collect();
+    assert!(done.is_sorted_by(|a, b| a >= b), "{done:?}");
+
+    go(sweep("single", &["--parallel", "1"]));
+    assert_eq!(results(&dir.join("single")), whole, "what runs at the same time does not matter");
+    for wait in [30, 90, 150, 260] {
+        let args = sweep("killed", &[]);
+        let mut child =
+            lenet(dir, &args.iter().map(|a| &a[..]).collect::<Vec<_>>()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    go(sweep("killed", &[]));
+    assert_eq!(results(&dir.join("killed")), whole);
+    assert!(read(&dir.join("whole/sweep.svg")).ends_with(b"</svg>\n"));
+    let best = dir.join("whole/best.toml");
+    run(dir, &["train", best.to_str().unwrap(), "--epochs", "1", "--out", "best"]);
+    std::fs::write(dir.join("s.toml"), text.replace("trials = 6", "trials = 7")).unwrap();
+    refused(dir, &["sweep", "s.toml", "--data", &data, "--out", "whole"], 2, &["another sweep"]);
+    std::fs::write(dir.join("s.toml"), text.replace("activation", "activatoin")).unwrap();
+    refused(dir, &["sweep", "s.toml", "--data", &data, "--out", "other"], 2, &["activatoin"]);
+}

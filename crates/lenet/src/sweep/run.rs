@@ -254,7 +254,9 @@ impl<'a> Sweeper<'a> {
         let trained = self.train(recipe, run, goal, stop);
         match trained {
             Ok(None) => None,
-            Ok(Some(metrics)) => {
+            Ok(Some(mut metrics)) => {
+                // A sweep that goes on finds runs that are past this rung: what counts is how they stood at it.
+                metrics.truncate(goal);
                 let status = if goal == recipe.train.epochs { Status::Done } else { Status::Open };
                 let seconds = metrics.iter().map(|m| m.train_seconds + m.eval_seconds).sum();
                 Some(Row { status, last: metrics.last().cloned(), seconds, ..row.clone() })
