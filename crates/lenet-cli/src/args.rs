@@ -24,6 +24,9 @@ pub enum Command {
     /// List, fetch, check or look at datasets.
     #[command(subcommand)]
     Data(DataCommand),
+    /// List, print, compare or check recipes.
+    #[command(subcommand)]
+    Recipe(RecipeCommand),
     /// Say what this machine has, and what lenet makes of it.
     Doctor {
         /// One JSON object instead of text.
@@ -190,6 +193,44 @@ pub enum DataCommand {
         #[command(flatten)]
         set: SetArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecipeCommand {
+    /// List the presets.
+    List {
+        /// One JSON object a preset instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a recipe with every default written out.
+    Show {
+        /// A preset or a recipe's file.
+        #[arg(value_hint = ValueHint::AnyPath)]
+        recipe: String,
+        #[command(flatten)]
+        set: SetArgs,
+    },
+    /// Print the keys in which two recipes differ.
+    Diff {
+        /// A preset or a recipe's file.
+        #[arg(value_hint = ValueHint::AnyPath)]
+        a: String,
+        /// Another.
+        #[arg(value_hint = ValueHint::AnyPath)]
+        b: String,
+        /// One JSON object a key instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say all that is wrong with recipes.
+    Validate {
+        /// Recipes' files, or presets.
+        #[arg(value_name = "RECIPE", required = true, value_hint = ValueHint::AnyPath)]
+        recipes: Vec<String>,
+    },
+    /// Print the JSON Schema of recipes, for editors.
+    Schema,
 }
 
 /// A part of a dataset.

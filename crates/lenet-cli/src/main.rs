@@ -10,6 +10,7 @@ mod interrupt;
 mod lr_find;
 mod plan;
 mod predict;
+mod recipe;
 mod report;
 mod summary;
 mod sweep;
@@ -35,6 +36,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Data(command) => data::run(command),
+        Command::Recipe(command) => recipe::run(command),
         Command::Doctor { json } => doctor::run(json),
         Command::Bench(args) => bench::run(args),
         Command::LrFind(args) => lr_find::run(args),

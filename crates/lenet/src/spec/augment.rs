@@ -25,7 +25,7 @@ pub(super) const KEYS: [&str; 13] = [
 ];
 
 /// Largest side of a picture that a shift or a cutout can matter for.
-const PIXELS: u64 = 1 << 16;
+pub(super) const PIXELS: u64 = 1 << 16;
 
 /// How bytes become inputs.
 #[derive(Clone, Debug, Default, PartialEq)]

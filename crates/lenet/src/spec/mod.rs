@@ -6,22 +6,27 @@
 
 mod augment;
 mod config;
+mod difference;
 mod document;
 mod error;
 mod infer;
 mod kit;
+mod problems;
 mod read;
 mod read_train;
 mod recipe;
+mod schema;
 mod shape;
 mod write;
 
 pub use augment::{ClassWeights, Normalize, TargetRecipe};
+pub use difference::{Difference, differences};
 pub use document::Document;
 pub use error::{Place, RecipeError, UnknownInit};
 pub use infer::SpecError;
 pub use kit::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
 pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
+pub use schema::json_schema;
 pub use shape::{
     BufferInfo, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape, Role, Shape,
 };

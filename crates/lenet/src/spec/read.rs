@@ -45,13 +45,27 @@ pub(super) fn kinds() -> Vec<&'static str> {
     OTHERS.into_iter().chain(ACTIVATIONS).collect()
 }
 
+/// The keys of a type of layer, and how many of them, from the first on, it cannot do without.
+pub(super) fn layer_keys(kind: &str) -> (&'static [&'static str], usize) {
+    match kind {
+        "conv2d" => (&["type", "channels", "window", "stride", "padding", "groups", "connections", "bias"], 3),
+        "avg_pool" | "max_pool" | "subsample" => (&["type", "window", "stride", "padding"], 2),
+        "dense" => (&["type", "units", "bias"], 2),
+        "rbf" => (&["type", "units"], 2),
+        "batch_norm" => (&["type", "eps", "momentum"], 1),
+        "dropout" => (&["type", "rate"], 2),
+        "residual" => (&["type", "body", "shortcut"], 2),
+        _ => (&["type"], 1),
+    }
+}
+
 /// Residual blocks within residual blocks, at most.
 const DEPTH: usize = 4;
 
-const SIZES: RangeInclusive<u64> = 1..=1 << 26;
-const WINDOWS: RangeInclusive<u64> = 1..=1 << 12;
-const PADDINGS: RangeInclusive<u64> = 0..=1 << 12;
-const COUNTS: RangeInclusive<u64> = 1..=1_000_000_000;
+pub(super) const SIZES: RangeInclusive<u64> = 1..=1 << 26;
+pub(super) const WINDOWS: RangeInclusive<u64> = 1..=1 << 12;
+pub(super) const PADDINGS: RangeInclusive<u64> = 0..=1 << 12;
+pub(super) const COUNTS: RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// Every key that can be set without its section, for messages.
 pub(super) fn all_keys() -> Vec<&'static str> {
@@ -121,7 +135,7 @@ impl Document {
         self.root.get(section).ok_or_else(missing)
     }
 
-    fn data(&self) -> Result<DataRecipe, RecipeError> {
+    pub(super) fn data(&self) -> Result<DataRecipe, RecipeError> {
         let table = Table::new(self.need("data")?, "[data]", SECTIONS[0].1)?;
         let source = table.need("source")?;
         let Value::Text(name) = &source.value else {
@@ -139,7 +153,7 @@ impl Document {
         })
     }
 
-    fn model(&self) -> Result<ModelRecipe, RecipeError> {
+    pub(super) fn model(&self) -> Result<ModelRecipe, RecipeError> {
         let table = Table::new(self.need("model")?, "[model]", SECTIONS[1].1)?;
         let input = table.get("input").map(input).transpose()?;
         let layers = table.need("layers")?;
@@ -158,7 +172,7 @@ impl Document {
         Ok(ModelRecipe { input, layers: list, units_from_classes })
     }
 
-    fn train(&self) -> Result<TrainRecipe, RecipeError> {
+    pub(super) fn train(&self) -> Result<TrainRecipe, RecipeError> {
         match self.root.get("train") {
             None => Ok(TrainRecipe::default()),
             Some(node) => super::read_train::train(node),
@@ -272,7 +286,7 @@ pub(super) fn normalization(node: &Node) -> Result<Normalization, RecipeError> {
     Ok(Normalization { mean, std })
 }
 
-fn kind(node: &Node) -> Result<&str, RecipeError> {
+pub(super) fn kind(node: &Node) -> Result<&str, RecipeError> {
     if !matches!(node.value, Value::Table(_)) {
         return Err(must(node, "a layer", "a table with a \"type\""));
     }
@@ -291,16 +305,12 @@ fn kind(node: &Node) -> Result<&str, RecipeError> {
 }
 
 /// A layer, and whether its units are the data's classes.
-fn layer(node: &Node, last_units: bool, depth: usize) -> Result<(Layer, bool), RecipeError> {
+pub(super) fn layer(node: &Node, last_units: bool, depth: usize) -> Result<(Layer, bool), RecipeError> {
     let kind = kind(node)?;
-    let of_layer = |keys: &[&str]| Table::new(node, format!("a {kind} layer"), keys);
+    let table = Table::new(node, format!("a {kind} layer"), layer_keys(kind).0)?;
     let layer = match kind {
-        "conv2d" => {
-            let keys = ["type", "channels", "window", "stride", "padding", "groups", "connections", "bias"];
-            Layer::Conv2d(conv2d(&of_layer(&keys)?)?)
-        }
+        "conv2d" => Layer::Conv2d(conv2d(&table)?),
         "avg_pool" | "max_pool" | "subsample" => {
-            let table = of_layer(&["type", "window", "stride", "padding"])?;
             let window = pair(table.need("window")?, "window", WINDOWS)?;
             let pool = Pool {
                 window,
@@ -314,35 +324,29 @@ fn layer(node: &Node, last_units: bool, depth: usize) -> Result<(Layer, bool), R
             }
         }
         "dense" => {
-            let table = of_layer(&["type", "units", "bias"])?;
             let (units, from_classes) = units(&table, last_units)?;
             return Ok((Layer::Dense(Dense { units, bias: bias(&table)? }), from_classes));
         }
         "rbf" => {
-            let (units, from_classes) = units(&of_layer(&["type", "units"])?, last_units)?;
+            let (units, from_classes) = units(&table, last_units)?;
             return Ok((Layer::Rbf(Rbf { units }), from_classes));
         }
-        "batch_norm" => Layer::BatchNorm(batch_norm(&of_layer(&["type", "eps", "momentum"])?)?),
+        "batch_norm" => Layer::BatchNorm(batch_norm(&table)?),
         "dropout" => {
-            let table = of_layer(&["type", "rate"])?;
             let node = table.need("rate")?;
             let rate = number(node).filter(|r| (0.0..1.0).contains(r));
             Layer::Dropout(Dropout { rate: rate.ok_or_else(|| must(node, "rate", "a number from 0 to less than 1"))? })
         }
         "residual" => {
-            let table = of_layer(&["type", "body", "shortcut"])?;
             if depth == DEPTH {
                 return Err(RecipeError::at(&node.place, format!("more than {DEPTH} residual blocks in each other")));
             }
             let shortcut = table.get("shortcut").map_or(Ok(Vec::new()), |n| inner(n, "shortcut", depth))?;
             Layer::Residual(Residual { body: inner(table.need("body")?, "body", depth)?, shortcut })
         }
-        "flatten" | "global_avg_pool" => {
-            of_layer(&["type"])?;
-            if kind == "flatten" { Layer::Flatten } else { Layer::GlobalAvgPool }
-        }
+        "flatten" => Layer::Flatten,
+        "global_avg_pool" => Layer::GlobalAvgPool,
         name => {
-            of_layer(&["type"])?;
             let activation = Activation::ALL.into_iter().find(|a| a.name() == name);
             Layer::Activation(activation.ok_or_else(|| must(node, "type", "a known layer"))?)
         }

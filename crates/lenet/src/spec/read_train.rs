@@ -35,7 +35,7 @@ pub(super) const KEYS: [&str; 26] = [
     "class_weights",
 ];
 
-const YEAR: u64 = 366 * 24 * 3600;
+pub(super) const YEAR: u64 = 366 * 24 * 3600;
 
 /// Values of a table, and what was wrong with them so far.
 struct Reader<'a> {
