@@ -13,6 +13,7 @@ use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{CHUNK, Portable, Simd};
+use super::winograd::Point;
 
 /// One term of a contraction: where its inputs are, and which row of weights goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,9 @@ pub struct OuterArgs {
     pub acc_tap: usize,
     /// Whether accumulators start at zero rather than at what `acc` holds.
     pub zero: bool,
+    /// Where dz is combined from two rows: how, and floats between them.
+    pub point: Point,
+    pub dz_second: usize,
 }
 
 /// A compiled [`Outer`].
