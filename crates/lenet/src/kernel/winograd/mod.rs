@@ -14,7 +14,7 @@
 //! Columns stay as they are, so that windows may be of any width, lanes may hold samples or columns, and each sum is one
 //! chain in a fixed order as everywhere. Rounding errors are some three times those of the direct sum.
 
-mod tile;
+pub(super) mod tile;
 mod transform;
 
 use super::aligned::AlignedVec;
@@ -26,7 +26,7 @@ use super::simd::CHUNK;
 use super::tile::{Tap, Tiles};
 use crate::spec::ConvShape;
 use std::ops::Range;
-use tile::{PairArgs, PairTile, PairTiles};
+use tile::{PairArgs, PairTile};
 
 /// Where polynomials are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +70,9 @@ impl Point {
 
 /// Whether the algorithm fits a convolution and is worth it.
 ///
-/// Only the shape decides, as results depend on it: rows of x and, if something before learns, of dz and dx are
-/// transformed for several channels each.
-pub fn fits(s: &ConvShape, learns: bool) -> bool {
-    const CHANNELS: usize = 4;
-    points(s.kh).is_some()
-        && s.kw > 1
-        && s.stride == [1, 1]
-        && s.groups == 1
-        && s.oh.is_multiple_of(2)
-        && s.oc >= CHANNELS
-        && (s.ic >= CHANNELS || !learns)
+/// Only the shape decides, as results depend on it: rows of x are transformed once, for several outputs.
+pub fn fits(s: &ConvShape) -> bool {
+    points(s.kh).is_some() && s.kw > 1 && s.stride == [1, 1] && s.groups == 1 && s.oh.is_multiple_of(2) && s.oc >= 4
 }
 
 /// The forward pass, for chunks (16 samples in the lanes) or a single sample (columns in the lanes).
@@ -94,13 +86,13 @@ pub struct Forward {
 }
 
 impl Forward {
-    fn plan(tiles: &'static Tiles, path: Path, s: &ConvShape, x: &Frame, v: &Frame) -> Self {
+    fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, v: &Frame) -> Self {
         let mut taps = Vec::with_capacity(s.ic * s.kw);
         for (ic, kx) in (0..s.ic * s.kw).map(|i| (i / s.kw, i % s.kw)) {
             taps.push(Tap { x: (ic * v.plane() + kx * x.lanes) as u32, w: taps.len() as u32 });
         }
         taps.reverse();
-        let all = PairTiles::of(path).forward;
+        let all = tiles.pairs.forward;
         let vectors = (s.ow * x.lanes).div_ceil(tiles.lanes);
         let points = (s.kh + 1) as f64;
         let cost = |t: &PairTile| {
@@ -135,6 +127,17 @@ impl Forward {
     }
 }
 
+/// What the forward pass reads.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// A frame.
+    pub x: &'a [f32],
+    /// All packed weights.
+    pub packed: &'a [f32],
+    /// Added to each output's sums.
+    pub bias: Option<&'a [f32]>,
+}
+
 /// Buffers that a convolution needs while it runs; others may use them between.
 #[derive(Default)]
 pub struct Scratch {
@@ -165,8 +168,7 @@ impl Winograd {
     ///
     /// With one lane, x is a single sample, and rows of z must be whole vectors of 16; x must have
     /// [`Winograd::x_extent`] floats.
-    pub fn plan(path: Path, s: &ConvShape, x: &Frame, z: &Frame, learns: bool) -> Self {
-        let tiles = Tiles::of(path);
+    pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool) -> Self {
         let pairs = s.oh / 2;
         let slack = if x.lanes == 1 { 2 * CHUNK } else { 0 };
         let v = Frame { rows: pairs, border_rows: 0, slack, ..*x };
@@ -182,9 +184,9 @@ impl Winograd {
             v,
             d,
             m,
-            forward: Forward::plan(tiles, path, s, x, &v),
+            forward: Forward::plan(tiles, s, x, &v),
             gradient: learns.then(|| conv::gradient(tiles, &row, &d, &m)),
-            weight: WeightGradient::plan_pairs(tiles, PairTiles::of(path).outers, &row, z, &v),
+            weight: WeightGradient::plan_pairs(tiles, tiles.pairs.outers, &row, z, &v),
         }
     }
 
@@ -205,8 +207,7 @@ impl Winograd {
 
     /// Floats of packed weights: forward, gradient.
     pub fn packed_len(&self) -> [usize; 2] {
-        let u = self.u_len() * self.points.len();
-        [u, if self.gradient.is_some() { u } else { 0 }]
+        [self.sums_len(), if self.gradient.is_some() { self.sums_len() } else { 0 }]
     }
 
     /// Weights at a point.
@@ -255,16 +256,8 @@ impl Winograd {
     }
 
     /// Computes those pairs of rows of z whose first row is among `rows`.
-    pub fn forward(
-        &self,
-        path: Path,
-        rows: Range<usize>,
-        x: &[f32],
-        packed: &[f32],
-        bias: Option<&[f32]>,
-        z: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
+    pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
+        let Inputs { x, packed, bias } = inputs;
         let pairs = rows.start.div_ceil(2)..rows.end.div_ceil(2);
         self.transform(path, pairs.clone(), x, scratch);
         let plan = &self.forward;
@@ -309,7 +302,12 @@ impl Winograd {
         unsafe { dispatch(path, transform::Input { w: self, pairs, x, v }) }
     }
 
-    /// Floats of the sums of the weights' gradient, lanes apart: `[point][oc][ic][kx][16]`.
+    /// Floats of the sums of the weights' gradient, `[point][oc][ic][kx]`.
+    pub fn sums_len(&self) -> usize {
+        self.points.len() * self.u_len()
+    }
+
+    /// Floats of the same sums, lanes apart: `[point][oc][ic][kx][16]`.
     pub fn acc_len(&self) -> usize {
         self.points.len() * self.weight.acc_len()
     }
@@ -345,11 +343,6 @@ impl Winograd {
                 }
             }
         }
-    }
-
-    /// Whether the gradient of the data was planned.
-    pub fn has_gradient(&self) -> bool {
-        self.gradient.is_some()
     }
 
     /// The gradient of x from that of z.

@@ -50,7 +50,7 @@ fn check(s: &ConvShape, extra_border: usize) {
     let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
     let mut bits: Option<[Vec<f32>; 3]> = None;
     for path in Path::available() {
-        let plan = Winograd::plan(path, s, &x_frame, &z_frame, true);
+        let plan = Winograd::plan(Tiles::of(path), s, &x_frame, &z_frame, true);
         // What others left in the buffers must not matter.
         let mut scratch = Scratch::default();
         plan.reserve(&mut scratch, true);
@@ -59,7 +59,8 @@ fn check(s: &ConvShape, extra_border: usize) {
         plan.pack(&w, [&mut forward, &mut gradient]);
         let (mut z, mut dx) = (vec![0.0; z_frame.len()], vec![0.0; x_frame.len()]);
         for row in 0..s.oh {
-            plan.forward(path, row..row + 1, &x, &forward, Some(&bias), &mut z, &mut scratch);
+            let inputs = Inputs { x: &x, packed: &forward, bias: Some(&bias) };
+            plan.forward(path, row..row + 1, inputs, &mut z, &mut scratch);
         }
         let mut acc = vec![5.0; plan.acc_len()];
         let half = s.oh / 4 * 2;
@@ -110,7 +111,7 @@ fn columns_in_the_lanes_give_the_same_bits() {
         for path in Path::available() {
             let mut z: Vec<Vec<f32>> = Vec::new();
             for frames in [chunk, single] {
-                let plan = Winograd::plan(path, &s, &frames[0], &frames[1], false);
+                let plan = Winograd::plan(Tiles::of(path), &s, &frames[0], &frames[1], false);
                 let mut pack = vec![0.0; plan.packed_len()[0]];
                 plan.pack(&w, [&mut pack, &mut []]);
                 let mut input = vec![0.0; plan.x_extent()];
@@ -120,7 +121,8 @@ fn columns_in_the_lanes_give_the_same_bits() {
                     input.copy_from_slice(&x);
                 }
                 let mut out = vec![0.0; frames[1].len()];
-                plan.forward(path, 0..s.oh, &input, &pack, None, &mut out, &mut Scratch::default());
+                let inputs = Inputs { x: &input, packed: &pack, bias: None };
+                plan.forward(path, 0..s.oh, inputs, &mut out, &mut Scratch::default());
                 z.push(out);
             }
             for (c, y, col) in (0..s.oc * s.oh * s.ow).map(|i| (i / (s.oh * s.ow), i / s.ow % s.oh, i % s.ow)) {

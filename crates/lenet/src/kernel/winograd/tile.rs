@@ -1,7 +1,6 @@
 //! The forward micro-kernel of row pairs, and the outer product that combines rows of gradients on the way.
 
 use super::Point;
-use crate::kernel::path::Path;
 #[cfg(target_arch = "aarch64")]
 use crate::kernel::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -225,15 +224,15 @@ unsafe fn outer<S: Simd, const O: usize, const T: usize, const POINT: u8>(a: &Ou
 }
 
 /// The compiled tiles of a path.
-pub(super) struct PairTiles {
-    pub forward: &'static [PairTile],
+pub(in crate::kernel) struct PairTiles {
+    pub(super) forward: &'static [PairTile],
     /// For weight gradients.
-    pub outers: &'static [Outer],
+    pub(super) outers: &'static [Outer],
 }
 
 macro_rules! tiles {
     ($name:ident, $S:ty, [$($feature:meta)?], forward: [$(($o:literal, $p:literal)),*], outers: [$(($oo:literal, $ot:literal)),*]) => {
-        mod $name {
+        pub(in crate::kernel) mod $name {
             use super::*;
             $(#[$feature])?
             unsafe fn pair_fn<const O: usize, const P: usize>(a: &PairArgs) {
@@ -254,7 +253,7 @@ macro_rules! tiles {
                     }
                 }
             }
-            pub static TILES: PairTiles = PairTiles {
+            pub(in crate::kernel) static TILES: PairTiles = PairTiles {
                 forward: &[$(PairTile { o: $o, p: $p, run: pair_fn::<$o, $p> }),*],
                 outers: &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*],
             };
@@ -286,18 +285,3 @@ tiles!(neon, Neon, [],
 tiles!(portable, Portable, [],
     forward: [(2, 2), (1, 2), (2, 1), (1, 1)],
     outers: [(2, 2), (1, 2), (2, 1), (1, 1)]);
-
-impl PairTiles {
-    /// The tiles of a path.
-    pub fn of(path: Path) -> &'static PairTiles {
-        match path {
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => &avx512::TILES,
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => &avx2::TILES,
-            #[cfg(target_arch = "aarch64")]
-            Path::Neon => &neon::TILES,
-            _ => &portable::TILES,
-        }
-    }
-}
