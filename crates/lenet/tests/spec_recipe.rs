@@ -290,7 +290,7 @@ fn overrides() {
 
 #[test]
 fn errors_of_overrides() {
-    let known = "(known: source, normalize, train_limit, test_limit, input, layers, epochs, batch, lr, seed, init, \
+    let known = "(known: source, normalize, train_limit, test_limit, skip_bad, input, layers, epochs, batch, lr, seed, init, \
                  checkpoint_seconds, activation, pool)";
     for (set, want) in [
         ("lr", "it has no \"=\": write key=value, for example train.lr=0.1".to_string()),

@@ -38,7 +38,7 @@ pub struct Recipe {
 /// What is learnt from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataRecipe {
-    /// A name (`fashion-mnist`) or `idx:DIR`.
+    /// A name (`fashion-mnist`), `idx:DIR`, or a folder of pictures (`dir:DIR`).
     pub source: String,
     /// How bytes become inputs; `None` is [`Normalization::unit`].
     pub normalization: Option<Normalization>,
@@ -46,6 +46,8 @@ pub struct DataRecipe {
     pub train_limit: Option<usize>,
     /// Only the first so many test images.
     pub test_limit: Option<usize>,
+    /// Whether pictures that cannot be read are left out instead of an error.
+    pub skip_bad: bool,
 }
 
 /// What learns.
