@@ -311,8 +311,10 @@ fn remember(path: &Path, body: &[u8]) -> Result<(), DataError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(DataError::cache("create the directory", dir))?;
     let file = [&Sha256::digest(body)[..], body].concat();
-    // Each process its own temporary file; the contents are the same, so the last rename changes nothing.
-    let own = path.with_extension(format!("{}.part", std::process::id()));
+    // Each writer its own temporary file, threads of a process too; the contents are the same, so the last rename changes nothing.
+    static WRITERS: AtomicUsize = AtomicUsize::new(0);
+    let writer = WRITERS.fetch_add(1, Ordering::Relaxed);
+    let own = path.with_extension(format!("{}-{writer}.part", std::process::id()));
     write_atomic(&own, &file).and_then(|()| fs::rename(&own, path)).map_err(DataError::cache("write", path))
 }
 
