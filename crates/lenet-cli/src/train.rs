@@ -54,11 +54,11 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     }
     let report = Report::new(args.json);
     report.start(&start(&recipe, &name, &loaded, &network, &trainer, args.threads))?;
-    train(&mut trainer, report)
+    train(&mut trainer, report, &recipe, loaded.train.classes.len())
 }
 
 /// Trains, tells, and ends as the training does.
-fn train(trainer: &mut Trainer, mut report: Report) -> Result<(), Failure> {
+fn train(trainer: &mut Trainer, mut report: Report, recipe: &Recipe, classes: usize) -> Result<(), Failure> {
     interrupt::install()?;
     let mut told = Ok(());
     let outcome = trainer.run(&mut |event| {
@@ -72,7 +72,7 @@ fn train(trainer: &mut Trainer, mut report: Report) -> Result<(), Failure> {
     told?;
     let Some(run) = trainer.run_dir() else { return Ok(()) };
     match outcome {
-        Outcome::Finished => report.done(run, trainer.last_metrics().map(|m| m.test_accuracy)),
+        Outcome::Finished => report.done(run, trainer.last_metrics().map(|m| m.test_accuracy), recipe, classes),
         Outcome::Interrupted => {
             report.interrupted(run)?;
             Err(Failure::Interrupted)

@@ -199,7 +199,10 @@ fn errors_of_the_whole() {
             "preset = \"lenet\"\n[model]\ninput = [60000, 60000, 1]",
             "3:9: the input shape [60000, 60000, 1] is too large: at most 67108864 values are possible",
         ),
-        ("preset = \"lenett\"", "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, fast)"),
+        (
+            "preset = \"lenett\"",
+            "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, fast)",
+        ),
         (
             "preset = \"lenet\"\n[trian]\n",
             "2:2: unknown key \"trian\" in the recipe, did you mean \"train\"? (known: data, model, train, augment, preset)",
