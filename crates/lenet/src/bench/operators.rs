@@ -6,6 +6,7 @@ use crate::kernel::dense::{ChunkRows, row_stride};
 use crate::kernel::frame::Frame;
 use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
 use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
 use crate::kernel::{CHUNK, Path, activation, conv, dense, dropout, elementwise, input, norm, pool, rbf};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, PoolShape, Shape};
 
@@ -63,6 +64,9 @@ pub(super) fn run(
         match layer.geometry {
             Geometry::Conv2d(s) => {
                 convolution(&mut bench, &name, &s, learns)?;
+                if winograd::fits(&s) {
+                    winograd(&mut bench, &name, &s, learns)?;
+                }
                 channels = s.oc;
             }
             Geometry::Dense(s) => dense_layer(&mut bench, &name, &s)?,
@@ -237,6 +241,55 @@ fn convolution(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Re
         conv::naive::each_term(s, |_, _, _| terms += 1);
         bench.row(format!("{name} backward to the data"), terms * CHUNK as u64, || {
             gradient.run(0..s.ih, &dz, &pack, None, &mut dx);
+        });
+    }
+    Ok(())
+}
+
+/// The same three passes with fewer multiplications; shares of peak count those of the direct sum.
+fn winograd(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
+    let path = bench.path;
+    let x_frame = Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]);
+    let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
+    let (x, dz) = (filled(&x_frame, 5), filled(&z_frame, 6));
+    let w = values(s.oc * s.taps(), 7);
+    let (x1, w1, dz1) = (f64s(lane(&x_frame, &x)), f64s(w.iter().copied()), f64s(lane(&z_frame, &dz)));
+    let multiply_adds = (w.len() * s.oh * s.ow * CHUNK) as u64;
+    let plan = Winograd::plan(Tiles::of(path), s, &x_frame, &z_frame, learns);
+    let mut scratch = Scratch::default();
+    let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);
+    plan.pack(&w, [&mut forward, &mut gradient]);
+    let inputs = Inputs { x: &x, packed: &forward, bias: None };
+
+    let mut z = vec![0.0; z_frame.len()];
+    plan.forward(path, 0..s.oh, inputs, &mut z, &mut scratch);
+    let z1 = conv::naive::forward(s, &x1, &w1, None);
+    agree(&format!("{name} forward, row pairs"), lane(&z_frame, &z), &z1, 1e-5)?;
+    bench.row(format!("{name} forward, row pairs"), multiply_adds, || {
+        plan.forward(path, 0..s.oh, inputs, &mut z, &mut scratch);
+    });
+
+    let (mut acc, mut dw, mut dw1) = (vec![0.0; plan.acc_len()], vec![0.0; w.len()], vec![0.0; w.len()]);
+    plan.weight(path, 0..s.oh, &dz, &x, &mut acc, &mut scratch);
+    let sums: Vec<f32> = acc.iter().skip(3).step_by(CHUNK).copied().collect();
+    plan.finish(&sums, &mut dw);
+    let dx1 = conv::naive::backward(s, &x1, &w1, &dz1, &mut dw1, None);
+    agree(&format!("{name} backward to the weights, row pairs"), dw.iter().copied(), &dw1, 1e-5)?;
+    bench.row(format!("{name} backward to the weights, row pairs"), multiply_adds, || {
+        // As in a chunk, strip by strip.
+        for row in (0..s.oh).step_by(2) {
+            plan.weight(path, row..row + 2, &dz, &x, &mut acc, &mut scratch);
+        }
+    });
+
+    if learns {
+        let mut dx = vec![0.0; x_frame.len()];
+        plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
+        agree(&format!("{name} backward to the data, row pairs"), lane(&x_frame, &dx), &dx1, 1e-5)?;
+        let mut terms = 0u64;
+        conv::naive::each_term(s, |_, _, _| terms += 1);
+        bench.row(format!("{name} backward to the data, row pairs"), terms * CHUNK as u64, || {
+            plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
         });
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::contract::{Contraction, Copies, Packing, Pitch, RowClass, Segment, Un
 use super::frame::Frame;
 use super::simd::CHUNK;
 use super::tile::{Outer, OuterArgs, Tap, Tiles};
+use super::winograd::Point;
 use crate::spec::ConvShape;
 use std::ops::Range;
 
@@ -205,25 +206,48 @@ pub struct WeightGradient {
     x: Frame,
     x_origin: usize,
     acc_len: usize,
+    /// Rows of dz that make one row of the plan.
+    dz_rows: usize,
 }
 
 impl WeightGradient {
     /// Plans for a convolution whose output gradients are in `dz` and whose inputs are in `x`.
     pub fn plan(tiles: &'static Tiles, s: &ConvShape, dz: &Frame, x: &Frame) -> Self {
+        Self::plan_rows(tiles, tiles.outers, s, dz, x, 1)
+    }
+
+    /// The same where each row of the plan takes two rows of dz, which these tiles combine.
+    pub(super) fn plan_pairs(
+        tiles: &'static Tiles,
+        outers: &'static [Outer],
+        s: &ConvShape,
+        dz: &Frame,
+        x: &Frame,
+    ) -> Self {
+        Self::plan_rows(tiles, outers, s, dz, x, 2)
+    }
+
+    fn plan_rows(
+        tiles: &'static Tiles,
+        outers: &'static [Outer],
+        s: &ConvShape,
+        dz: &Frame,
+        x: &Frame,
+        dz_rows: usize,
+    ) -> Self {
         // Taps that one tile can hold lie at one distance: columns of the window, or channels of a 1-wide one.
         let along_channels = s.kw == 1;
         let taps = if along_channels { s.group_inputs() } else { s.kw };
         let positions = (s.oh * s.ow) as f64;
         let cost = |o: &Outer| positions * tiles.machine.step(o.o, o.t) * tiles.per_position() as f64 + 20.0;
         let sizes = |f: fn(&Outer) -> usize, most: usize| {
-            let mut all: Vec<usize> = tiles.outers.iter().map(f).filter(|&n| n <= most).collect();
+            let mut all: Vec<usize> = outers.iter().map(f).filter(|&n| n <= most).collect();
             all.sort_unstable();
             all.dedup();
             all
         };
         let split = |o: usize| -> (Vec<usize>, f64) {
-            let options: Vec<_> =
-                tiles.outers.iter().filter(|t| t.o == o && t.t <= taps).map(|t| (t.t, cost(t))).collect();
+            let options: Vec<_> = outers.iter().filter(|t| t.o == o && t.t <= taps).map(|t| (t.t, cost(t))).collect();
             if !options.iter().any(|o| o.0 == 1) {
                 return (Vec::new(), f64::INFINITY);
             }
@@ -248,7 +272,7 @@ impl WeightGradient {
                     let mut t = 0;
                     for &part in &parts {
                         let (channel, kx) = if along_channels { (t, 0) } else { (ic, t) };
-                        let outer = tiles.outers.iter().find(|c| c.o == o && c.t == part);
+                        let outer = outers.iter().find(|c| c.o == o && c.t == part);
                         calls.push(Call {
                             outer: *outer.expect("parts are sizes of tiles"),
                             dz: first * dz.plane(),
@@ -264,7 +288,7 @@ impl WeightGradient {
             }
         }
         let acc_len = s.oc * acc_oc;
-        WeightGradient { calls, s: *s, dz: *dz, x: *x, x_origin: first_window(s, x), acc_len }
+        WeightGradient { calls, s: *s, dz: *dz, x: *x, x_origin: first_window(s, x), acc_len, dz_rows }
     }
 
     /// Floats of the accumulators.
@@ -274,8 +298,13 @@ impl WeightGradient {
 
     /// Adds some rows of the output; the first rows of a chunk start the sums.
     pub fn run(&self, rows: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
+        self.run_at(Point::Zero, rows, dz, x, acc);
+    }
+
+    /// The same at a point of a pair of rows of dz.
+    pub(super) fn run_at(&self, point: Point, rows: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
         assert!(dz.len() >= self.dz.len() && x.len() >= self.x.len() && acc.len() >= self.acc_len, "planned buffers");
-        assert!(rows.end <= self.s.oh, "rows of the output");
+        assert!(rows.end * self.dz_rows <= self.dz.rows && rows.end <= self.s.oh, "rows of the output");
         if rows.is_empty() {
             return;
         }
@@ -285,9 +314,9 @@ impl WeightGradient {
             // path that was available when they were planned.
             unsafe {
                 (call.outer.run)(&OuterArgs {
-                    dz: dz.as_ptr().add(self.dz.at(0, rows.start, 0) + call.dz),
+                    dz: dz.as_ptr().add(self.dz.at(0, rows.start * self.dz_rows, 0) + call.dz),
                     dz_plane: self.dz.plane(),
-                    dz_row: self.dz.row(),
+                    dz_row: self.dz_rows * self.dz.row(),
                     x: x.as_ptr().add(self.x_origin + rows.start * self.s.stride[0] * self.x.row() + call.x),
                     x_row: self.s.stride[0] * self.x.row(),
                     x_col: self.s.stride[1] * CHUNK,
@@ -298,6 +327,8 @@ impl WeightGradient {
                     acc_o: self.s.taps() * CHUNK,
                     acc_tap: call.acc_tap,
                     zero: rows.start == 0,
+                    point,
+                    dz_second: self.dz.row(),
                 });
             }
         }

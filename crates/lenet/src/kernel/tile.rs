@@ -13,6 +13,8 @@ use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{CHUNK, Portable, Simd};
+use super::winograd::Point;
+use super::winograd::tile::PairTiles;
 
 /// One term of a contraction: where its inputs are, and which row of weights goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,9 @@ pub struct OuterArgs {
     pub acc_tap: usize,
     /// Whether accumulators start at zero rather than at what `acc` holds.
     pub zero: bool,
+    /// Where dz is combined from two rows: how, and floats between them.
+    pub point: Point,
+    pub dz_second: usize,
 }
 
 /// A compiled [`Outer`].
@@ -326,6 +331,8 @@ pub struct Tiles {
     pub outers: &'static [Outer],
     /// For weight gradients of dense layers.
     pub batch_tiles: &'static [BatchTile],
+    /// For convolutions by pairs of rows.
+    pub(super) pairs: &'static PairTiles,
 }
 
 /// A rough model of a core, only ever used to choose between tiles.
@@ -376,6 +383,7 @@ macro_rules! tiles {
                 }),*],
                 outers: &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*],
                 batch_tiles: &[$(BatchTile { o: $bo, p: $bp, run: batch_fn::<$bo, $bp> }),*],
+                pairs: &crate::kernel::winograd::tile::$name::TILES,
             };
         }
     };

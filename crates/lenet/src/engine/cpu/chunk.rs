@@ -5,11 +5,12 @@
 //! normalised, backward behind the sums of its gradients, and every chunk keeps a workspace of its own.
 
 use super::program::{ConvCore, Core, DenseCore, Gradient, NormKind, Part, Program, Stage, Work, row_lens};
-use crate::data::augment::{self, Scratch};
+use crate::data::augment;
 use crate::engine::{Batch, Pixels, TrainStep};
 use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
 use crate::kernel::norm::{Channels, NormBackward, statistics};
 use crate::kernel::pool::{Epilogue, Pooling};
+use crate::kernel::winograd::{Inputs, Scratch};
 use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, elementwise, input, rbf};
 use crate::spec::DenseShape;
 use std::mem::take;
@@ -29,7 +30,9 @@ pub(super) struct Workspace {
     /// What the whole batch needs of the normalisation where the chunk stopped, `[channel][2]`.
     pub stop: Vec<f32>,
     /// Augmented images.
-    augmented: Scratch,
+    augmented: augment::Scratch,
+    /// What a convolution needs while it runs.
+    scratch: Scratch,
 }
 
 /// The packed weights of a stage: forward, gradient.
@@ -101,7 +104,7 @@ impl Workspace {
         let places = |s: &Stage| if let Work::Pool(p) = &s.work { p.places_len() } else { 0 };
         let norm = |s: &Stage| if s.norm().is_some() { 2 * z_channels(s) * CHUNK } else { 0 };
         let lanes = |s: &Stage| match &s.work {
-            Work::Core { core: Core::Conv(s), .. } => s.weight.acc_len() + s.shape.oc * CHUNK,
+            Work::Core { core: Core::Conv(s), .. } => s.kernel.acc_len() + s.shape.oc * CHUNK,
             _ => 0,
         };
         let each = |f: &dyn Fn(&Stage) -> usize| program.stages.iter().map(|s| AlignedVec::zeros(f(s))).collect();
@@ -115,7 +118,8 @@ impl Workspace {
             places: each(&places),
             lanes: each(&|s| lanes(s).max(norm(s))),
             stop: vec![0.0; program.stages.iter().map(norm).max().unwrap_or(0) / CHUNK],
-            augmented: Scratch::default(),
+            augmented: augment::Scratch::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -175,9 +179,10 @@ impl Workspace {
             Work::Core { core: Core::Conv(conv), norm, epilogue: e } => {
                 let (before, after) = self.a.split_at_mut(i + 1);
                 let (x, y, z) = (&before[stage.source], &mut after[0], &mut self.z[i]);
+                let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
                 // Row by row, while the rows are in the first-level cache.
                 for row in 0..e.y.rows {
-                    conv.forward.run(e.z_rows(&(row..row + 1)), x, &c.packs[i][0], c.bias(stage), z);
+                    conv.kernel.forward(c.path, e.z_rows(&(row..row + 1)), inputs, z, &mut self.scratch);
                     match norm {
                         None => e.forward(c.path, row..row + 1, c.train.is_some(), z, y),
                         Some(n) => e.forward_affine(c.path, row..row + 1, &c.channels[n.number], z, y),
@@ -214,7 +219,10 @@ impl Workspace {
         let Work::Core { core, epilogue: e, .. } = &stage.work else { return };
         let (x, z) = (&self.a[stage.source], &mut self.z[i]);
         match core {
-            Core::Conv(s) => s.forward.run(0..s.forward.rows(), x, &c.packs[i][0], c.bias(stage), z),
+            Core::Conv(s) => {
+                let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
+                s.kernel.forward(c.path, 0..e.z.rows, inputs, z, &mut self.scratch);
+            }
             Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), z),
             Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, z),
             Core::Add { other, frame } => {
@@ -310,7 +318,10 @@ impl Workspace {
                     finished = None;
                 }
                 match core {
-                    Core::Conv(conv) => conv_backward(c, conv, e, finished, &x, &mut z, dy, &mut self.lanes[i], own),
+                    Core::Conv(conv) => {
+                        let (lanes, scratch) = (&mut self.lanes[i], &mut self.scratch);
+                        conv_backward(c, conv, e, finished, &x, &mut z, dy, lanes, scratch, own);
+                    }
                     Core::Dense(dense) => {
                         finished.into_iter().for_each(|e| e.backward(c.path, 0..1, &mut z, dy));
                         dense_backward(c, dense, &x, &z, own, &mut rows[dense.number]);
@@ -324,7 +335,8 @@ impl Workspace {
                 };
                 if let Some(to) = to {
                     match core {
-                        Core::Conv(_) | Core::Dense(_) => {
+                        Core::Conv(s) => s.kernel.gradient(c.path, &z, &c.packs[i][1], to, &mut self.scratch),
+                        Core::Dense(_) => {
                             if let Some(g) = stage.contractions()[1] {
                                 g.run(0..g.rows(), &z, &c.packs[i][1], None, to);
                             }
@@ -399,9 +411,10 @@ fn conv_backward(
     z: &mut [f32],
     dy: &[f32],
     lanes: &mut [f32],
+    scratch: &mut Scratch,
     own: &mut [f32],
 ) {
-    let (weights, biases) = lanes.split_at_mut(s.weight.acc_len());
+    let (weights, biases) = lanes.split_at_mut(s.kernel.acc_len());
     biases.fill(0.0);
     let mut row = 0;
     while row < e.y.rows {
@@ -409,7 +422,7 @@ fn conv_backward(
         row = rows.end;
         epilogue.into_iter().for_each(|e| e.backward(c.path, rows.clone(), z, dy));
         let z_rows = e.z_rows(&rows);
-        s.weight.run(z_rows.clone(), z, x, weights);
+        s.kernel.weight(c.path, z_rows.clone(), z, x, weights, scratch);
         if s.place.own_bias.is_some() {
             elementwise::add_positions(c.path, &e.z, z_rows, z, biases);
         }

@@ -1,22 +1,26 @@
 //! The CPU engine: chunks of 16 samples in the lanes, persistent threads, one fixed tree of sums.
 
 mod chunk;
+mod convolution;
 mod norms;
 mod program;
 mod single;
 
 use super::threads::ThreadPool;
 use super::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
+use crate::kernel::contract::Contraction;
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::loss::ChunkScore;
 use crate::kernel::optimizer::Step;
 use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::Winograd;
 use crate::kernel::{AlignedVec, CHUNK, Path, elementwise};
 use crate::spec::{Network, Role};
 use crate::train::initial_buffers;
 use chunk::{Context, DenseRows, Packs, Samples, Workspace};
+use convolution::Convolution;
 use norms::Norms;
-use program::{Core, Program, Work};
+use program::{Core, Program, Stage, Work};
 use single::Single;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,11 +89,14 @@ impl CpuEngine {
         };
         let pool = ThreadPool::new(resolve_threads(options.threads));
         let program = Program::new(&network, Tiles::of(path));
-        let new_pack =
-            |c: Option<&crate::kernel::contract::Contraction>| c.map_or(AlignedVec::zeros(0), |c| c.new_pack());
+        let new_pack = |c: Option<&Contraction>| c.map_or(AlignedVec::zeros(0), |c| c.new_pack());
+        let new_packs = |s: &Stage| match &s.work {
+            Work::Core { core: Core::Conv(s), .. } => s.kernel.new_packs(),
+            _ => s.contractions().map(new_pack),
+        };
         Ok(CpuEngine {
             path,
-            packs: program.stages.iter().map(|s| s.contractions().map(new_pack)).collect(),
+            packs: program.stages.iter().map(new_packs).collect(),
             workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::new(&program))).collect(),
             parameters: AlignedVec::zeros(network.parameters),
             gradients: AlignedVec::zeros(network.parameters),
@@ -172,7 +179,7 @@ impl CpuEngine {
             self.rows[..n_chunks].iter_mut().map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
         // Cut the slab into what each task writes.
         enum Task<'a> {
-            Own(Vec<(std::ops::Range<usize>, &'a mut [f32], usize)>),
+            Own(Vec<(std::ops::Range<usize>, &'a mut [f32], usize, Option<&'a Convolution>)>),
             Dense { stage: usize, group: usize, dw: &'a mut [f32], at: usize },
         }
         let (mut tasks, mut pieces) = (Vec::new(), Vec::new());
@@ -194,14 +201,18 @@ impl CpuEngine {
                     }
                     (_, Some(own)) => {
                         let (piece, at) = cut(place.weight.len());
-                        pieces.push((own.clone(), piece, at));
+                        let kernel = match &stage.work {
+                            Work::Core { core: Core::Conv(s), .. } if std::ptr::eq(place, &s.place) => Some(&s.kernel),
+                            _ => None,
+                        };
+                        pieces.push((own.clone(), piece, at, kernel));
                     }
                     // A normalisation's gradient was summed on the way.
                     (_, None) => drop(cut(place.weight.len())),
                 }
                 if let Some(bias) = &place.bias {
                     let (piece, at) = cut(bias.len());
-                    pieces.extend(place.own_bias.clone().map(|own| (own, piece, at)));
+                    pieces.extend(place.own_bias.clone().map(|own| (own, piece, at, None)));
                 }
             }
         }
@@ -219,8 +230,12 @@ impl CpuEngine {
             Task::Own(pieces) => {
                 let mut own = lock(&own);
                 elementwise::sum_tree(path, &mut own.iter_mut().map(|o| &mut o[..]).collect::<Vec<_>>());
-                for (range, piece, at) in pieces {
-                    piece.copy_from_slice(&own[0][range.clone()]);
+                for (range, piece, at, kernel) in pieces {
+                    let sums = &own[0][range.clone()];
+                    match kernel {
+                        Some(kernel) => kernel.finish(sums, piece),
+                        None => piece.copy_from_slice(sums),
+                    }
                     check(piece, *at);
                 }
             }
@@ -283,6 +298,10 @@ impl CpuEngine {
 
     /// Packs all weights anew, for forward and gradient.
     fn repack(&mut self) {
+        enum Pack<'a> {
+            Groups(&'a Contraction, &'a [f32], std::ops::Range<usize>, &'a mut [f32]),
+            Winograd(&'a Winograd, &'a [f32], &'a mut Packs),
+        }
         let mut tasks = Vec::new();
         for (stage, packs) in self.program.stages.iter().zip(&mut self.packs) {
             let place = match &stage.work {
@@ -291,6 +310,12 @@ impl CpuEngine {
                 _ => continue,
             };
             let w = &self.parameters[place.weight.clone()];
+            if let Work::Core { core: Core::Conv(s), .. } = &stage.work
+                && let Convolution::Winograd(plan) = &s.kernel
+            {
+                tasks.push(Mutex::new(Pack::Winograd(plan, w, packs)));
+                continue;
+            }
             for (contraction, pack) in stage.contractions().into_iter().zip(packs) {
                 let Some(contraction) = contraction else { continue };
                 let mut rest = &mut pack[..];
@@ -308,13 +333,13 @@ impl CpuEngine {
                     }
                     let (block, tail) = std::mem::take(&mut rest).split_at_mut(len);
                     rest = tail;
-                    tasks.push(Mutex::new((contraction, w, first..end, block)));
+                    tasks.push(Mutex::new(Pack::Groups(contraction, w, first..end, block)));
                 }
             }
         }
-        self.pool.run(tasks.len(), &|_, t| {
-            let (contraction, w, groups, block) = &mut *lock(&tasks[t]);
-            contraction.pack(w, groups.clone(), block);
+        self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
+            Pack::Groups(contraction, w, groups, block) => contraction.pack(w, groups.clone(), block),
+            Pack::Winograd(plan, w, packs) => plan.pack(w, packs.each_mut().map(|p| &mut p[..])),
         });
         self.single_is_current = false;
         self.norms.evaluate(&self.program, &self.parameters, &self.buffers);

@@ -3,6 +3,7 @@
 //! A stage is a *core* that makes pre-activations z from a value (or two), then, where they follow, a normalisation,
 //! an activation and a pooling, which make the next value. Some layers are stages of their own kind.
 
+use super::convolution::Convolution;
 use crate::kernel::contract::Contraction;
 use crate::kernel::frame::Frame;
 use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
@@ -23,10 +24,7 @@ pub(super) struct Place {
 pub(super) struct ConvCore {
     pub place: Place,
     pub shape: ConvShape,
-    pub forward: Contraction,
-    /// `None` where nothing before the stage learns.
-    pub gradient: Option<Contraction>,
-    pub weight: conv::WeightGradient,
+    pub kernel: Convolution,
     /// Rows of the epilogue's output that backward takes at a time.
     pub strip: usize,
 }
@@ -139,7 +137,10 @@ impl Stage {
     /// Forward and gradient plans, with the packed weights they need.
     pub fn contractions(&self) -> [Option<&Contraction>; 2] {
         match &self.work {
-            Work::Core { core: Core::Conv(c), .. } => [Some(&c.forward), c.gradient.as_ref()],
+            Work::Core { core: Core::Conv(c), .. } => match &c.kernel {
+                Convolution::Direct { forward, gradient, .. } => [Some(forward), gradient.as_deref()],
+                Convolution::Winograd(_) => [None, None],
+            },
             Work::Core { core: Core::Dense(c), .. } => [Some(&c.forward), c.gradient.as_ref()],
             _ => [None, None],
         }
@@ -374,25 +375,25 @@ struct Planner {
 impl Planner {
     fn work(&mut self, block: &Block, [x, other, y, dy]: [Frame; 4], needed: bool) -> Work {
         let layer = block.layer;
-        let (mut z, own) = (Frame::chunk(block.z()), matches!(layer.geometry, Geometry::Conv2d(_)));
+        let mut z = Frame::chunk(block.z());
         let core = match layer.geometry {
             Geometry::Conv2d(shape) => {
                 let border = if needed { conv::GRADIENT_BORDER } else { 0 };
                 z = z.with_border(0, border);
                 let rows = block.pool.map_or(1, |(_, s)| s.stride[0]);
+                let kernel = Convolution::plan(self.tiles, &shape, &x, &z, needed);
+                let weights = layer.weight.as_ref().map_or(0, |w| w.range.len());
                 Core::Conv(Box::new(ConvCore {
-                    place: self.place(layer, own),
+                    place: self.place(layer, Some(kernel.own_len(weights))),
                     shape,
-                    forward: conv::forward(self.tiles, &shape, &x, &z),
-                    gradient: needed.then(|| conv::gradient(self.tiles, &shape, &z, &x)),
-                    weight: conv::WeightGradient::plan(self.tiles, &shape, &z, &x),
-                    strip: STRIP_POSITIONS.div_ceil(rows * shape.ow),
+                    strip: kernel.strip(STRIP_POSITIONS.div_ceil(rows * shape.ow), rows),
+                    kernel,
                 }))
             }
             Geometry::Dense(shape) => {
                 self.dense.push(shape);
                 Core::Dense(Box::new(DenseCore {
-                    place: self.place(layer, own),
+                    place: self.place(layer, None),
                     shape,
                     forward: dense::forward(self.tiles, &shape),
                     gradient: needed.then(|| dense::gradient(self.tiles, &shape)),
@@ -434,7 +435,7 @@ impl Planner {
             Geometry::Subsample(s) => (NormKind::Learnt { gain: (s.kh * s.kw) as f32 }, true),
             _ => (NormKind::Learnt { gain: 1.0 }, true),
         };
-        let mut place = self.place(layer, own);
+        let mut place = self.place(layer, own.then(|| layer.weight.as_ref().map_or(0, |w| w.range.len())));
         if !own {
             // The whole batch's sums give it.
             place.own_bias = None;
@@ -442,15 +443,16 @@ impl Planner {
         Norm { place, kind, number: self.norms - 1 }
     }
 
-    /// Places of a layer's parameters; each chunk computes the gradient of biases, and that of `own_weights`.
-    fn place(&mut self, layer: &LayerInfo, own_weights: bool) -> Place {
+    /// Places of a layer's parameters; each chunk computes the gradient of biases, and with `own_weights` floats
+    /// that of the weights.
+    fn place(&mut self, layer: &LayerInfo, own_weights: Option<usize>) -> Place {
         let mut own = |len: usize| {
             self.own_len += len;
             self.own_len - len..self.own_len
         };
         let weight = layer.weight.as_ref().map_or(0..0, |w| w.range.clone());
         let bias = layer.bias.as_ref().map(|b| b.range.clone());
-        let own_weight = own_weights.then(|| own(weight.len()));
+        let own_weight = own_weights.map(&mut own);
         let own_bias = bias.as_ref().map(|b| own(b.len()));
         Place { weight, bias, own_weight, own_bias }
     }

@@ -7,14 +7,20 @@ use crate::kernel::frame::Frame;
 use crate::kernel::pool::PoolKind;
 use crate::kernel::single::{Steps, activate, pool};
 use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
 use crate::kernel::{AlignedVec, CHUNK, Path, conv, dense, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
 use std::ops::Range;
 
 enum Work {
-    Conv { s: ConvShape, forward: Box<Contraction>, z: Frame, pool: (PoolKind, PoolShape) },
+    Conv { s: ConvShape, forward: Forward, z: Frame, pool: (PoolKind, PoolShape) },
     Dense { s: DenseShape, forward: Contraction },
     Pool(PoolKind, PoolShape),
+}
+
+enum Forward {
+    Direct(Box<Contraction>),
+    Winograd(Box<Winograd>),
 }
 
 struct Stage {
@@ -32,6 +38,7 @@ pub(super) struct Single {
     a: Vec<AlignedVec>,
     z: Vec<AlignedVec>,
     packs: Vec<AlignedVec>,
+    scratch: Scratch,
 }
 
 fn one([channels, rows, cols]: [usize; 3], border: [usize; 2]) -> Frame {
@@ -69,12 +76,21 @@ impl Single {
             let (work, activation, z_len, pack_len) = match block.layer.geometry {
                 Geometry::Conv2d(s) => {
                     // Rows as long as those of x; a vector may overrun each plane.
-                    let frame = Frame { slack: CHUNK, ..one([s.oc, s.oh, frames[i].row()], [0, 0]) };
-                    let forward = conv::forward_single(tiles, &s, &frames[i], &frame);
-                    a_len[i] = a_len[i].max(forward.x_extent());
-                    let (z_len, pack_len) = (frame.len().max(forward.y_extent()), forward.packed_len());
+                    let pairs = winograd::fits(&s);
+                    let cols = if pairs { s.ow.next_multiple_of(CHUNK) } else { frames[i].row() };
+                    let frame = Frame { slack: CHUNK, ..one([s.oc, s.oh, cols], [0, 0]) };
+                    let (forward, x_len, z_len, pack_len) = if pairs {
+                        let plan = Winograd::plan(tiles, &s, &frames[i], &frame, false);
+                        let (x_len, pack_len) = (plan.x_extent(), plan.packed_len()[0]);
+                        (Forward::Winograd(Box::new(plan)), x_len, frame.len(), pack_len)
+                    } else {
+                        let plan = conv::forward_single(tiles, &s, &frames[i], &frame);
+                        let (x_len, z_len, pack_len) = (plan.x_extent(), plan.y_extent(), plan.packed_len());
+                        (Forward::Direct(Box::new(plan)), x_len, frame.len().max(z_len), pack_len)
+                    };
+                    a_len[i] = a_len[i].max(x_len);
                     let pool = block.pool.unwrap_or_else(|| copy([s.oc, s.oh, s.ow]));
-                    (Work::Conv { s, forward: Box::new(forward), z: frame, pool }, block.activation, z_len, pack_len)
+                    (Work::Conv { s, forward, z: frame, pool }, block.activation, z_len, pack_len)
                 }
                 Geometry::Dense(s) => {
                     let forward = dense::forward_single(tiles, &s);
@@ -96,7 +112,7 @@ impl Single {
             stages.push(Stage { work, activation, weight, bias });
         }
         let a = a_len.into_iter().map(AlignedVec::zeros).collect();
-        Single { path, stages, frames, a, z, packs }
+        Single { path, stages, frames, a, z, packs, scratch: Scratch::default() }
     }
 
     /// Packs the weights anew.
@@ -104,7 +120,8 @@ impl Single {
         for (stage, pack) in self.stages.iter().zip(&mut self.packs) {
             let w = &parameters[stage.weight.clone()];
             match &stage.work {
-                Work::Conv { forward, .. } => forward.pack(w, 0..forward.groups().count(), pack),
+                Work::Conv { forward: Forward::Direct(plan), .. } => plan.pack(w, 0..plan.groups().count(), pack),
+                Work::Conv { forward: Forward::Winograd(plan), .. } => plan.pack(w, [pack, &mut []]),
                 Work::Dense { s, .. } => {
                     let row = dense::row_stride(s.outputs);
                     for (i, line) in pack.chunks_exact_mut(row).enumerate() {
@@ -126,7 +143,13 @@ impl Single {
             match &stage.work {
                 Work::Conv { s, forward, z: frame, pool: (kind, shape) } => {
                     let z = &mut self.z[i];
-                    forward.run(0..forward.rows(), x, &self.packs[i], bias, z);
+                    match forward {
+                        Forward::Direct(plan) => plan.run(0..plan.rows(), x, &self.packs[i], bias, z),
+                        Forward::Winograd(plan) => {
+                            let inputs = Inputs { x, packed: &self.packs[i], bias };
+                            plan.forward(self.path, 0..s.oh, inputs, z, &mut self.scratch);
+                        }
+                    }
                     activate(self.path, stage.activation, z);
                     let from = Steps { col: s.stride[1], ..steps(frame) };
                     pool(*kind, shape, z, from, y, steps_for(&self.frames[i + 1], shape));

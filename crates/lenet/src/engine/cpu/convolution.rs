@@ -1,0 +1,107 @@
+//! A convolution on chunks, by the algorithm that its shape is best served with.
+
+use crate::kernel::contract::Contraction;
+use crate::kernel::conv::{self, WeightGradient};
+use crate::kernel::frame::Frame;
+use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
+use crate::kernel::{AlignedVec, Path};
+use crate::spec::ConvShape;
+use std::ops::Range;
+
+/// Where a convolution's passes are planned.
+pub(super) enum Convolution {
+    Direct {
+        forward: Box<Contraction>,
+        /// `None` where nothing before the stage learns.
+        gradient: Option<Box<Contraction>>,
+        weight: WeightGradient,
+    },
+    Winograd(Box<Winograd>),
+}
+
+impl Convolution {
+    /// From x to z; with the gradient of x if something before `learns`.
+    pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool) -> Self {
+        if winograd::fits(s) {
+            return Convolution::Winograd(Box::new(Winograd::plan(tiles, s, x, z, learns)));
+        }
+        Convolution::Direct {
+            forward: Box::new(conv::forward(tiles, s, x, z)),
+            gradient: learns.then(|| Box::new(conv::gradient(tiles, s, z, x))),
+            weight: WeightGradient::plan(tiles, s, z, x),
+        }
+    }
+
+    /// Rows of the epilogue's output in a strip, so that a strip of z has an even number of rows where that matters.
+    pub fn strip(&self, strip: usize, stride: usize) -> usize {
+        match self {
+            Convolution::Winograd(_) if !stride.is_multiple_of(2) => strip.next_multiple_of(2),
+            _ => strip,
+        }
+    }
+
+    /// Floats of the gradient of the weights that each chunk computes.
+    pub fn own_len(&self, weights: usize) -> usize {
+        if let Convolution::Winograd(w) = self { w.sums_len() } else { weights }
+    }
+
+    /// Floats of the sums of that gradient, lanes apart.
+    pub fn acc_len(&self) -> usize {
+        match self {
+            Convolution::Direct { weight, .. } => weight.acc_len(),
+            Convolution::Winograd(w) => w.acc_len(),
+        }
+    }
+
+    /// Room for packed weights: forward, gradient.
+    pub fn new_packs(&self) -> [AlignedVec; 2] {
+        match self {
+            Convolution::Direct { forward, gradient, .. } => {
+                [forward.new_pack(), gradient.as_ref().map_or_else(AlignedVec::default, |g| g.new_pack())]
+            }
+            Convolution::Winograd(w) => w.packed_len().map(AlignedVec::zeros),
+        }
+    }
+
+    /// Computes rows of z; where they come in pairs, those whose first row is among `rows`.
+    pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
+        match self {
+            Convolution::Direct { forward, .. } => forward.run(rows, inputs.x, inputs.packed, inputs.bias, z),
+            Convolution::Winograd(w) => w.forward(path, rows, inputs, z, scratch),
+        }
+    }
+
+    /// Adds the gradient of the weights from some rows of dz; the first rows start the sums.
+    pub fn weight(
+        &self,
+        path: Path,
+        rows: Range<usize>,
+        dz: &[f32],
+        x: &[f32],
+        acc: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        match self {
+            Convolution::Direct { weight, .. } => weight.run(rows, dz, x, acc),
+            Convolution::Winograd(w) => w.weight(path, rows, dz, x, acc, scratch),
+        }
+    }
+
+    /// The gradient of x.
+    pub fn gradient(&self, path: Path, dz: &[f32], packed: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
+        match self {
+            Convolution::Direct { gradient: Some(g), .. } => g.run(0..g.rows(), dz, packed, None, dx),
+            Convolution::Direct { .. } => {}
+            Convolution::Winograd(w) => w.gradient(path, dz, packed, dx, scratch),
+        }
+    }
+
+    /// The gradient of the weights from the chunks' sums.
+    pub fn finish(&self, sums: &[f32], dw: &mut [f32]) {
+        match self {
+            Convolution::Direct { .. } => dw.copy_from_slice(sums),
+            Convolution::Winograd(w) => w.finish(sums, dw),
+        }
+    }
+}

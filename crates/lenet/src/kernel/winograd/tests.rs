@@ -1,0 +1,133 @@
+use super::*;
+use crate::kernel::conv::naive;
+
+fn values(n: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        })
+        .collect()
+}
+
+fn shape(ic: usize, oc: usize, [ih, iw]: [usize; 2], [kh, kw]: [usize; 2], padding: [usize; 2]) -> ConvShape {
+    let (oh, ow) = (ih + 2 * padding[0] + 1 - kh, iw + 2 * padding[1] + 1 - kw);
+    ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride: [1, 1], padding, groups: 1 }
+}
+
+fn filled(f: &Frame, seed: u32) -> Vec<f32> {
+    let (mut out, v) = (vec![0.0; f.len()], values(f.channels * f.rows * f.cols * f.lanes, seed));
+    for (row, v) in v.chunks_exact(f.cols * f.lanes).enumerate() {
+        let at = f.at(row / f.rows, row % f.rows, 0);
+        out[at..at + v.len()].copy_from_slice(v);
+    }
+    out
+}
+
+/// One lane of a frame, `[c, h, w]`.
+fn lane(f: &Frame, values: &[f32], lane: usize) -> Vec<f64> {
+    (0..f.channels * f.rows * f.cols)
+        .map(|i| f64::from(values[f.at(i / (f.rows * f.cols), i / f.cols % f.rows, i % f.cols) + lane]))
+        .collect()
+}
+
+fn assert_close(what: &str, got: &[f64], want: &[f64]) {
+    let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 2e-6 * largest, "{what} {i}: {g}, expected {w}, largest {largest}");
+    }
+    assert_eq!(got.len(), want.len());
+}
+
+/// All three passes on all paths against the naive ones, and the paths' bits against each other.
+fn check(s: &ConvShape, extra_border: usize) {
+    let x_frame =
+        Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0] + extra_border, s.padding[1] + extra_border);
+    let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
+    let (x, dz, w) = (filled(&x_frame, 1), filled(&z_frame, 2), values(s.oc * s.taps(), 3));
+    let bias = values(s.oc, 4);
+    let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+    let mut bits: Option<[Vec<f32>; 3]> = None;
+    for path in Path::available() {
+        let plan = Winograd::plan(Tiles::of(path), s, &x_frame, &z_frame, true);
+        // What others left in the buffers must not matter.
+        let mut scratch = Scratch::default();
+        plan.reserve(&mut scratch, true);
+        [&mut scratch.v, &mut scratch.d, &mut scratch.m].into_iter().for_each(|b| b.fill(7.0));
+        let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);
+        plan.pack(&w, [&mut forward, &mut gradient]);
+        let (mut z, mut dx) = (vec![0.0; z_frame.len()], vec![0.0; x_frame.len()]);
+        for row in 0..s.oh {
+            let inputs = Inputs { x: &x, packed: &forward, bias: Some(&bias) };
+            plan.forward(path, row..row + 1, inputs, &mut z, &mut scratch);
+        }
+        let mut acc = vec![5.0; plan.acc_len()];
+        let half = s.oh / 4 * 2;
+        plan.weight(path, 0..half, &dz, &x, &mut acc, &mut scratch);
+        plan.weight(path, half..s.oh, &dz, &x, &mut acc, &mut scratch);
+        plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
+        for l in [0, 15] {
+            let (x1, dz1, w1) = (lane(&x_frame, &x, l), lane(&z_frame, &dz, l), f64s(&w));
+            assert_close("z", &lane(&z_frame, &z, l), &naive::forward(s, &x1, &w1, Some(&f64s(&bias))));
+            let (mut want, mut got) = (vec![0.0; w.len()], vec![0.0; w.len()]);
+            let dx1 = naive::backward(s, &x1, &w1, &dz1, &mut want, None);
+            let sums: Vec<f32> = acc.iter().skip(l).step_by(CHUNK).copied().collect();
+            plan.finish(&sums, &mut got);
+            assert_close("dw", &f64s(&got), &want);
+            assert_close("dx", &lane(&x_frame, &dx, l), &dx1);
+        }
+        let same = bits.get_or_insert_with(|| [z.clone(), acc.clone(), dx.clone()]);
+        assert!(*same == [z, acc, dx], "{path} gives the bits of the first path");
+    }
+}
+
+#[test]
+fn agrees_with_the_naive_convolution_on_every_path() {
+    check(&shape(6, 16, [14, 14], [5, 5], [0, 0]), 0);
+    check(&shape(4, 6, [12, 9], [5, 5], [2, 2]), 0);
+    check(&shape(5, 7, [8, 7], [3, 3], [1, 1]), 0);
+    check(&shape(4, 4, [6, 5], [5, 3], [1, 2]), 1);
+    check(&shape(7, 11, [6, 17], [3, 5], [2, 0]), 2);
+    check(&shape(4, 5, [4, 3], [3, 2], [0, 1]), 0);
+    check(&shape(4, 40, [4, 40], [3, 3], [1, 1]), 0);
+}
+
+/// A sample alone has the bits that it has in a chunk.
+#[test]
+fn columns_in_the_lanes_give_the_same_bits() {
+    for s in [
+        shape(1, 6, [28, 28], [5, 5], [2, 2]),
+        shape(4, 16, [14, 11], [5, 3], [0, 1]),
+        shape(4, 4, [4, 33], [3, 3], [1, 1]),
+    ] {
+        let chunk = [
+            Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]),
+            Frame::chunk([s.oc, s.oh, s.ow]),
+        ];
+        let single =
+            [Frame { lanes: 1, ..chunk[0] }, Frame { lanes: 1, cols: s.ow.next_multiple_of(CHUNK), ..chunk[1] }];
+        let (x, w) = (filled(&chunk[0], 5), values(s.oc * s.taps(), 6));
+        for path in Path::available() {
+            let mut z: Vec<Vec<f32>> = Vec::new();
+            for frames in [chunk, single] {
+                let plan = Winograd::plan(Tiles::of(path), &s, &frames[0], &frames[1], false);
+                let mut pack = vec![0.0; plan.packed_len()[0]];
+                plan.pack(&w, [&mut pack, &mut []]);
+                let mut input = vec![0.0; plan.x_extent()];
+                if frames[0].lanes == 1 {
+                    input.iter_mut().zip(x.iter().skip(9).step_by(CHUNK)).for_each(|(i, x)| *i = *x);
+                } else {
+                    input.copy_from_slice(&x);
+                }
+                let mut out = vec![0.0; frames[1].len()];
+                let inputs = Inputs { x: &input, packed: &pack, bias: None };
+                plan.forward(path, 0..s.oh, inputs, &mut out, &mut Scratch::default());
+                z.push(out);
+            }
+            for (c, y, col) in (0..s.oc * s.oh * s.ow).map(|i| (i / (s.oh * s.ow), i / s.ow % s.oh, i % s.ow)) {
+                assert_eq!(z[0][chunk[1].at(c, y, col) + 9], z[1][single[1].at(c, y, col)], "{path} {c} {y} {col}");
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The forward micro-kernel of row pairs, and the outer product that combines rows of gradients on the way.
+
+use super::Point;
+#[cfg(target_arch = "aarch64")]
+use crate::kernel::simd::Neon;
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::simd::{Avx2, Avx512};
+use crate::kernel::simd::{CHUNK, Portable, Simd};
+use crate::kernel::tile::{Outer, OuterArgs, Tap};
+
+/// What a [`PairFn`] works on. `x` is `[point]` of planes read at `tap.x + p`, `w` is `[point][row][o]`, `y` is `[o][2][p]`.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub(super) struct PairArgs {
+    pub points: *const Point,
+    pub n_points: usize,
+    pub taps: *const Tap,
+    pub n_taps: usize,
+    pub w: *const f32,
+    /// Floats from the weights of one point to those of the next.
+    pub w_point: usize,
+    /// Added to each finished sum; null for none.
+    pub bias: *const f32,
+    pub x: *const f32,
+    /// Floats from the inputs of one point to those of the next.
+    pub x_point: usize,
+    pub y: *mut f32,
+    /// Floats from the first row of a pair to the second.
+    pub y_row: usize,
+    pub y_plane: usize,
+    /// So many tiles side by side.
+    pub repeat: usize,
+}
+
+/// A compiled [`pair`].
+///
+/// # Safety
+/// All reads and writes that [`PairArgs`] describes must be within live buffers; the path must be available.
+pub(super) type PairFn = unsafe fn(&PairArgs);
+
+/// A register tile of `o` outputs × `p` vectors of two rows.
+#[derive(Clone, Copy)]
+pub(super) struct PairTile {
+    pub o: usize,
+    pub p: usize,
+    pub run: PairFn,
+}
+
+/// Each point's products are summed in registers, then join the sums of the two rows: nothing but these is stored.
+#[inline(always)]
+unsafe fn pair<S: Simd, const O: usize, const P: usize>(a: &PairArgs) {
+    // SAFETY: the caller vouches for every address that the arguments describe.
+    unsafe {
+        let (mut x, mut y) = (a.x, a.y);
+        for _ in 0..a.repeat {
+            let mut first = [[S::splat(0.0); P]; O];
+            let mut second = [[S::splat(0.0); P]; O];
+            for f in 0..a.n_points {
+                let (xf, wf) = (x.add(f * a.x_point), a.w.add(f * a.w_point));
+                let mut acc = [[S::splat(0.0); P]; O];
+                for i in 0..a.n_taps {
+                    let tap = *a.taps.add(i);
+                    let xt = xf.add(tap.x as usize);
+                    let wt = wf.add(tap.w as usize * O);
+                    if P <= O {
+                        let mut xs = [S::splat(0.0); P];
+                        for p in 0..P {
+                            xs[p] = S::load(xt.add(p * S::LANES));
+                        }
+                        for o in 0..O {
+                            let w = S::splat(*wt.add(o));
+                            for p in 0..P {
+                                acc[o][p] = S::fma(w, xs[p], acc[o][p]);
+                            }
+                        }
+                    } else {
+                        let mut ws = [S::splat(0.0); O];
+                        for o in 0..O {
+                            ws[o] = S::splat(*wt.add(o));
+                        }
+                        for p in 0..P {
+                            let v = S::load(xt.add(p * S::LANES));
+                            for o in 0..O {
+                                acc[o][p] = S::fma(ws[o], v, acc[o][p]);
+                            }
+                        }
+                    }
+                }
+                let point = *a.points.add(f);
+                if point != Point::Infinity {
+                    for o in 0..O {
+                        for p in 0..P {
+                            first[o][p] = S::add(first[o][p], acc[o][p]);
+                        }
+                    }
+                }
+                match point {
+                    Point::Zero => {}
+                    Point::One | Point::Infinity => {
+                        for o in 0..O {
+                            for p in 0..P {
+                                second[o][p] = S::add(second[o][p], acc[o][p]);
+                            }
+                        }
+                    }
+                    Point::MinusOne => {
+                        for o in 0..O {
+                            for p in 0..P {
+                                second[o][p] = S::sub(second[o][p], acc[o][p]);
+                            }
+                        }
+                    }
+                    Point::Two => {
+                        for o in 0..O {
+                            for p in 0..P {
+                                second[o][p] = S::add(second[o][p], S::add(acc[o][p], acc[o][p]));
+                            }
+                        }
+                    }
+                    Point::MinusTwo => {
+                        for o in 0..O {
+                            for p in 0..P {
+                                second[o][p] = S::sub(second[o][p], S::add(acc[o][p], acc[o][p]));
+                            }
+                        }
+                    }
+                }
+            }
+            for o in 0..O {
+                let bias = S::splat(if a.bias.is_null() { 0.0 } else { *a.bias.add(o) });
+                for p in 0..P {
+                    let at = y.add(o * a.y_plane + p * S::LANES);
+                    S::store(at, S::add(first[o][p], bias));
+                    S::store(at.add(a.y_row), S::add(second[o][p], bias));
+                }
+            }
+            // Past the last tile these may leave the buffer: they are not used there.
+            x = x.wrapping_add(P * S::LANES);
+            y = y.wrapping_add(P * S::LANES);
+        }
+    }
+}
+
+/// What a point makes of a pair of rows: the transpose of what [`pair`] does with its sums.
+#[inline(always)]
+pub(super) unsafe fn combine<S: Simd, const POINT: u8>(first: *const f32, second: *const f32) -> S::V {
+    // SAFETY: the caller vouches for the addresses, and runs on S's path.
+    unsafe {
+        if POINT == Point::Zero as u8 {
+            return S::load(first);
+        }
+        let d = S::load(second);
+        if POINT == Point::Infinity as u8 {
+            return d;
+        }
+        let c = S::load(first);
+        if POINT == Point::One as u8 {
+            S::add(c, d)
+        } else if POINT == Point::MinusOne as u8 {
+            S::sub(c, d)
+        } else if POINT == Point::Two as u8 {
+            S::add(c, S::add(d, d))
+        } else {
+            S::sub(c, S::add(d, d))
+        }
+    }
+}
+
+/// The outer product of [`crate::kernel::tile`], where dz is combined from two rows, `dz_second` apart.
+#[inline(always)]
+unsafe fn outer<S: Simd, const O: usize, const T: usize, const POINT: u8>(a: &OuterArgs) {
+    // SAFETY: the caller vouches for every address that the arguments describe.
+    unsafe {
+        for part in 0..S::PER_POSITION {
+            let lane = part * S::LANES;
+            let mut acc = [[S::splat(0.0); T]; O];
+            if !a.zero {
+                for o in 0..O {
+                    for t in 0..T {
+                        acc[o][t] = S::load(a.acc.add(o * a.acc_o + t * a.acc_tap + lane));
+                    }
+                }
+            }
+            for row in 0..a.rows {
+                let mut dz = a.dz.add(row * a.dz_row + lane);
+                let mut x = a.x.add(row * a.x_row + lane);
+                for _ in 0..a.cols {
+                    if T <= O {
+                        let mut xs = [S::splat(0.0); T];
+                        for t in 0..T {
+                            xs[t] = S::load(x.add(t * a.x_tap));
+                        }
+                        for o in 0..O {
+                            let at = dz.add(o * a.dz_plane);
+                            let d = combine::<S, POINT>(at, at.add(a.dz_second));
+                            for t in 0..T {
+                                acc[o][t] = S::fma(d, xs[t], acc[o][t]);
+                            }
+                        }
+                    } else {
+                        let mut ds = [S::splat(0.0); O];
+                        for o in 0..O {
+                            let at = dz.add(o * a.dz_plane);
+                            ds[o] = combine::<S, POINT>(at, at.add(a.dz_second));
+                        }
+                        for t in 0..T {
+                            let v = S::load(x.add(t * a.x_tap));
+                            for o in 0..O {
+                                acc[o][t] = S::fma(ds[o], v, acc[o][t]);
+                            }
+                        }
+                    }
+                    dz = dz.wrapping_add(CHUNK);
+                    x = x.wrapping_add(a.x_col);
+                }
+            }
+            for o in 0..O {
+                for t in 0..T {
+                    S::store(a.acc.add(o * a.acc_o + t * a.acc_tap + lane), acc[o][t]);
+                }
+            }
+        }
+    }
+}
+
+/// The compiled tiles of a path.
+pub(in crate::kernel) struct PairTiles {
+    pub(super) forward: &'static [PairTile],
+    /// For weight gradients.
+    pub(super) outers: &'static [Outer],
+}
+
+macro_rules! tiles {
+    ($name:ident, $S:ty, [$($feature:meta)?], forward: [$(($o:literal, $p:literal)),*], outers: [$(($oo:literal, $ot:literal)),*]) => {
+        pub(in crate::kernel) mod $name {
+            use super::*;
+            $(#[$feature])?
+            unsafe fn pair_fn<const O: usize, const P: usize>(a: &PairArgs) {
+                // SAFETY: this function has the path's features; the rest is the caller's.
+                unsafe { pair::<$S, O, P>(a) }
+            }
+            $(#[$feature])?
+            unsafe fn outer_fn<const O: usize, const T: usize>(a: &OuterArgs) {
+                // SAFETY: this function has the path's features; the rest is the caller's.
+                unsafe {
+                    match a.point {
+                        Point::Zero => outer::<$S, O, T, { Point::Zero as u8 }>(a),
+                        Point::One => outer::<$S, O, T, { Point::One as u8 }>(a),
+                        Point::MinusOne => outer::<$S, O, T, { Point::MinusOne as u8 }>(a),
+                        Point::Two => outer::<$S, O, T, { Point::Two as u8 }>(a),
+                        Point::MinusTwo => outer::<$S, O, T, { Point::MinusTwo as u8 }>(a),
+                        Point::Infinity => outer::<$S, O, T, { Point::Infinity as u8 }>(a),
+                    }
+                }
+            }
+            pub(in crate::kernel) static TILES: PairTiles = PairTiles {
+                forward: &[$(PairTile { o: $o, p: $p, run: pair_fn::<$o, $p> }),*],
+                outers: &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*],
+            };
+        }
+    };
+}
+
+// Registers: 3·o·p accumulators, min(o, p) operands kept, one streamed. With 16 registers the sums of the rows go to
+// the stack between points.
+#[cfg(target_arch = "x86_64")]
+tiles!(avx512, Avx512, [target_feature(enable = "avx512f")],
+    forward: [(8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (4, 2), (3, 2), (2, 2), (1, 2), (3, 3), (2, 3), (1, 3),
+              (2, 4), (1, 4), (1, 8)],
+    outers: [(4, 5), (3, 5), (2, 5), (1, 5), (6, 4), (4, 4), (2, 4), (1, 4), (6, 3), (4, 3), (3, 3), (2, 3), (1, 3),
+             (6, 2), (4, 2), (2, 2), (1, 2), (6, 1), (4, 1), (2, 1), (1, 1)]);
+
+#[cfg(target_arch = "x86_64")]
+tiles!(avx2, Avx2, [target_feature(enable = "avx2,fma")],
+    forward: [(8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (5, 2), (4, 2), (3, 2), (2, 2), (1, 2), (2, 4), (2, 5),
+              (1, 4), (1, 8)],
+    outers: [(2, 5), (1, 5), (2, 4), (1, 4), (3, 3), (2, 3), (1, 3), (6, 2), (4, 2), (2, 2), (1, 2), (6, 1), (4, 1), (2, 1), (1, 1)]);
+
+#[cfg(target_arch = "aarch64")]
+tiles!(neon, Neon, [],
+    forward: [(8, 1), (6, 1), (4, 1), (2, 1), (1, 1), (4, 2), (3, 2), (2, 2), (1, 2), (2, 4), (1, 4), (1, 8)],
+    outers: [(4, 5), (2, 5), (1, 5), (4, 4), (2, 4), (1, 4), (6, 3), (4, 3), (2, 3), (1, 3), (4, 2), (2, 2), (1, 2), (4, 1),
+             (2, 1), (1, 1)]);
+
+tiles!(portable, Portable, [],
+    forward: [(2, 2), (1, 2), (2, 1), (1, 1)],
+    outers: [(2, 2), (1, 2), (2, 1), (1, 1)]);

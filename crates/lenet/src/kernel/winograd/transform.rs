@@ -1,0 +1,186 @@
+//! Rows into what is multiplied point by point, and back. Lengths of 3 and 5 rows of window.
+
+use super::tile::combine;
+use super::{Point, Winograd};
+use crate::kernel::path::Program;
+use crate::kernel::simd::{CHUNK, Simd};
+use std::ops::Range;
+
+/// Rows of x, `2p .. 2p + kh + 1` for a pair p, into v.
+pub(super) struct Input<'a> {
+    pub w: &'a Winograd,
+    pub pairs: Range<usize>,
+    pub x: *const f32,
+    pub v: *mut f32,
+}
+
+/// `4a + b`
+#[inline(always)]
+unsafe fn four<S: Simd>(a: S::V, b: S::V) -> S::V {
+    // SAFETY: the caller runs on S's path.
+    unsafe { S::fma(S::splat(4.0), a, b) }
+}
+
+impl Program for Input<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let w = self.w;
+        let (row, point) = (w.x.row(), w.v_len());
+        // SAFETY: `Winograd` compared the buffers with what its frames need, whole vectors included.
+        unsafe {
+            for c in 0..w.x.channels {
+                for pair in self.pairs.clone() {
+                    let x = self.x.add(c * w.x.plane() + w.first_row(pair) * row);
+                    let v = self.v.add(c * w.v.plane() + pair * row);
+                    for i in 0..row.div_ceil(S::LANES) {
+                        let (x, v) = (x.add(i * S::LANES), v.add(i * S::LANES));
+                        let (d0, d1) = (S::load(x), S::load(x.add(row)));
+                        let (d2, d3) = (S::load(x.add(2 * row)), S::load(x.add(3 * row)));
+                        if w.points.len() == 4 {
+                            S::store(v, S::sub(d0, d2));
+                            S::store(v.add(point), S::add(d2, d1));
+                            S::store(v.add(2 * point), S::sub(d2, d1));
+                            S::store(v.add(3 * point), S::sub(d3, d1));
+                            continue;
+                        }
+                        let (d4, d5) = (S::load(x.add(4 * row)), S::load(x.add(5 * row)));
+                        let (even, odd) = (S::sub(d4, d2), S::sub(d3, d1));
+                        let minus = S::splat(4.0);
+                        let (even4, odd4) = (S::fnma(minus, d2, d4), S::fnma(minus, d1, d3));
+                        let odd2 = S::add(odd, odd);
+                        S::store(v, four::<S>(S::sub(d0, d2), even));
+                        S::store(v.add(point), S::add(even4, odd4));
+                        S::store(v.add(2 * point), S::sub(even4, odd4));
+                        S::store(v.add(3 * point), S::add(even, odd2));
+                        S::store(v.add(4 * point), S::sub(even, odd2));
+                        S::store(v.add(5 * point), four::<S>(S::sub(d1, d3), S::sub(d5, d3)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pairs of rows of dz into d.
+pub(super) struct Gradient<'a> {
+    pub w: &'a Winograd,
+    pub dz: *const f32,
+    pub d: *mut f32,
+}
+
+impl Gradient<'_> {
+    #[inline(always)]
+    unsafe fn point<S: Simd, const POINT: u8>(&self, d: *mut f32) {
+        let w = self.w;
+        let (row, second) = (w.d.row(), w.z.row());
+        // SAFETY: `Winograd` compared the buffers with its frames.
+        unsafe {
+            for c in 0..w.z.channels {
+                for pair in 0..w.d.rows {
+                    let dz = self.dz.add(w.z.at(c, 2 * pair, 0));
+                    let d = d.add(w.d.at(c, pair, 0));
+                    let border = w.d.border_cols * CHUNK;
+                    std::ptr::write_bytes(d.sub(border), 0, border);
+                    for i in 0..w.d.cols * S::PER_POSITION {
+                        let dz = dz.add(i * S::LANES);
+                        S::store(d.add(i * S::LANES), combine::<S, POINT>(dz, dz.add(second)));
+                    }
+                    std::ptr::write_bytes(d.add(row - 2 * border), 0, border);
+                }
+            }
+        }
+    }
+}
+
+impl Program for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for (f, point) in self.w.points.iter().enumerate() {
+            // SAFETY: each point has its own frame in d.
+            unsafe {
+                let d = self.d.add(f * self.w.d.len());
+                match point {
+                    Point::Zero => self.point::<S, { Point::Zero as u8 }>(d),
+                    Point::One => self.point::<S, { Point::One as u8 }>(d),
+                    Point::MinusOne => self.point::<S, { Point::MinusOne as u8 }>(d),
+                    Point::Two => self.point::<S, { Point::Two as u8 }>(d),
+                    Point::MinusTwo => self.point::<S, { Point::MinusTwo as u8 }>(d),
+                    Point::Infinity => self.point::<S, { Point::Infinity as u8 }>(d),
+                }
+            }
+        }
+    }
+}
+
+/// The transpose of [`Input`]: m into rows of dx, pair upon pair.
+pub(super) struct Output<'a> {
+    pub w: &'a Winograd,
+    pub m: *const f32,
+    pub dx: *mut f32,
+}
+
+impl Program for Output<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let w = self.w;
+        let point = w.m.len();
+        // SAFETY: `Winograd` compared the buffers with its frames.
+        unsafe {
+            for c in 0..w.m.channels {
+                for i in 0..w.m.cols * S::PER_POSITION {
+                    // Rows that the next pairs add to.
+                    let mut open = [S::splat(0.0); 4];
+                    for pair in 0..w.m.rows {
+                        let m = self.m.add(w.m.at(c, pair, 0) + i * S::LANES);
+                        let (m0, m1) = (S::load(m), S::load(m.add(point)));
+                        let (m2, m3) = (S::load(m.add(2 * point)), S::load(m.add(3 * point)));
+                        let (sum, difference) = (S::add(m1, m2), S::sub(m1, m2));
+                        let done;
+                        if w.points.len() == 4 {
+                            done = [S::add(open[0], m0), S::add(open[1], S::sub(difference, m3))];
+                            open[0] = S::sub(sum, m0);
+                            open[1] = m3;
+                        } else {
+                            let (m4, m5) = (S::load(m.add(4 * point)), S::load(m.add(5 * point)));
+                            let (sum2, difference2) = (S::add(m3, m4), S::sub(m3, m4));
+                            let twice = S::add(difference2, difference2);
+                            let all = S::add(sum, sum2);
+                            done = [
+                                four::<S>(m0, open[0]),
+                                S::add(open[1], four::<S>(S::sub(m5, difference), S::sub(S::splat(0.0), twice))),
+                            ];
+                            let third =
+                                S::fnma(S::splat(4.0), S::add(m0, sum), S::sub(S::splat(0.0), S::add(m0, sum2)));
+                            let fourth = S::fnma(S::splat(5.0), m5, S::add(difference, twice));
+                            open = [S::add(open[2], third), S::add(open[3], fourth), S::add(m0, all), m5];
+                        }
+                        for r in 0..2 {
+                            self.row::<S>(c, 2 * pair + r, i, done[r]);
+                        }
+                    }
+                    for r in 0..w.points.len() - 2 {
+                        self.row::<S>(c, 2 * w.m.rows + r, i, open[r]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Output<'_> {
+    /// Stores a row of the padded input, unless it is padding.
+    #[inline(always)]
+    unsafe fn row<S: Simd>(&self, c: usize, row: usize, i: usize, value: S::V) {
+        let padding = self.w.s.padding[0];
+        if row >= padding && row < padding + self.w.x.rows {
+            // SAFETY: a row of x's frame.
+            unsafe { S::store(self.dx.add(self.w.x.at(c, row - padding, 0) + i * S::LANES), value) };
+        }
+    }
+}
