@@ -6,7 +6,7 @@ use crate::kernel::frame::Frame;
 use crate::kernel::tile::Tiles;
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
 use crate::kernel::{AlignedVec, Path};
-use crate::spec::ConvShape;
+use crate::spec::{Activation, ConvShape, Geometry, Network};
 use std::ops::Range;
 
 /// Where a convolution's passes are planned.
@@ -17,14 +17,35 @@ pub(super) enum Convolution {
         gradient: Option<Box<Contraction>>,
         weight: WeightGradient,
     },
-    Winograd(Box<Winograd>),
+    Winograd {
+        plan: Box<Winograd>,
+        /// Forward where rounding errors must be small.
+        forward: Option<Box<Contraction>>,
+    },
+}
+
+/// Whether some layer compares values, so that a rounding error may decide between two that are nearly equal: maxima, and
+/// activations with a kink.
+pub(super) fn compares(network: &Network) -> bool {
+    network.layers.iter().any(|l| match l.geometry {
+        Geometry::MaxPool(_) => true,
+        Geometry::Activation(a) => matches!(a, Activation::Relu | Activation::LeakyRelu | Activation::HardSwish),
+        _ => false,
+    })
+}
+
+/// Whether the forward pass is one by row pairs too. With windows of 5 rows its errors are some three times those of the
+/// direct sum: backward never minds, and forward only where something is compared.
+pub(super) fn forward_fits(s: &ConvShape, compares: bool) -> bool {
+    winograd::fits(s) && (s.kh == 3 || !compares)
 }
 
 impl Convolution {
-    /// From x to z; with the gradient of x if something before `learns`.
-    pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool) -> Self {
+    /// From x to z; with the gradient of x if something before `learns`; of a network that compares or does not.
+    pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool, compares: bool) -> Self {
         if winograd::fits(s) {
-            return Convolution::Winograd(Box::new(Winograd::plan(tiles, s, x, z, learns)));
+            let forward = (!forward_fits(s, compares)).then(|| Box::new(conv::forward(tiles, s, x, z)));
+            return Convolution::Winograd { plan: Box::new(Winograd::plan(tiles, s, x, z, learns)), forward };
         }
         Convolution::Direct {
             forward: Box::new(conv::forward(tiles, s, x, z)),
@@ -36,21 +57,21 @@ impl Convolution {
     /// Rows of the epilogue's output in a strip, so that a strip of z has an even number of rows where that matters.
     pub fn strip(&self, strip: usize, stride: usize) -> usize {
         match self {
-            Convolution::Winograd(_) if !stride.is_multiple_of(2) => strip.next_multiple_of(2),
+            Convolution::Winograd { .. } if !stride.is_multiple_of(2) => strip.next_multiple_of(2),
             _ => strip,
         }
     }
 
     /// Floats of the gradient of the weights that each chunk computes.
     pub fn own_len(&self, weights: usize) -> usize {
-        if let Convolution::Winograd(w) = self { w.sums_len() } else { weights }
+        if let Convolution::Winograd { plan, .. } = self { plan.sums_len() } else { weights }
     }
 
     /// Floats of the sums of that gradient, lanes apart.
     pub fn acc_len(&self) -> usize {
         match self {
             Convolution::Direct { weight, .. } => weight.acc_len(),
-            Convolution::Winograd(w) => w.acc_len(),
+            Convolution::Winograd { plan, .. } => plan.acc_len(),
         }
     }
 
@@ -60,15 +81,20 @@ impl Convolution {
             Convolution::Direct { forward, gradient, .. } => {
                 [forward.new_pack(), gradient.as_ref().map_or_else(AlignedVec::default, |g| g.new_pack())]
             }
-            Convolution::Winograd(w) => w.packed_len().map(AlignedVec::zeros),
+            Convolution::Winograd { plan, forward } => {
+                let [own, gradient] = plan.packed_len().map(AlignedVec::zeros);
+                [forward.as_ref().map_or(own, |f| f.new_pack()), gradient]
+            }
         }
     }
 
     /// Computes rows of z; where they come in pairs, those whose first row is among `rows`.
     pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         match self {
-            Convolution::Direct { forward, .. } => forward.run(rows, inputs.x, inputs.packed, inputs.bias, z),
-            Convolution::Winograd(w) => w.forward(path, rows, inputs, z, scratch),
+            Convolution::Direct { forward, .. } | Convolution::Winograd { forward: Some(forward), .. } => {
+                forward.run(rows, inputs.x, inputs.packed, inputs.bias, z);
+            }
+            Convolution::Winograd { plan, .. } => plan.forward(path, rows, inputs, z, scratch),
         }
     }
 
@@ -84,7 +110,7 @@ impl Convolution {
     ) {
         match self {
             Convolution::Direct { weight, .. } => weight.run(rows, dz, x, acc),
-            Convolution::Winograd(w) => w.weight(path, rows, dz, x, acc, scratch),
+            Convolution::Winograd { plan, .. } => plan.weight(path, rows, dz, x, acc, scratch),
         }
     }
 
@@ -93,7 +119,7 @@ impl Convolution {
         match self {
             Convolution::Direct { gradient: Some(g), .. } => g.run(0..g.rows(), dz, packed, None, dx),
             Convolution::Direct { .. } => {}
-            Convolution::Winograd(w) => w.gradient(path, dz, packed, dx, scratch),
+            Convolution::Winograd { plan, .. } => plan.gradient(path, dz, packed, dx, scratch),
         }
     }
 
@@ -101,7 +127,7 @@ impl Convolution {
     pub fn finish(&self, sums: &[f32], dw: &mut [f32]) {
         match self {
             Convolution::Direct { .. } => dw.copy_from_slice(sums),
-            Convolution::Winograd(w) => w.finish(sums, dw),
+            Convolution::Winograd { plan, .. } => plan.finish(sums, dw),
         }
     }
 }

@@ -300,7 +300,7 @@ impl CpuEngine {
     fn repack(&mut self) {
         enum Pack<'a> {
             Groups(&'a Contraction, &'a [f32], std::ops::Range<usize>, &'a mut [f32]),
-            Winograd(&'a Winograd, &'a [f32], &'a mut Packs),
+            Winograd(&'a Winograd, &'a [f32], [&'a mut [f32]; 2]),
         }
         let mut tasks = Vec::new();
         for (stage, packs) in self.program.stages.iter().zip(&mut self.packs) {
@@ -311,9 +311,14 @@ impl CpuEngine {
             };
             let w = &self.parameters[place.weight.clone()];
             if let Work::Core { core: Core::Conv(s), .. } = &stage.work
-                && let Convolution::Winograd(plan) = &s.kernel
+                && let Convolution::Winograd { plan, forward } = &s.kernel
             {
-                tasks.push(Mutex::new(Pack::Winograd(plan, w, packs)));
+                let mut blocks = packs.each_mut().map(|p| &mut p[..]);
+                if let Some(forward) = forward {
+                    let block = std::mem::take(&mut blocks[0]);
+                    tasks.push(Mutex::new(Pack::Groups(forward, w, 0..forward.groups().count(), block)));
+                }
+                tasks.push(Mutex::new(Pack::Winograd(plan, w, blocks)));
                 continue;
             }
             for (contraction, pack) in stage.contractions().into_iter().zip(packs) {
@@ -339,7 +344,7 @@ impl CpuEngine {
         }
         self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
             Pack::Groups(contraction, w, groups, block) => contraction.pack(w, groups.clone(), block),
-            Pack::Winograd(plan, w, packs) => plan.pack(w, packs.each_mut().map(|p| &mut p[..])),
+            Pack::Winograd(plan, w, [forward, gradient]) => plan.pack(w, [forward, gradient]),
         });
         self.single_is_current = false;
         self.norms.evaluate(&self.program, &self.parameters, &self.buffers);

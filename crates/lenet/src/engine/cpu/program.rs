@@ -3,7 +3,7 @@
 //! A stage is a *core* that makes pre-activations z from a value (or two), then, where they follow, a normalisation,
 //! an activation and a pooling, which make the next value. Some layers are stages of their own kind.
 
-use super::convolution::Convolution;
+use super::convolution::{Convolution, compares};
 use crate::kernel::contract::Contraction;
 use crate::kernel::frame::Frame;
 use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
@@ -139,7 +139,7 @@ impl Stage {
         match &self.work {
             Work::Core { core: Core::Conv(c), .. } => match &c.kernel {
                 Convolution::Direct { forward, gradient, .. } => [Some(forward), gradient.as_deref()],
-                Convolution::Winograd(_) => [None, None],
+                Convolution::Winograd { forward, .. } => [forward.as_deref(), None],
             },
             Work::Core { core: Core::Dense(c), .. } => [Some(&c.forward), c.gradient.as_ref()],
             _ => [None, None],
@@ -294,7 +294,7 @@ impl Program {
         let shapes = std::iter::once(network.input).chain(blocks.iter().map(Block::y));
         let frames: Vec<Frame> = shapes.zip(&borders).map(|(shape, &border)| with_border(shape, border)).collect();
         let flow = Flow::new(&blocks);
-        let mut plan = Planner { tiles, own_len: 0, dense: Vec::new(), norms: 0 };
+        let mut plan = Planner { tiles, compares: compares(network), own_len: 0, dense: Vec::new(), norms: 0 };
         let stages: Vec<Stage> = blocks
             .iter()
             .enumerate()
@@ -367,6 +367,7 @@ impl Flow {
 
 struct Planner {
     tiles: &'static Tiles,
+    compares: bool,
     own_len: usize,
     dense: Vec<DenseShape>,
     norms: usize,
@@ -381,7 +382,7 @@ impl Planner {
                 let border = if needed { conv::GRADIENT_BORDER } else { 0 };
                 z = z.with_border(0, border);
                 let rows = block.pool.map_or(1, |(_, s)| s.stride[0]);
-                let kernel = Convolution::plan(self.tiles, &shape, &x, &z, needed);
+                let kernel = Convolution::plan(self.tiles, &shape, &x, &z, needed, self.compares);
                 let weights = layer.weight.as_ref().map_or(0, |w| w.range.len());
                 Core::Conv(Box::new(ConvCore {
                     place: self.place(layer, Some(kernel.own_len(weights))),

@@ -1,5 +1,6 @@
 //! Inference on a single sample: pixels or outputs in the lanes. The same chains of roundings as in a chunk.
 
+use super::convolution::{compares, forward_fits};
 use super::program::{blocks, chw};
 use crate::engine::Pixels;
 use crate::kernel::contract::Contraction;
@@ -7,7 +8,7 @@ use crate::kernel::frame::Frame;
 use crate::kernel::pool::PoolKind;
 use crate::kernel::single::{Steps, activate, pool};
 use crate::kernel::tile::Tiles;
-use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
+use crate::kernel::winograd::{Inputs, Scratch, Winograd};
 use crate::kernel::{AlignedVec, CHUNK, Path, conv, dense, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
 use std::ops::Range;
@@ -76,7 +77,7 @@ impl Single {
             let (work, activation, z_len, pack_len) = match block.layer.geometry {
                 Geometry::Conv2d(s) => {
                     // Rows as long as those of x; a vector may overrun each plane.
-                    let pairs = winograd::fits(&s);
+                    let pairs = forward_fits(&s, compares(network));
                     let cols = if pairs { s.ow.next_multiple_of(CHUNK) } else { frames[i].row() };
                     let frame = Frame { slack: CHUNK, ..one([s.oc, s.oh, cols], [0, 0]) };
                     let (forward, x_len, z_len, pack_len) = if pairs {

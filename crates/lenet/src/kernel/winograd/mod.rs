@@ -230,11 +230,12 @@ impl Winograd {
         }
     }
 
-    /// Transforms and packs weights, for forward and, if there is room, for the gradient.
+    /// Transforms and packs weights, for forward if there is room, and for the gradient if it was planned.
     pub fn pack(&self, w: &[f32], [forward, gradient]: [&mut [f32]; 2]) {
         let (kh, kw, len) = (self.s.kh, self.s.kw, self.u_len());
         let (taps, points) = (self.s.ic * kw, self.points.len());
         let mut u = vec![0.0f32; len];
+        let groups = if forward.is_empty() { &[] } else { &self.forward.groups[..] };
         for (f, point) in self.points.iter().enumerate() {
             let mut coefficients = [0.0; 5];
             (0..kh).for_each(|ky| coefficients[ky] = point.coefficient(kh, ky));
@@ -243,7 +244,7 @@ impl Winograd {
                     *u = (0..kh).map(|ky| coefficients[ky] * f64::from(window[ky * kw + kx])).sum::<f64>() as f32;
                 }
             }
-            for (first, outputs, _) in &self.forward.groups {
+            for (first, outputs, _) in groups {
                 let block = &mut forward[first * taps * points + f * taps * outputs..][..taps * outputs];
                 for (tap, line) in block.chunks_exact_mut(*outputs).enumerate() {
                     line.iter_mut().enumerate().for_each(|(o, value)| *value = u[(first + o) * taps + tap]);
