@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -33,10 +34,32 @@ def spawn(command):
     return lines, wall, usage.ru_maxrss * scale
 
 
+def pairs(layers):
+    """Layers with windows, strides and paddings as pairs, and ten classes, as pytorch_net takes them."""
+    for layer in layers:
+        for key in ("window", "stride", "padding"):
+            if isinstance(layer.get(key), int):
+                layer[key] = [layer[key]] * 2
+        if layer.get("units") == "classes":
+            layer["units"] = 10
+        pairs(layer.get("body", []))
+        pairs(layer.get("shortcut", []))
+
+
+def resolve(arguments, path):
+    """Writes the recipe as JSON, every default written out."""
+    text = subprocess.run([arguments.lenet, "recipe", "show", arguments.network], check=True, capture_output=True, text=True)
+    recipe = tomllib.loads(text.stdout)
+    recipe["model"].setdefault("input", [1, 28, 28])
+    pairs(recipe["model"]["layers"])
+    path.write_text(json.dumps(recipe))
+    return path
+
+
 def lenet_train(arguments, threads):
     with tempfile.TemporaryDirectory() as folder:
         lines, wall, memory = spawn(
-            [arguments.lenet, "train", arguments.network, "--json", "--epochs", arguments.epochs, "--threads", threads,
+            [arguments.lenet, "train", arguments.network, "--json", "--epochs", arguments.epochs, "--threads", threads, "--set", "warmup_epochs=0",
              "--out", Path(folder) / "run", *[word for pair in arguments.set for word in ("--set", pair)]])
     epochs = [event for _, event in lines if event["event"] == "epoch"]
     first = next(at for at, event in lines if event["event"] == "step")
@@ -48,7 +71,7 @@ def lenet_train(arguments, threads):
 
 
 def torch_train(arguments, threads, layout, compiled=False):
-    command = [arguments.python, HERE / "pytorch_lenet.py", arguments.folder, "--network", arguments.network,
+    command = [arguments.python, HERE / "pytorch_lenet.py", arguments.folder, arguments.resolved,
                "--threads", threads, "--layout", layout, "--epochs", arguments.epochs]
     if arguments.train_limit:
         command += ["--train-limit", arguments.train_limit]
@@ -72,7 +95,7 @@ def lenet_inference(arguments):
 
 
 def torch_inference(arguments, layout):
-    lines, _, _ = spawn([arguments.python, HERE / "pytorch_lenet.py", arguments.folder, "--network", arguments.network,
+    lines, _, _ = spawn([arguments.python, HERE / "pytorch_lenet.py", arguments.folder, arguments.resolved,
                          "--task", "inference", "--threads", 1, "--layout", layout])
     result = lines[-1][1]
     return {"batch_256_us_per_image": result["batch_256_seconds_per_image"] * 1e6, "batch_1_us": result["batch_1_seconds"] * 1e6}
@@ -88,6 +111,8 @@ def contestants(arguments):
             table[f"PyTorch {layout}, {name}"] = lambda t=threads, l=layout: torch_train(arguments, t, l)
         if arguments.compile:
             table[f"PyTorch channels_last compiled, {name}"] = lambda t=threads: torch_train(arguments, t, "channels_last", True)
+    if arguments.no_inference:
+        return table
     table["lenet, inference"] = lambda: lenet_inference(arguments)
     for layout in layouts:
         table[f"PyTorch {layout}, inference"] = lambda l=layout: torch_inference(arguments, l)
@@ -122,7 +147,8 @@ def main():
     parser.add_argument("folder", type=Path, help="the folder with the four raw IDX files: `lenet data list` shows it")
     parser.add_argument("--lenet", default=HERE.parent / "target/release/lenet")
     parser.add_argument("--python", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--network", default="lenet", choices=["lenet", "lenet-relu-max"])
+    parser.add_argument("--network", default="lenet", help="a preset, or a recipe's file, trained by SGD")
+    parser.add_argument("--no-inference", action="store_true", help="only trainings")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--epochs", type=int, default=2, help="epochs a run; the median epoch counts")
     parser.add_argument("--rounds", type=int, default=3)
@@ -134,6 +160,8 @@ def main():
     if arguments.train_limit:
         arguments.set.append(f"data.train_limit={arguments.train_limit}")
 
+    scratch = tempfile.TemporaryDirectory()
+    arguments.resolved = resolve(arguments, Path(scratch.name) / "recipe.json")
     table = contestants(arguments)
     results = {name: [] for name in table}
     for number in range(arguments.rounds):

@@ -74,9 +74,12 @@ pub struct TrainArgs {
     /// A preset (lenet, lenet-modern, small, …: any other name lists them) or a recipe's file; lenet unless given.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub recipe: Option<String>,
-    /// A dataset's name, or idx:DIR, instead of the recipe's.
+    /// A dataset's name, a folder of pictures with a folder a class, or idx:DIR, instead of the recipe's.
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
+    /// Leave out pictures that cannot be read.
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Passes over the training images, in all; more than before prolongs a run that is resumed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
@@ -113,9 +116,12 @@ pub struct EvalArgs {
     /// Directory of a model, or of the run that trained it.
     #[arg(value_hint = ValueHint::DirPath)]
     pub model: PathBuf,
-    /// A dataset's name, or idx:DIR; that of the training unless given.
+    /// A dataset's name, a folder of pictures, or idx:DIR; that of the training unless given.
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
+    /// Leave out pictures that cannot be read.
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Which images.
     #[arg(long, value_enum, default_value_t = Split::Test)]
     pub split: Split,
@@ -169,14 +175,14 @@ pub enum DataCommand {
         /// Its name.
         name: String,
     },
-    /// Read a dataset's files in the cache and compare their checksums.
+    /// Read a dataset's files in the cache and compare their checksums, or every picture of a folder.
     Check {
-        /// Its name.
+        /// Its name, or a folder of pictures.
         name: String,
     },
     /// Show the first images of every class, in characters or as a picture.
     Show {
-        /// Its name, or idx:DIR.
+        /// Its name, a folder of pictures, or idx:DIR.
         name: String,
         /// Write a PNG picture here instead.
         #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]

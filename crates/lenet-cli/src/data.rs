@@ -3,16 +3,22 @@
 use crate::args::{DataCommand, Split};
 use crate::failure::{Failure, file_error};
 use crate::terminal::{self, DataReporter, print, print_json, print_line};
-use lenet::data::{self, CacheOptions, Loaded};
+use lenet::data::{self, CacheOptions, Loaded, Options};
 use lenet::kernel::Path;
 use lenet::spec::Recipe;
 use serde_json::json;
 use std::io::Write;
 
-/// Loads a dataset, and tells on standard error how it arrives.
-pub fn load(source: &str) -> Result<Loaded, Failure> {
+/// Loads a dataset, and tells on standard error how it arrives and what to know about it.
+pub fn load(source: &str, options: &Options) -> Result<Loaded, Failure> {
     let mut reporter = DataReporter::new();
-    Ok(data::load(source, &CacheOptions::from_env(), &mut |event| reporter.on(event))?)
+    let loaded = data::load_with(source, options, &CacheOptions::from_env(), &mut |event| reporter.on(event))?;
+    drop(reporter);
+    loaded.notes.iter().for_each(|note| eprintln!("data: {note}"));
+    if let Some(first) = loaded.skipped.first() {
+        eprintln!("data: {} unreadable pictures are left out, the first is {first}", loaded.skipped.len());
+    }
+    Ok(loaded)
 }
 
 pub fn run(command: DataCommand) -> Result<(), Failure> {
@@ -60,13 +66,16 @@ fn list(json: bool) -> Result<(), Failure> {
 }
 
 fn fetch(name: &str) -> Result<(), Failure> {
-    let Loaded { train, test, name, provenance, checksums } = load(name)?;
+    let Loaded { train, test, name, provenance, checksums, .. } = load(name, &Options::default())?;
     let counts = [train.len(), test.len()].map(|n| terminal::thousands(n as u64));
     print_line(&format!("{name}: {} training and {} test images, from {provenance}", counts[0], counts[1]))?;
     checksums.iter().try_for_each(|(file, sha256)| print_line(&format!("{sha256}  {file}")))
 }
 
 fn check(name: &str) -> Result<(), Failure> {
+    if data::catalog::find(name).is_none() && (name.contains(':') || std::path::Path::new(name).is_dir()) {
+        return check_folder(name);
+    }
     let files = data::check(name, &CacheOptions::from_env())?;
     for file in &files {
         let verdict = match (&file.fault, &file.expected) {
@@ -82,6 +91,23 @@ fn check(name: &str) -> Result<(), Failure> {
     }
 }
 
+/// Reads all of a folder's pictures, and names every bad one.
+fn check_folder(name: &str) -> Result<(), Failure> {
+    let loaded = load(name, &Options { shape: None, skip_bad: true })?;
+    let (train, test) = (loaded.train, loaded.test);
+    for (index, class) in train.classes.iter().enumerate() {
+        let count = |labels: &[u16]| labels.iter().filter(|l| usize::from(**l) == index).count();
+        print_line(&format!("{class}: {} training and {} test images", count(&train.labels), count(&test.labels)))?;
+    }
+    loaded.skipped.iter().try_for_each(|bad| print_line(bad))?;
+    match loaded.skipped.len() {
+        0 => Ok(()),
+        n => {
+            Err(Failure::Failed(format!("{n} pictures cannot be read: mend or remove them, or train with --skip-bad")))
+        }
+    }
+}
+
 fn show(
     name: &str,
     output: Option<&std::path::Path>,
@@ -89,7 +115,7 @@ fn show(
     per_class: usize,
     recipe: Option<Recipe>,
 ) -> Result<(), Failure> {
-    let Loaded { train, test, .. } = load(name)?;
+    let Loaded { train, test, .. } = load(name, &Options { shape: None, skip_bad: true })?;
     let mut dataset = if split == Split::Train { train } else { test };
     if let Some(recipe) = recipe {
         let path = Path::detect().map_err(Failure::Usage)?;

@@ -3,7 +3,7 @@
 use crate::args::{EvalArgs, Split};
 use crate::failure::Failure;
 use crate::terminal::{print_json, print_line, thousands};
-use lenet::data::Dataset;
+use lenet::data::{Dataset, Options};
 use lenet::engine::{CpuEngine, CpuOptions};
 use lenet::model::Model;
 use lenet::train::evaluate;
@@ -13,12 +13,15 @@ use std::path::Path;
 pub fn run(args: EvalArgs) -> Result<(), Failure> {
     let model = load(&args.model)?;
     let source = args.data.as_deref().unwrap_or(&model.training.dataset);
-    let loaded = crate::data::load(source)?;
+    let loaded = crate::data::load(source, &Options { shape: Some(model.spec.input), skip_bad: args.skip_bad })?;
     let (dataset, split) = match args.split {
         Split::Train => (loaded.train, "train"),
         Split::Test => (loaded.test, "test"),
     };
     check(&model, &dataset, source)?;
+    if dataset.classes != model.classes {
+        eprintln!("data: the classes of {source} have other names than the model's; they are compared in order");
+    }
     let mut engine = engine(&model, args.threads)?;
     let tables = model.normalization.tables();
     let score = evaluate(&mut engine, &dataset, &tables, dataset.len(), model.flip_test).map_err(Failure::failed)?;

@@ -13,7 +13,7 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
     let mut sets = args.set.set.clone();
     sets.extend(args.data.as_ref().map(|d| format!("data.source={}", json!(d))));
     let recipe = Recipe::load_with(&args.recipe, &sets)?;
-    let loaded = crate::data::load(&recipe.data.source)?;
+    let loaded = crate::data::load(&recipe.data.source, &crate::plan::options(&recipe))?;
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let options = CpuOptions { threads: args.threads, path: None };
     let mut engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;
@@ -31,7 +31,7 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
     if args.json {
         let points = curve.points.len();
         let object = json!({ "suggestion": curve.suggestion, "diverged": curve.diverged, "steps": points, "csv": csv, "svg": svg });
-        return terminal::print(&object.to_string());
+        return terminal::print_json(&object);
     }
     let end = if curve.diverged { "the loss left" } else { "the loss never left: try a higher --to" };
     let last = curve.points.last().map_or(0.0, |p| p.lr);
@@ -48,7 +48,7 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
             svg.display()
         ),
     };
-    terminal::print(&text)
+    terminal::print_line(&text)
 }
 
 /// A name as a shell takes it.

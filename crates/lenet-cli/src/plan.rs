@@ -1,8 +1,13 @@
 //! From what was typed to a recipe and its network, before anything runs.
 
 use crate::failure::Failure;
-use lenet::data::catalog;
+use lenet::data::{Options, catalog};
 use lenet::spec::{Network, Recipe};
+
+/// How a recipe has its pictures read.
+pub fn options(recipe: &Recipe) -> Options {
+    Options { shape: recipe.model.input, skip_bad: recipe.data.skip_bad }
+}
 
 /// The network of a recipe. The data is only looked at if nothing else tells its shape.
 pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
@@ -10,7 +15,7 @@ pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
     let (shape, classes) = match catalog::find(source) {
         Some(entry) => (entry.shape, entry.classes.len()),
         None => {
-            let train = crate::data::load(source)?.train;
+            let train = crate::data::load(source, &options(recipe))?.train;
             (train.shape, train.classes.len())
         }
     };

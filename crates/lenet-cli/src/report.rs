@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::terminal::{self, print_json, print_line, thousands};
 use crate::train::Start;
 use indicatif::ProgressBar;
+use lenet::spec::Recipe;
 use lenet::train::{EpochMetrics, Event, Run};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -100,8 +101,8 @@ impl Report {
         self.bar.finish_and_clear();
     }
 
-    /// After the last epoch.
-    pub fn done(&self, run: &Run, test_accuracy: Option<f64>) -> Result<(), Failure> {
+    /// After the last epoch of a training on so many classes.
+    pub fn done(&self, run: &Run, test_accuracy: Option<f64>, recipe: &Recipe, classes: usize) -> Result<(), Failure> {
         let (dir, model) = (run.dir(), run.model_dir());
         if self.json {
             return self.event("done", json!({ "test_accuracy": test_accuracy, "run": dir, "model": model }));
@@ -111,12 +112,21 @@ impl Report {
         }
         print_line(&format!("run   {}\nmodel {}", dir.display(), model.display()))?;
         let (program, dir) = (program(), quoted(dir));
+        if test_accuracy.is_some_and(|accuracy| accuracy < 1.5 / classes as f64) {
+            let data = quoted(Path::new(&recipe.data.source));
+            eprintln!(
+                "\nit has hardly learnt. Few images or steps are not enough for sigmoids; try\n  {program} train lenet-modern --data {data}"
+            );
+        }
         eprintln!("\nnext, for example:");
         for command in ["eval", "summary"] {
             eprintln!("  {program} {command} {dir}");
         }
-        let more = run.metrics().len() + 5;
-        eprintln!("  {program} train --resume {dir} --epochs {more}");
+        // A schedule that looks at its end cannot be prolonged.
+        if !recipe.train.schedule.depends_on_epochs() {
+            let more = run.metrics().len() + 5;
+            eprintln!("  {program} train --resume {dir} --epochs {more}");
+        }
         eprintln!("  {program} predict --help");
         Ok(())
     }

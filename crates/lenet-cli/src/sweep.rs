@@ -23,14 +23,14 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         let lines: Vec<String> =
             trials.iter().map(|t| format!("{:4}  seed {}  {}", t.number, t.seed, sets(&t.sets))).collect();
         eprintln!("a dry run: {} trials", trials.len());
-        return terminal::print(&lines.join("\n"));
+        return terminal::print_line(&lines.join("\n"));
     }
     let first = trials.iter().find_map(|t| sweep.recipe(t).ok());
-    let source = match first {
-        Some(recipe) => recipe.data.source,
-        None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?.data.source,
+    let recipe = match first {
+        Some(recipe) => recipe,
+        None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
     };
-    let loaded = crate::data::load(&source)?;
+    let loaded = crate::data::load(&recipe.data.source, &crate::plan::options(&recipe))?;
     let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(stem(&args.file)));
     let parallel = args.parallel.unwrap_or(sweep.parallel);
     let mut sweeper =
@@ -59,9 +59,8 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
 
 fn report(found: &Found, dir: &Path, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        return terminal::print(
-            &json!({ "dir": dir, "rows": found.rows.iter().map(object).collect::<Vec<_>>() }).to_string(),
-        );
+        let rows: Vec<Value> = found.rows.iter().map(object).collect();
+        return terminal::print_json(&json!({ "dir": dir, "rows": rows }));
     }
     let mut text = String::from("the best by validation:\n");
     for (rank, row) in found.rows.iter().take(10).enumerate() {
@@ -74,7 +73,7 @@ fn report(found: &Found, dir: &Path, as_json: bool) -> Result<(), Failure> {
         text += &format!("winner:  trial {}, test accuracy {test:.4}\n", found.rows[0].trial.number);
     }
     text += &format!("next:    lenet train {}", file("best.toml"));
-    terminal::print(&text)
+    terminal::print_line(&text)
 }
 
 fn object(row: &Row) -> Value {

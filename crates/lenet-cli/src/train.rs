@@ -35,7 +35,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         Some(dir) => name_of_run(dir),
         None => stem(Path::new(&recipe_at)),
     };
-    let loaded = crate::data::load(&recipe.data.source)?;
+    let loaded = crate::data::load(&recipe.data.source, &plan::options(&recipe))?;
     recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let options = CpuOptions { threads: args.threads, path: None };
@@ -54,11 +54,11 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     }
     let report = Report::new(args.json);
     report.start(&start(&recipe, &name, &loaded, &network, &trainer, args.threads))?;
-    train(&mut trainer, report)
+    train(&mut trainer, report, &recipe, loaded.train.classes.len())
 }
 
 /// Trains, tells, and ends as the training does.
-fn train(trainer: &mut Trainer, mut report: Report) -> Result<(), Failure> {
+fn train(trainer: &mut Trainer, mut report: Report, recipe: &Recipe, classes: usize) -> Result<(), Failure> {
     interrupt::install()?;
     let mut told = Ok(());
     let outcome = trainer.run(&mut |event| {
@@ -72,7 +72,7 @@ fn train(trainer: &mut Trainer, mut report: Report) -> Result<(), Failure> {
     told?;
     let Some(run) = trainer.run_dir() else { return Ok(()) };
     match outcome {
-        Outcome::Finished => report.done(run, trainer.last_metrics().map(|m| m.test_accuracy)),
+        Outcome::Finished => report.done(run, trainer.last_metrics().map(|m| m.test_accuracy), recipe, classes),
         Outcome::Interrupted => {
             report.interrupted(run)?;
             Err(Failure::Interrupted)
@@ -85,6 +85,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     let mut all = args.set.set.clone();
     // A TOML string takes the escapes of a JSON string.
     all.extend(args.data.as_ref().map(|d| format!("data.source={}", json!(d))));
+    all.extend(args.skip_bad.then(|| "data.skip_bad=true".to_string()));
     all.extend(args.epochs.map(|n| format!("train.epochs={n}")));
     all.extend(args.val_fraction.map(|share| format!("train.val_fraction={share}")));
     all.extend(args.seed.map(|n| format!("train.seed={n}")));
@@ -134,7 +135,7 @@ fn environment(name: &str, loaded: &Loaded, engine: &CpuEngine) -> Value {
         "device": engine.device(),
         "threads": engine.threads(),
         "recipe": name,
-        "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums },
+        "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums, "skipped": loaded.skipped },
     })
 }
 

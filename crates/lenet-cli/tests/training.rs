@@ -238,6 +238,38 @@ fn killed_with_the_whole_kit_on_it_is_as_undisturbed() {
     survives(&["train", recipe.to_str().unwrap()], 12);
 }
 
+/// One command takes a folder of pictures to a model that names what new ones show.
+#[test]
+fn a_folder_of_pictures_is_all_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    // Two classes that differ at a glance: dark pictures with a light upper or lower half.
+    for (class, upper) in [("top", true), ("bottom", false)] {
+        std::fs::create_dir_all(dir.join("pictures").join(class)).unwrap();
+        for i in 0..40u32 {
+            let light = |x: u32, y: u32| (y < 10) == upper && (2..18).contains(&x) && (2..18).contains(&y);
+            let value = |x: u32, y: u32| if light(x, y) { 180 + (i * 7 + x + y) % 60 } else { (i * 13 + x * y) % 30 };
+            let picture = image::GrayImage::from_fn(20, 20, |x, y| image::Luma([value(x, y) as u8]));
+            picture.save(dir.join("pictures").join(class).join(format!("{i:02}.png"))).unwrap();
+        }
+    }
+    let bad = dir.join("pictures/top/bad.png");
+    std::fs::write(&bad, "no picture").unwrap();
+    let train =
+        ["train", "lenet-relu-max", "--data", "pictures", "--epochs", "20", "--set", "batch=16", "--out", "run"];
+    let refused_train = output(dir, &train);
+    let (_, err) = texts(&refused_train);
+    assert!(refused_train.status.code() == Some(1) && err.contains("bad.png") && err.contains("--skip-bad"), "{err}");
+    assert!(!dir.join("run").exists());
+    let (_, err) = run(dir, &[&train[..], &["--skip-bad"]].concat());
+    assert!(err.contains("bad.png") || err.contains("1 unreadable"), "{err}");
+    let (out, _) = run(dir, &["eval", "run", "--skip-bad", "--json"]);
+    let score: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((score["accuracy"].as_f64(), score["images"].as_u64()), (Some(1.0), Some(16)));
+    let (out, _) = run(dir, &["predict", "run", "pictures/bottom/03.png", "--json"]);
+    assert!(out.contains("\"bottom\""), "{out}");
+}
+
 #[test]
 fn every_preset_learns() {
     let dir = tempfile::tempdir().unwrap();

@@ -98,7 +98,7 @@ fn recipes() -> impl Strategy<Value = Recipe> {
             let (source, normalization, train_limit, test_limit) = data;
             let (epochs, batch, lr, seed, init, checkpoint_seconds) = train;
             Recipe {
-                data: DataRecipe { source: source + "x", normalization, train_limit, test_limit },
+                data: DataRecipe { source: source + "x", normalization, train_limit, test_limit, skip_bad: false },
                 // No input: with one, the layers would have to fit.
                 model: ModelRecipe { input: None, layers, units_from_classes },
                 train: TrainRecipe { epochs, batch, lr, seed, init, checkpoint_seconds, ..TrainRecipe::default() },

@@ -199,7 +199,10 @@ fn errors_of_the_whole() {
             "preset = \"lenet\"\n[model]\ninput = [60000, 60000, 1]",
             "3:9: the input shape [60000, 60000, 1] is too large: at most 67108864 values are possible",
         ),
-        ("preset = \"lenett\"", "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-relu-max)"),
+        (
+            "preset = \"lenett\"",
+            "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, fast)",
+        ),
         (
             "preset = \"lenet\"\n[trian]\n",
             "2:2: unknown key \"trian\" in the recipe, did you mean \"train\"? (known: data, model, train, augment, preset)",
@@ -278,7 +281,7 @@ fn loading_by_name_and_path() {
     assert_eq!(
         Recipe::load("lenet-relu-mx").unwrap_err().to_string(),
         "no recipe \"lenet-relu-mx\": it is neither a file nor a preset, did you mean \"lenet-relu-max\"? \
-         (presets: lenet, lenet-relu-max)"
+         (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, fast)"
     );
     std::fs::write(&path, b"\xff\xfe").unwrap();
     assert!(load().unwrap_err().to_string().contains("invalid utf-8"));
@@ -320,7 +323,7 @@ fn overrides() {
 #[test]
 fn errors_of_overrides() {
     let known = format!(
-        "(known: source, normalize, train_limit, test_limit, input, layers, {TRAIN_KEYS}, shift, border, flip, rotate, \
+        "(known: source, normalize, train_limit, test_limit, skip_bad, input, layers, {TRAIN_KEYS}, shift, border, flip, rotate, \
          scale, shear, brightness, contrast, erase, cutout, fill, mixup, flip_test, activation, pool)"
     );
     for (set, want) in [

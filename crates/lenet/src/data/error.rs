@@ -19,8 +19,14 @@ pub struct Attempt {
 #[allow(missing_docs)]
 pub enum DataError {
     /// No dataset has this name.
-    #[error("there is no dataset {name:?}{}: known are {known}, or idx:DIR for files of your own", suggestion(.nearest))]
+    #[error("there is no dataset {name:?}{}: known are {known}, or idx:DIR for IDX files and dir:DIR for pictures of your own", suggestion(.nearest))]
     UnknownName { name: String, nearest: Option<String>, known: String },
+    /// A folder of pictures is not a folder a class.
+    #[error("{}: {what}", dir.display())]
+    Folder { dir: PathBuf, what: String },
+    /// Pictures cannot be read.
+    #[error("{}: {} pictures cannot be read: {}: mend or remove them, or leave them out with --skip-bad", dir.display(), bad.len(), first(.bad))]
+    BadPictures { dir: PathBuf, bad: Vec<String> },
     /// A directory of IDX files lacks one.
     #[error("{}: there is no {file} and no {file}.gz", dir.display())]
     NoSuchFile { dir: PathBuf, file: String },
@@ -58,6 +64,12 @@ impl DataError {
     pub(super) fn cache<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> DataError + 'a {
         move |source| DataError::Cache { action, path: path.to_path_buf(), source }
     }
+}
+
+/// The first ten.
+fn first(bad: &[String]) -> String {
+    let rest = if bad.len() > 10 { "; …" } else { "" };
+    bad.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("; ") + rest
 }
 
 fn suggestion(nearest: &Option<String>) -> String {

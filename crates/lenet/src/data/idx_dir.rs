@@ -92,6 +92,8 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, DataError> {
         test: test.into_dataset(&classes, 0)?,
         provenance: dir.display().to_string(),
         checksums,
+        notes: Vec::new(),
+        skipped: Vec::new(),
     })
 }
 
@@ -125,7 +127,15 @@ pub(super) fn load_entry(
         Ok::<_, DataError>(dataset)
     };
     let checksums = entry.files.iter().zip(checksums).map(|(f, (_, sum))| (f.name.to_string(), sum)).collect();
-    Ok(Loaded { name: entry.name.into(), train: dataset(train)?, test: dataset(test)?, provenance, checksums })
+    Ok(Loaded {
+        name: entry.name.into(),
+        train: dataset(train)?,
+        test: dataset(test)?,
+        provenance,
+        checksums,
+        notes: Vec::new(),
+        skipped: Vec::new(),
+    })
 }
 
 /// File name and SHA-256 of the four files, in the catalog's order.

@@ -13,6 +13,7 @@ pub mod contact;
 mod debian;
 mod error;
 mod fetch;
+mod folder;
 pub mod idx;
 mod idx_dir;
 pub mod picture;
@@ -76,9 +77,30 @@ pub struct Loaded {
     pub provenance: String,
     /// File name and SHA-256 of the decompressed content.
     pub checksums: Vec<(String, String)>,
+    /// What a person should know before it is learnt from, one line each.
+    pub notes: Vec<String>,
+    /// Files that were left out because they cannot be read, each with its reason.
+    pub skipped: Vec<String>,
 }
 
-/// Loads a dataset by name, or from a directory of IDX files by `idx:DIR`.
+/// How a folder of pictures is read; other sources need none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Channels, rows and columns that pictures are fitted to; `None` for the size they share, or a usual small one.
+    pub shape: Option<[usize; 3]>,
+    /// Whether pictures that cannot be read are left out instead of an error.
+    pub skip_bad: bool,
+}
+
+/// As [`load_with`], with [`Options::default`].
+///
+/// # Errors
+/// As [`load_with`].
+pub fn load(source: &str, cache: &CacheOptions, on_event: &mut dyn FnMut(DataEvent)) -> Result<Loaded, DataError> {
+    load_with(source, &Options::default(), cache, on_event)
+}
+
+/// Loads a dataset by name, from a directory of IDX files by `idx:DIR`, or from a folder of pictures by its path.
 ///
 /// A named dataset comes from the first source that has it: the cache, a system-wide copy, the mirrors, the
 /// distribution's package. Whatever the source, its content is verified, and kept in the cache.
@@ -86,6 +108,9 @@ pub struct Loaded {
 /// `idx:DIR` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
 /// `t10k-labels-idx1-ubyte`, each raw or with `.gz`; colour images are `[n, c, h, w]` and may be named `idx4`. The optional
 /// `classes.txt` names the classes, one a line.
+///
+/// `dir:DIR`, or the path of a folder alone, holds a folder a class, with `train/` and `test/` (or `val/`) above them or
+/// without. Without, a fifth of every class is kept for the test. Pictures are PNG, JPEG, WebP or BMP of any size.
 ///
 /// # Errors
 /// An unknown name, files that are not what they should be, a cache that cannot be written, or no source at all: the
@@ -99,13 +124,31 @@ pub struct Loaded {
 /// assert_eq!((loaded.train.len(), loaded.test.len(), loaded.train.shape), (512, 256, [1, 28, 28]));
 /// # Ok::<(), data::DataError>(())
 /// ```
-pub fn load(source: &str, cache: &CacheOptions, on_event: &mut dyn FnMut(DataEvent)) -> Result<Loaded, DataError> {
+pub fn load_with(
+    source: &str,
+    options: &Options,
+    cache: &CacheOptions,
+    on_event: &mut dyn FnMut(DataEvent),
+) -> Result<Loaded, DataError> {
+    if let Some(dir) = folder_of(source) {
+        on_event(DataEvent::Trying { source: dir.into() });
+        return folder::load(Path::new(dir), options, cache);
+    }
     match source.strip_prefix("idx:") {
         Some(dir) => {
             on_event(DataEvent::Trying { source: dir.into() });
             idx_dir::load(Path::new(dir))
         }
         None => source::load(entry(source)?, cache, on_event),
+    }
+}
+
+/// The folder of pictures that a source names.
+fn folder_of(source: &str) -> Option<&str> {
+    let is_path = || source.contains(std::path::is_separator) || Path::new(source).is_dir();
+    match source.strip_prefix("dir:") {
+        Some(dir) => Some(dir),
+        None => (!source.starts_with("idx:") && catalog::find(source).is_none() && is_path()).then_some(source),
     }
 }
 

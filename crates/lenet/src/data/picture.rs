@@ -92,7 +92,18 @@ pub fn prepare(bytes: &[u8], shape: [usize; 3], invert: Invert) -> Result<Prepar
     Ok(Prepared { pixels, inverted, original })
 }
 
-fn decode(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
+/// Width, height and whether there is colour, from the picture's header alone.
+///
+/// # Errors
+/// As [`prepare`], as far as the header tells.
+pub fn look(bytes: &[u8]) -> Result<(u32, u32, bool), PictureError> {
+    let decoder = open(bytes)?;
+    let (width, height) = decoder.dimensions();
+    Ok((width, height, decoder.color_type().has_color()))
+}
+
+/// A decoder of a picture of bounded size.
+fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, PictureError> {
     let mut reader = ImageReader::new(Cursor::new(bytes));
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC);
@@ -101,7 +112,7 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
     if reader.format().is_none_or(|f| !f.reading_enabled()) {
         return Err(PictureError::Format);
     }
-    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
     if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(PictureError::TooLarge { width, height });
@@ -109,6 +120,11 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
     if width == 0 || height == 0 {
         return Err(PictureError::Damaged("it has no pixel".into()));
     }
+    Ok(decoder)
+}
+
+fn decode(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
+    let mut decoder = open(bytes)?;
     // An unreadable orientation is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 /// The sections and their keys.
 pub(super) const SECTIONS: [(&str, &[&str]); 4] = [
-    ("data", &["source", "normalize", "train_limit", "test_limit"]),
+    ("data", &["source", "normalize", "train_limit", "test_limit", "skip_bad"]),
     ("model", &["input", "layers"]),
     ("train", &super::read_train::KEYS),
     ("augment", &augment::KEYS),
@@ -150,6 +150,7 @@ impl Document {
             normalization: table.get("normalize").map_or(Ok(Default::default()), augment::read_normalize)?,
             train_limit: limit("train_limit")?,
             test_limit: limit("test_limit")?,
+            skip_bad: table.get("skip_bad").map_or(Ok(false), |n| flag(n, "skip_bad"))?,
         })
     }
 
@@ -419,12 +420,13 @@ fn units(table: &Table, last: bool) -> Result<(usize, bool), RecipeError> {
     }
 }
 
-fn bias(table: &Table) -> Result<bool, RecipeError> {
-    match table.get("bias") {
-        None => Ok(true),
-        Some(node) => match node.value {
-            Value::Flag(b) => Ok(b),
-            _ => Err(must(node, "bias", "true or false")),
-        },
+fn flag(node: &Node, key: &str) -> Result<bool, RecipeError> {
+    match node.value {
+        Value::Flag(b) => Ok(b),
+        _ => Err(must(node, key, "true or false")),
     }
+}
+
+fn bias(table: &Table) -> Result<bool, RecipeError> {
+    table.get("bias").map_or(Ok(true), |n| flag(n, "bias"))
 }

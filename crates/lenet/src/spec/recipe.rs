@@ -50,7 +50,7 @@ pub struct Recipe {
 /// What is learnt from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataRecipe {
-    /// A name (`fashion-mnist`) or `idx:DIR`.
+    /// A name (`fashion-mnist`), `idx:DIR`, or a folder of pictures (`dir:DIR`).
     pub source: String,
     /// How bytes become inputs.
     pub normalization: Normalize,
@@ -58,6 +58,8 @@ pub struct DataRecipe {
     pub train_limit: Option<usize>,
     /// Only the first so many test images.
     pub test_limit: Option<usize>,
+    /// Whether pictures that cannot be read are left out instead of an error.
+    pub skip_bad: bool,
 }
 
 /// What learns.

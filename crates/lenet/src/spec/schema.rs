@@ -125,7 +125,9 @@ fn value(key: &str) -> Value {
         ] }),
         "fill" => json!({ "oneOf": [{ "const": "noise" }, whole(0..=255)] }),
         "mixup" => json!({ "oneOf": [{ "const": 0 }, from_to(0.01, 100.0)] }),
-        "bias" | "flip" | "flip_test" | "nesterov" | "decay_norms_and_biases" => json!({ "type": "boolean" }),
+        "bias" | "skip_bad" | "flip" | "flip_test" | "nesterov" | "decay_norms_and_biases" => {
+            json!({ "type": "boolean" })
+        }
         // A key that this does not know yet may be anything; a test says which.
         _ => json!(true),
     }

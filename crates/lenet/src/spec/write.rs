@@ -21,6 +21,9 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
             writeln!(out, "{key} = {limit}")?;
         }
     }
+    if data.skip_bad {
+        writeln!(out, "skip_bad = true")?;
+    }
 
     writeln!(out, "\n[model]")?;
     if let Some(input) = recipe.model.input {

@@ -148,6 +148,11 @@ impl Sweep {
         if keys.is_empty() {
             return Err(format!("there is no key in [{section}]: give at least one, as \"train.lr\" = [0.1, 0.2]"));
         }
+        // All trials learn from the same images, so that they can be compared.
+        let shared = ["data.source", "source", "data.train_limit", "train_limit", "train.seed", "seed"];
+        if let Some(key) = keys.keys().find(|k| shared.contains(&k.as_str())) {
+            return Err(format!("{key:?} cannot differ between trials: put it into [set], or seeds = N at the top"));
+        }
         if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
             return Err(format!("val_fraction must be above 0 and below 1, not {}", self.val_fraction));
         }
@@ -339,6 +344,7 @@ mod tests {
             ("recipe = \"lenet\"\nmethod = \"random\"\n[random]\nlr = { log = [2, 1] }", "below its high end"),
             ("recipe = \"lenet\"\nmethod = \"random\"\nval_fraction = 0\n[random]\nlr = [1]", "val_fraction"),
             ("recipe = \"lenet\"\nmethod = \"grid\"\nepoch = 3\n[grid]\nlr = [1]", "epoch"),
+            ("recipe = \"lenet\"\nmethod = \"grid\"\n[grid]\nsource = [\"mnist\"]", "cannot differ"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with("s.toml: ") && error.contains(word), "{error}");

@@ -272,9 +272,6 @@ impl<'a> Sweeper<'a> {
         goal: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Vec<EpochMetrics>>, String> {
-        if run.metrics().len() >= goal {
-            return Ok(Some(run.metrics().to_vec()));
-        }
         let (train, test) = (&self.data.train, &self.data.test);
         let spec = recipe.spec(train.shape, train.classes.len()).map_err(|e| e.to_string())?;
         let network = spec.infer().map_err(|e| e.to_string())?;
@@ -282,6 +279,12 @@ impl<'a> Sweeper<'a> {
         let engine = CpuEngine::new(network, options).map_err(|e| e.to_string())?;
         let mut trainer = Trainer::new(recipe, &self.sweep.recipe, spec, train, test, Box::new(engine), Some(run))
             .map_err(|e| e.to_string())?;
+        // A run that goes on has its metrics from now on.
+        if let Some(done) =
+            trainer.run_dir().map(|r| r.metrics()).filter(|m| m.len() >= goal && goal < recipe.train.epochs)
+        {
+            return Ok(Some(done.to_vec()));
+        }
         let mut reached = false;
         let outcome = trainer.run(&mut |event| match event {
             Event::Epoch(m) if m.epoch >= goal => {

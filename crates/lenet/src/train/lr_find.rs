@@ -49,10 +49,12 @@ pub struct LrCurve {
 }
 
 /// Weight of the past in the moving average.
-const PAST: f64 = 0.95;
+const PAST: f64 = 0.85;
 
-/// The loss has left when its average is so many times the smallest one.
+/// The loss has left when its average is so many times the smallest one, or, having fallen, is back at the first one: a
+/// network whose units have all died does not do worse than guessing.
 const LEFT: f64 = 4.0;
+const FALLEN: f64 = 0.95;
 
 /// Runs the test with the recipe's optimizer, batches and augmentation; the engine's parameters are new ones first, and
 /// are of no use afterwards.
@@ -112,7 +114,9 @@ pub fn lr_find(
         on_step(&point);
         curve.points.push(point);
         least = least.min(smoothed);
-        if step > 10 && smoothed > LEFT * least {
+        let first = curve.points[0].smoothed;
+        let is_back = least < FALLEN * first && smoothed > 0.99 * first;
+        if step > 10 && (smoothed > LEFT * least || is_back) {
             curve.diverged = true;
             break;
         }

@@ -17,11 +17,7 @@ pub(super) enum Convolution {
         gradient: Option<Box<Contraction>>,
         weight: WeightGradient,
     },
-    Winograd {
-        plan: Box<Winograd>,
-        /// Forward where rounding errors must be small.
-        forward: Option<Box<Contraction>>,
-    },
+    Winograd(Box<Winograd>),
 }
 
 /// Whether some layer compares values, so that a rounding error may decide between two that are nearly equal: maxima, and
@@ -34,18 +30,17 @@ pub(super) fn compares(network: &Network) -> bool {
     })
 }
 
-/// Whether the forward pass is one by row pairs too. With windows of 5 rows its errors are some three times those of the
-/// direct sum: backward never minds, and forward only where something is compared.
-pub(super) fn forward_fits(s: &ConvShape, compares: bool) -> bool {
+/// Whether a convolution goes by row pairs. With windows of 5 rows the errors are some three times those of the direct sum,
+/// which matters where something is compared.
+pub(super) fn fits(s: &ConvShape, compares: bool) -> bool {
     winograd::fits(s) && (s.kh == 3 || !compares)
 }
 
 impl Convolution {
     /// From x to z; with the gradient of x if something before `learns`; of a network that compares or does not.
     pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool, compares: bool) -> Self {
-        if winograd::fits(s) {
-            let forward = (!forward_fits(s, compares)).then(|| Box::new(conv::forward(tiles, s, x, z)));
-            return Convolution::Winograd { plan: Box::new(Winograd::plan(tiles, s, x, z, learns)), forward };
+        if fits(s, compares) {
+            return Convolution::Winograd(Box::new(Winograd::plan(tiles, s, x, z, learns)));
         }
         Convolution::Direct {
             forward: Box::new(conv::forward(tiles, s, x, z)),
@@ -57,21 +52,21 @@ impl Convolution {
     /// Rows of the epilogue's output in a strip, so that a strip of z has an even number of rows where that matters.
     pub fn strip(&self, strip: usize, stride: usize) -> usize {
         match self {
-            Convolution::Winograd { .. } if !stride.is_multiple_of(2) => strip.next_multiple_of(2),
+            Convolution::Winograd(_) if !stride.is_multiple_of(2) => strip.next_multiple_of(2),
             _ => strip,
         }
     }
 
     /// Floats of the gradient of the weights that each chunk computes.
     pub fn own_len(&self, weights: usize) -> usize {
-        if let Convolution::Winograd { plan, .. } = self { plan.sums_len() } else { weights }
+        if let Convolution::Winograd(plan) = self { plan.sums_len() } else { weights }
     }
 
     /// Floats of the sums of that gradient, lanes apart.
     pub fn acc_len(&self) -> usize {
         match self {
             Convolution::Direct { weight, .. } => weight.acc_len(),
-            Convolution::Winograd { plan, .. } => plan.acc_len(),
+            Convolution::Winograd(plan) => plan.acc_len(),
         }
     }
 
@@ -81,20 +76,15 @@ impl Convolution {
             Convolution::Direct { forward, gradient, .. } => {
                 [forward.new_pack(), gradient.as_ref().map_or_else(AlignedVec::default, |g| g.new_pack())]
             }
-            Convolution::Winograd { plan, forward } => {
-                let [own, gradient] = plan.packed_len().map(AlignedVec::zeros);
-                [forward.as_ref().map_or(own, |f| f.new_pack()), gradient]
-            }
+            Convolution::Winograd(plan) => plan.packed_len().map(AlignedVec::zeros),
         }
     }
 
     /// Computes rows of z; where they come in pairs, those whose first row is among `rows`.
     pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         match self {
-            Convolution::Direct { forward, .. } | Convolution::Winograd { forward: Some(forward), .. } => {
-                forward.run(rows, inputs.x, inputs.packed, inputs.bias, z);
-            }
-            Convolution::Winograd { plan, .. } => plan.forward(path, rows, inputs, z, scratch),
+            Convolution::Direct { forward, .. } => forward.run(rows, inputs.x, inputs.packed, inputs.bias, z),
+            Convolution::Winograd(plan) => plan.forward(path, rows, inputs, z, scratch),
         }
     }
 
@@ -110,7 +100,7 @@ impl Convolution {
     ) {
         match self {
             Convolution::Direct { weight, .. } => weight.run(rows, dz, x, acc),
-            Convolution::Winograd { plan, .. } => plan.weight(path, rows, dz, x, acc, scratch),
+            Convolution::Winograd(plan) => plan.weight(path, rows, dz, x, acc, scratch),
         }
     }
 
@@ -119,7 +109,7 @@ impl Convolution {
         match self {
             Convolution::Direct { gradient: Some(g), .. } => g.run(0..g.rows(), dz, packed, None, dx),
             Convolution::Direct { .. } => {}
-            Convolution::Winograd { plan, .. } => plan.gradient(path, dz, packed, dx, scratch),
+            Convolution::Winograd(plan) => plan.gradient(path, dz, packed, dx, scratch),
         }
     }
 
@@ -127,7 +117,7 @@ impl Convolution {
     pub fn finish(&self, sums: &[f32], dw: &mut [f32]) {
         match self {
             Convolution::Direct { .. } => dw.copy_from_slice(sums),
-            Convolution::Winograd { plan, .. } => plan.finish(sums, dw),
+            Convolution::Winograd(plan) => plan.finish(sums, dw),
         }
     }
 }

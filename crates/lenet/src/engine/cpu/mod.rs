@@ -177,9 +177,11 @@ impl CpuEngine {
             self.own[..n_chunks].iter_mut().map(|m| m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
         let rows: Vec<&Vec<DenseRows>> =
             self.rows[..n_chunks].iter_mut().map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
-        // Cut the slab into what each task writes.
+        // Cut the slab into what each task writes: places among the chunks' own gradients, where they go, and the
+        // convolution that makes gradients of its sums.
+        type Piece<'a> = (std::ops::Range<usize>, &'a mut [f32], usize, Option<&'a Convolution>);
         enum Task<'a> {
-            Own(Vec<(std::ops::Range<usize>, &'a mut [f32], usize, Option<&'a Convolution>)>),
+            Own(Vec<Piece<'a>>),
             Dense { stage: usize, group: usize, dw: &'a mut [f32], at: usize },
         }
         let (mut tasks, mut pieces) = (Vec::new(), Vec::new());
@@ -311,14 +313,9 @@ impl CpuEngine {
             };
             let w = &self.parameters[place.weight.clone()];
             if let Work::Core { core: Core::Conv(s), .. } = &stage.work
-                && let Convolution::Winograd { plan, forward } = &s.kernel
+                && let Convolution::Winograd(plan) = &s.kernel
             {
-                let mut blocks = packs.each_mut().map(|p| &mut p[..]);
-                if let Some(forward) = forward {
-                    let block = std::mem::take(&mut blocks[0]);
-                    tasks.push(Mutex::new(Pack::Groups(forward, w, 0..forward.groups().count(), block)));
-                }
-                tasks.push(Mutex::new(Pack::Winograd(plan, w, blocks)));
+                tasks.push(Mutex::new(Pack::Winograd(plan, w, packs.each_mut().map(|p| &mut p[..]))));
                 continue;
             }
             for (contraction, pack) in stage.contractions().into_iter().zip(packs) {

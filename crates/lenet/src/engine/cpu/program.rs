@@ -139,7 +139,7 @@ impl Stage {
         match &self.work {
             Work::Core { core: Core::Conv(c), .. } => match &c.kernel {
                 Convolution::Direct { forward, gradient, .. } => [Some(forward), gradient.as_deref()],
-                Convolution::Winograd { forward, .. } => [forward.as_deref(), None],
+                Convolution::Winograd(_) => [None, None],
             },
             Work::Core { core: Core::Dense(c), .. } => [Some(&c.forward), c.gradient.as_ref()],
             _ => [None, None],

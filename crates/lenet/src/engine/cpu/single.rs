@@ -1,6 +1,6 @@
 //! Inference on a single sample: pixels or outputs in the lanes. The same chains of roundings as in a chunk.
 
-use super::convolution::{compares, forward_fits};
+use super::convolution::{compares, fits};
 use super::program::{blocks, chw};
 use crate::engine::Pixels;
 use crate::kernel::contract::Contraction;
@@ -77,7 +77,7 @@ impl Single {
             let (work, activation, z_len, pack_len) = match block.layer.geometry {
                 Geometry::Conv2d(s) => {
                     // Rows as long as those of x; a vector may overrun each plane.
-                    let pairs = forward_fits(&s, compares(network));
+                    let pairs = fits(&s, compares(network));
                     let cols = if pairs { s.ow.next_multiple_of(CHUNK) } else { frames[i].row() };
                     let frame = Frame { slack: CHUNK, ..one([s.oc, s.oh, cols], [0, 0]) };
                     let (forward, x_len, z_len, pack_len) = if pairs {

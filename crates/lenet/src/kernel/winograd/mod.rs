@@ -75,11 +75,14 @@ pub fn fits(s: &ConvShape) -> bool {
     points(s.kh).is_some() && s.kw > 1 && s.stride == [1, 1] && s.groups == 1 && s.oh.is_multiple_of(2) && s.oc >= 4
 }
 
+/// A tile, its first vector, and how many of it.
+type Run = (PairTile, usize, usize);
+
 /// The forward pass, for chunks (16 samples in the lanes) or a single sample (columns in the lanes).
 pub struct Forward {
     taps: Vec<Tap>,
-    /// Outputs: first, number, runs of tiles as (tile, first vector, how many).
-    groups: Vec<(usize, usize, Vec<(PairTile, usize, usize)>)>,
+    /// Outputs: first, number, runs of tiles.
+    groups: Vec<(usize, usize, Vec<Run>)>,
     lanes: usize,
     /// First input of a window's first row.
     corner: usize,
