@@ -145,10 +145,6 @@ impl RowClass for GradientRow {
                 }
             }
         }
-        if self.s.kh == 1 {
-            // As in `window_taps`: with this order no near-tie of the golden networks flips.
-            taps.reverse();
-        }
         ((left - positions.start as isize) * CHUNK as isize, taps)
     }
 
