@@ -193,9 +193,10 @@ impl Winograd {
         }
     }
 
-    /// Floats of v at a point.
+    /// Floats of v at a point: an odd number of cache lines, so that what is written side by side, a row at each point, does
+    /// not compete for the same sets of the first-level cache.
     fn v_len(&self) -> usize {
-        self.v.len()
+        (self.v.len().div_ceil(CHUNK) | 1) * CHUNK
     }
 
     /// The first row of x's frame that a pair of output rows needs.
