@@ -276,10 +276,7 @@ fn winograd(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Resul
     let dx1 = conv::naive::backward(s, &x1, &w1, &dz1, &mut dw1, None);
     agree(&format!("{name} backward to the weights, row pairs"), dw.iter().copied(), &dw1, 1e-5)?;
     bench.row(format!("{name} backward to the weights, row pairs"), multiply_adds, || {
-        // As in a chunk, strip by strip.
-        for row in (0..s.oh).step_by(2) {
-            plan.weight(path, row..row + 2, &dz, &x, &mut acc, &mut scratch);
-        }
+        plan.weight(path, 0..s.oh, &dz, &x, &mut acc, &mut scratch);
     });
 
     if learns {

@@ -298,26 +298,33 @@ impl WeightGradient {
 
     /// Adds some rows of the output; the first rows of a chunk start the sums.
     pub fn run(&self, rows: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
-        self.run_at(Point::Zero, rows, dz, x, acc);
+        assert!(rows.end <= self.s.oh, "rows of the output");
+        self.run_at(Point::Zero, rows.clone(), rows.start, dz, x, acc);
     }
 
-    /// The same at a point of a pair of rows of dz.
-    pub(super) fn run_at(&self, point: Point, rows: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
+    /// The same at a point of some pairs of rows of dz, of which x holds these alone.
+    pub(super) fn run_pairs(&self, point: Point, pairs: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
+        assert!(pairs.len() <= self.x.rows && self.s.kh == 1, "rows of x");
+        self.run_at(point, pairs, 0, dz, x, acc);
+    }
+
+    /// Rows of dz, or pairs of them, with the windows from `x_row` on.
+    fn run_at(&self, point: Point, rows: Range<usize>, x_row: usize, dz: &[f32], x: &[f32], acc: &mut [f32]) {
         assert!(dz.len() >= self.dz.len() && x.len() >= self.x.len() && acc.len() >= self.acc_len, "planned buffers");
-        assert!(rows.end * self.dz_rows <= self.dz.rows && rows.end <= self.s.oh, "rows of the output");
+        assert!(rows.end * self.dz_rows <= self.dz.rows, "rows of the output");
         if rows.is_empty() {
             return;
         }
         for call in &self.calls {
-            // SAFETY: dz and x hold whole frames, and for rows below `oh` all windows of this geometry lie within x's
-            // frame, whose border is at least the padding; acc holds every tap of every output. The tiles belong to a
+            // SAFETY: dz and x hold whole frames, the rows are some of dz's, and all their windows lie within x's frame,
+            // as the callers compared, whose border is at least the padding; acc holds every tap of every output. The tiles belong to a
             // path that was available when they were planned.
             unsafe {
                 (call.outer.run)(&OuterArgs {
                     dz: dz.as_ptr().add(self.dz.at(0, rows.start * self.dz_rows, 0) + call.dz),
                     dz_plane: self.dz.plane(),
                     dz_row: self.dz_rows * self.dz.row(),
-                    x: x.as_ptr().add(self.x_origin + rows.start * self.s.stride[0] * self.x.row() + call.x),
+                    x: x.as_ptr().add(self.x_origin + x_row * self.s.stride[0] * self.x.row() + call.x),
                     x_row: self.s.stride[0] * self.x.row(),
                     x_col: self.s.stride[1] * CHUNK,
                     x_tap: call.x_tap,

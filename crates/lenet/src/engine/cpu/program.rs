@@ -387,7 +387,7 @@ impl Planner {
                 Core::Conv(Box::new(ConvCore {
                     place: self.place(layer, Some(kernel.own_len(weights))),
                     shape,
-                    strip: kernel.strip(STRIP_POSITIONS.div_ceil(rows * shape.ow), rows),
+                    strip: kernel.strip(STRIP_POSITIONS.div_ceil(rows * shape.ow)),
                     kernel,
                 }))
             }

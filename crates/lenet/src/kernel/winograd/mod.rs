@@ -7,9 +7,11 @@
 //!
 //! | pass | at each point | before | after |
 //! | --- | --- | --- | --- |
-//! | forward | v ∗ u | x → v, a few rows at a time | in registers |
+//! | forward | v ∗ u | x → v | in registers |
 //! | gradient of the weights | (pair of rows of dz) × v | rows of dz combined on the way | over the sums of a whole batch |
 //! | gradient of the data | (pair of rows of dz) ∗ u | dz → d | m → dx |
+//!
+//! Each goes through the image a pair or a few pairs at a time, so that v, d and m stay in the nearest caches.
 //!
 //! Columns stay as they are, so that windows may be of any width, lanes may hold samples or columns, and each sum is one
 //! chain in a fixed order as everywhere. Rounding errors are some three times those of the direct sum.
@@ -77,6 +79,9 @@ pub fn fits(s: &ConvShape) -> bool {
 
 /// A tile, its first vector, and how many of it.
 type Run = (PairTile, usize, usize);
+
+/// Positions of a pair's rows that the gradient of the weights takes at a time, about.
+const STRIP_POSITIONS: usize = 56;
 
 /// The forward pass, for chunks (16 samples in the lanes) or a single sample (columns in the lanes).
 pub struct Forward {
@@ -155,11 +160,11 @@ pub struct Winograd {
     points: &'static [Point],
     x: Frame,
     z: Frame,
-    /// Transformed rows of x, at each point.
+    /// Transformed rows of x, at each point, for as many pairs as the weights' gradient takes at a time.
     v: Frame,
-    /// Pairs of rows of dz, at each point.
+    /// A pair of rows of dz, at each point.
     d: Frame,
-    /// Sums for dx, at each point.
+    /// A pair's sums for dx, at each point.
     m: Frame,
     forward: Forward,
     gradient: Option<Contraction>,
@@ -172,13 +177,13 @@ impl Winograd {
     /// With one lane, x is a single sample, and rows of z must be whole vectors of 16; x must have
     /// [`Winograd::x_extent`] floats.
     pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool) -> Self {
-        let pairs = s.oh / 2;
+        let strip = STRIP_POSITIONS.div_ceil(s.ow).min(s.oh / 2);
         let slack = if x.lanes == 1 { 2 * CHUNK } else { 0 };
-        let v = Frame { rows: pairs, border_rows: 0, slack, ..*x };
-        let d = Frame::chunk([s.oc, pairs, s.ow]).with_border(0, conv::GRADIENT_BORDER);
-        let m = Frame::chunk([s.ic, pairs, s.iw]);
+        let v = Frame { rows: strip, border_rows: 0, slack, ..*x };
+        let d = Frame::chunk([s.oc, 1, s.ow]).with_border(0, conv::GRADIENT_BORDER);
+        let m = Frame::chunk([s.ic, 1, s.iw]);
         // One row of the window, one row a pair.
-        let row = ConvShape { ih: pairs, oh: pairs, kh: 1, padding: [0, s.padding[1]], ..*s };
+        let row = ConvShape { ih: 1, oh: 1, kh: 1, padding: [0, s.padding[1]], ..*s };
         Winograd {
             s: *s,
             points: points(s.kh).unwrap_or_default(),
@@ -264,13 +269,13 @@ impl Winograd {
     pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         let Inputs { x, packed, bias } = inputs;
         let pairs = rows.start.div_ceil(2)..rows.end.div_ceil(2);
-        self.transform(path, pairs.clone(), x, scratch);
         let plan = &self.forward;
         let last = self.z.at(self.s.oc - 1, self.s.oh - 1, 0) + (self.s.ow * self.x.lanes).next_multiple_of(CHUNK);
         assert!(z.len() >= last && packed.len() >= self.packed_len()[0], "planned buffers");
         assert!(bias.is_none_or(|b| b.len() >= self.s.oc) && rows.end <= self.s.oh, "a bias for every output");
-        let (points, v_row) = (self.points.len(), self.v.row());
+        let points = self.points.len();
         for pair in pairs {
+            self.transform(path, pair..pair + 1, x, scratch);
             for (first, outputs, runs) in &plan.groups {
                 for (tile, vector, repeat) in runs {
                     let at = vector * plan.lanes;
@@ -286,7 +291,7 @@ impl Winograd {
                             w: packed.as_ptr().add(first * plan.taps.len() * points),
                             w_point: plan.taps.len() * outputs,
                             bias: bias.map_or(std::ptr::null(), |b| b[*first..].as_ptr()),
-                            x: scratch.v.as_ptr().add(pair * v_row + plan.corner + at),
+                            x: scratch.v.as_ptr().add(plan.corner + at),
                             x_point: self.v_len(),
                             y: z.as_mut_ptr().add(self.z.at(*first, 2 * pair, 0) + at),
                             y_row: self.z.row(),
@@ -299,8 +304,12 @@ impl Winograd {
         }
     }
 
+    /// Some pairs, at most as many as v has rows.
     fn transform(&self, path: Path, pairs: Range<usize>, x: &[f32], scratch: &mut Scratch) {
-        assert!(x.len() >= self.x_extent() && pairs.end <= self.v.rows, "planned buffers");
+        assert!(
+            x.len() >= self.x_extent() && pairs.end <= self.s.oh / 2 && pairs.len() <= self.v.rows,
+            "planned buffers"
+        );
         self.reserve(scratch, false);
         let (x, v) = (x.as_ptr(), scratch.v.as_mut_ptr());
         // SAFETY: the rows of all pairs are within x's frame, v has a frame for each point.
@@ -327,11 +336,14 @@ impl Winograd {
         acc: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let pairs = rows.start / 2..rows.end / 2;
-        self.transform(path, pairs.clone(), x, scratch);
-        for (f, &point) in self.points.iter().enumerate() {
-            let (v, acc) = (&scratch.v[f * self.v_len()..], &mut acc[f * self.weight.acc_len()..]);
-            self.weight.run_at(point, pairs.clone(), dz, v, acc);
+        let all = rows.start / 2..rows.end / 2;
+        for first in all.clone().step_by(self.v.rows) {
+            let pairs = first..(first + self.v.rows).min(all.end);
+            self.transform(path, pairs.clone(), x, scratch);
+            for (f, &point) in self.points.iter().enumerate() {
+                let (v, acc) = (&scratch.v[f * self.v_len()..], &mut acc[f * self.weight.acc_len()..]);
+                self.weight.run_pairs(point, pairs.clone(), dz, v, acc);
+            }
         }
     }
 
@@ -356,14 +368,16 @@ impl Winograd {
         assert!(dz.len() >= self.z.len() && dx.len() >= self.x.len(), "planned buffers");
         self.reserve(scratch, true);
         let Scratch { d, m, .. } = scratch;
-        // SAFETY: dz is a frame of z, d has a frame for each point.
-        unsafe { dispatch(path, transform::Gradient { w: self, dz: dz.as_ptr(), d: d.as_mut_ptr() }) };
-        for f in 0..self.points.len() {
-            let packed = &packed[f * self.u_len()..];
-            plan.run(0..plan.rows(), &d[f * self.d.len()..], packed, None, &mut m[f * self.m.len()..]);
+        for pair in 0..self.s.oh / 2 {
+            // SAFETY: dz is a frame of z, d has a frame for each point.
+            unsafe { dispatch(path, transform::Gradient { w: self, pair, dz: dz.as_ptr(), d: d.as_mut_ptr() }) };
+            for f in 0..self.points.len() {
+                let packed = &packed[f * self.u_len()..];
+                plan.run(0..1, &d[f * self.d.len()..], packed, None, &mut m[f * self.m.len()..]);
+            }
+            // SAFETY: m has a frame for each point, dx is a frame of x.
+            unsafe { dispatch(path, transform::Output { w: self, pair, m: m.as_ptr(), dx: dx.as_mut_ptr() }) };
         }
-        // SAFETY: m has a frame for each point, dx is a frame of x.
-        unsafe { dispatch(path, transform::Output { w: self, m: m.as_ptr(), dx: dx.as_mut_ptr() }) }
     }
 }
 

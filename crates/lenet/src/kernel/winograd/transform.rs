@@ -3,7 +3,7 @@
 use super::tile::combine;
 use super::{Point, Winograd};
 use crate::kernel::path::Program;
-use crate::kernel::simd::{CHUNK, Simd};
+use crate::kernel::simd::Simd;
 use std::ops::Range;
 
 /// Rows of x, `2p .. 2p + kh + 1` for a pair p, into v.
@@ -31,9 +31,9 @@ impl Program for Input<'_> {
         // SAFETY: `Winograd` compared the buffers with what its frames need, whole vectors included.
         unsafe {
             for c in 0..w.x.channels {
-                for pair in self.pairs.clone() {
+                for (i, pair) in self.pairs.clone().enumerate() {
                     let x = self.x.add(c * w.x.plane() + w.first_row(pair) * row);
-                    let v = self.v.add(c * w.v.plane() + pair * row);
+                    let v = self.v.add(c * w.v.plane() + i * row);
                     for i in 0..row.div_ceil(S::LANES) {
                         let (x, v) = (x.add(i * S::LANES), v.add(i * S::LANES));
                         let (d0, d1) = (S::load(x), S::load(x.add(row)));
@@ -63,9 +63,10 @@ impl Program for Input<'_> {
     }
 }
 
-/// Pairs of rows of dz into d.
+/// A pair of rows of dz into d.
 pub(super) struct Gradient<'a> {
     pub w: &'a Winograd,
+    pub pair: usize,
     pub dz: *const f32,
     pub d: *mut f32,
 }
@@ -74,20 +75,20 @@ impl Gradient<'_> {
     #[inline(always)]
     unsafe fn point<S: Simd, const POINT: u8>(&self, d: *mut f32) {
         let w = self.w;
-        let (row, second) = (w.d.row(), w.z.row());
+        let second = w.z.row();
+        let (border, cols) = (w.d.border_cols * S::PER_POSITION, w.d.cols * S::PER_POSITION);
         // SAFETY: `Winograd` compared the buffers with its frames.
         unsafe {
             for c in 0..w.z.channels {
-                for pair in 0..w.d.rows {
-                    let dz = self.dz.add(w.z.at(c, 2 * pair, 0));
-                    let d = d.add(w.d.at(c, pair, 0));
-                    let border = w.d.border_cols * CHUNK;
-                    std::ptr::write_bytes(d.sub(border), 0, border);
-                    for i in 0..w.d.cols * S::PER_POSITION {
-                        let dz = dz.add(i * S::LANES);
-                        S::store(d.add(i * S::LANES), combine::<S, POINT>(dz, dz.add(second)));
-                    }
-                    std::ptr::write_bytes(d.add(row - 2 * border), 0, border);
+                let dz = self.dz.add(w.z.at(c, 2 * self.pair, 0));
+                let d = d.add(w.d.at(c, 0, 0));
+                for i in 0..cols {
+                    let dz = dz.add(i * S::LANES);
+                    S::store(d.add(i * S::LANES), combine::<S, POINT>(dz, dz.add(second)));
+                }
+                for i in 0..border {
+                    S::store(d.sub((i + 1) * S::LANES), S::splat(0.0));
+                    S::store(d.add((cols + i) * S::LANES), S::splat(0.0));
                 }
             }
         }
@@ -116,9 +117,11 @@ impl Program for Gradient<'_> {
     }
 }
 
-/// The transpose of [`Input`]: m into rows of dx, pair upon pair.
+/// The transpose of [`Input`] for a pair: m added to the rows of dx that the pairs before have reached, and the first for
+/// the others.
 pub(super) struct Output<'a> {
     pub w: &'a Winograd,
+    pub pair: usize,
     pub m: *const f32,
     pub dx: *mut f32,
 }
@@ -129,58 +132,46 @@ impl Program for Output<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let w = self.w;
-        let point = w.m.len();
+        let (point, row, n) = (w.m.len(), w.x.row(), w.points.len());
+        // Rows of the pair's window that are rows of x, not padding.
+        let (top, padding) = (2 * self.pair, w.s.padding[0]);
+        let rows = padding.saturating_sub(top).min(n)..(w.x.rows + padding).saturating_sub(top).min(n);
         // SAFETY: `Winograd` compared the buffers with its frames.
         unsafe {
             for c in 0..w.m.channels {
+                let m = self.m.add(w.m.at(c, 0, 0));
+                // Where row 0 of the window is or would be.
+                let dx = self.dx.add(w.x.at(c, 0, 0)).wrapping_add(top * row).wrapping_sub(padding * row);
                 for i in 0..w.m.cols * S::PER_POSITION {
-                    // Rows that the next pairs add to.
-                    let mut open = [S::splat(0.0); 4];
-                    for pair in 0..w.m.rows {
-                        let m = self.m.add(w.m.at(c, pair, 0) + i * S::LANES);
-                        let (m0, m1) = (S::load(m), S::load(m.add(point)));
-                        let (m2, m3) = (S::load(m.add(2 * point)), S::load(m.add(3 * point)));
-                        let (sum, difference) = (S::add(m1, m2), S::sub(m1, m2));
-                        let done;
-                        if w.points.len() == 4 {
-                            done = [S::add(open[0], m0), S::add(open[1], S::sub(difference, m3))];
-                            open[0] = S::sub(sum, m0);
-                            open[1] = m3;
-                        } else {
-                            let (m4, m5) = (S::load(m.add(4 * point)), S::load(m.add(5 * point)));
-                            let (sum2, difference2) = (S::add(m3, m4), S::sub(m3, m4));
-                            let twice = S::add(difference2, difference2);
-                            let all = S::add(sum, sum2);
-                            done = [
-                                four::<S>(m0, open[0]),
-                                S::add(open[1], four::<S>(S::sub(m5, difference), S::sub(S::splat(0.0), twice))),
-                            ];
-                            let third =
-                                S::fnma(S::splat(4.0), S::add(m0, sum), S::sub(S::splat(0.0), S::add(m0, sum2)));
-                            let fourth = S::fnma(S::splat(5.0), m5, S::add(difference, twice));
-                            open = [S::add(open[2], third), S::add(open[3], fourth), S::add(m0, all), m5];
-                        }
-                        for r in 0..2 {
-                            self.row::<S>(c, 2 * pair + r, i, done[r]);
-                        }
+                    let (m, dx) = (m.add(i * S::LANES), dx.wrapping_add(i * S::LANES));
+                    let (m0, m1) = (S::load(m), S::load(m.add(point)));
+                    let (m2, m3) = (S::load(m.add(2 * point)), S::load(m.add(3 * point)));
+                    let (sum, difference) = (S::add(m1, m2), S::sub(m1, m2));
+                    let mut out = [m0, S::sub(difference, m3), S::sub(sum, m0), m3, m0, m0];
+                    if n == 6 {
+                        let (m4, m5) = (S::load(m.add(4 * point)), S::load(m.add(5 * point)));
+                        let (sum2, difference2) = (S::add(m3, m4), S::sub(m3, m4));
+                        let twice = S::add(difference2, difference2);
+                        let four = S::splat(4.0);
+                        out = [
+                            S::mul(four, m0),
+                            S::sub(S::mul(four, S::sub(m5, difference)), twice),
+                            S::fnma(four, S::add(m0, sum), S::sub(S::splat(0.0), S::add(m0, sum2))),
+                            S::fnma(S::splat(5.0), m5, S::add(difference, twice)),
+                            S::add(m0, S::add(sum, sum2)),
+                            m5,
+                        ];
                     }
-                    for r in 0..w.points.len() - 2 {
-                        self.row::<S>(c, 2 * w.m.rows + r, i, open[r]);
+                    for r in 0..6 {
+                        if !rows.contains(&r) {
+                            continue;
+                        }
+                        let at = dx.wrapping_add(r * row);
+                        let is_open = self.pair > 0 && r + 2 < n;
+                        S::store(at, if is_open { S::add(S::load(at), out[r]) } else { out[r] });
                     }
                 }
             }
-        }
-    }
-}
-
-impl Output<'_> {
-    /// Stores a row of the padded input, unless it is padding.
-    #[inline(always)]
-    unsafe fn row<S: Simd>(&self, c: usize, row: usize, i: usize, value: S::V) {
-        let padding = self.w.s.padding[0];
-        if row >= padding && row < padding + self.w.x.rows {
-            // SAFETY: a row of x's frame.
-            unsafe { S::store(self.dx.add(self.w.x.at(c, row - padding, 0) + i * S::LANES), value) };
         }
     }
 }
