@@ -346,7 +346,12 @@ pub(crate) struct Machine {
 impl Machine {
     /// Cycles for one step of an `a` × `b` tile whose operands are all loaded.
     pub fn step(&self, a: usize, b: usize) -> f64 {
-        let (fmas, loads) = ((a * b) as f64, (a + b) as f64);
+        self.step_with(a * b, a + b)
+    }
+
+    /// Cycles for so many multiply-adds that do not wait for one another, and loads.
+    pub fn step_with(&self, fmas: usize, loads: usize) -> f64 {
+        let (fmas, loads) = (fmas as f64, loads as f64);
         (fmas / self.fma).max((loads + 1.0) / self.load).max(self.latency)
     }
 }
