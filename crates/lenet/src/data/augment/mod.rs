@@ -112,7 +112,7 @@ impl Default for Augment {
 pub struct Partner {
     /// Its position in the chunk.
     pub lane: usize,
-    /// Share of the sample itself in 256ths, 128 to 256; the partner has the rest.
+    /// Share of the sample itself in parts of 256, 128 to 256; the partner has the rest.
     pub share: u32,
 }
 
@@ -299,7 +299,7 @@ fn grow(buffer: &mut Vec<u8>, len: usize) {
     }
 }
 
-/// `share` 256ths of `own` and the rest of `other`, rounded.
+/// `share` parts of 256 of `own` and the rest of `other`, rounded.
 fn mix(own: &[u8], other: &[u8], share: u32, out: &mut [u8]) {
     let share = share.min(256) as u16;
     for ((o, &a), &b) in out.iter_mut().zip(own).zip(other) {
