@@ -239,7 +239,9 @@ impl WeightGradient {
         let along_channels = s.kw == 1;
         let taps = if along_channels { s.group_inputs() } else { s.kw };
         let positions = (s.oh * s.ow) as f64;
-        let cost = |o: &Outer| positions * tiles.machine.step_with(o.o * o.t, dz_rows * o.o + o.t) * tiles.per_position() as f64 + 20.0;
+        let cost = |o: &Outer| {
+            positions * tiles.machine.step_with(o.o * o.t, dz_rows * o.o + o.t) * tiles.per_position() as f64 + 20.0
+        };
         let sizes = |f: fn(&Outer) -> usize, most: usize| {
             let mut all: Vec<usize> = outers.iter().map(f).filter(|&n| n <= most).collect();
             all.sort_unstable();

@@ -14,18 +14,9 @@ pub(super) struct Input<'a> {
     pub v: *mut f32,
 }
 
-/// `4a + b`
-#[inline(always)]
-unsafe fn four<S: Simd>(a: S::V, b: S::V) -> S::V {
-    // SAFETY: the caller runs on S's path.
-    unsafe { S::fma(S::splat(4.0), a, b) }
-}
-
-impl Program for Input<'_> {
-    type Output = ();
-
+impl Input<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn all<S: Simd, const POINTS: usize>(&self) {
         let w = self.w;
         let (row, point) = (w.x.row(), w.v_len());
         // SAFETY: `Winograd` compared the buffers with what its frames need, whole vectors included.
@@ -36,30 +27,41 @@ impl Program for Input<'_> {
                     let v = self.v.add(c * w.v.plane() + i * row);
                     for i in 0..row.div_ceil(S::LANES) {
                         let (x, v) = (x.add(i * S::LANES), v.add(i * S::LANES));
-                        let (d0, d1) = (S::load(x), S::load(x.add(row)));
-                        let (d2, d3) = (S::load(x.add(2 * row)), S::load(x.add(3 * row)));
-                        if w.points.len() == 4 {
-                            S::store(v, S::sub(d0, d2));
-                            S::store(v.add(point), S::add(d2, d1));
-                            S::store(v.add(2 * point), S::sub(d2, d1));
-                            S::store(v.add(3 * point), S::sub(d3, d1));
-                            continue;
+                        let mut d = [S::splat(0.0); POINTS];
+                        for r in 0..POINTS {
+                            d[r] = S::load(x.add(r * row));
                         }
-                        let (d4, d5) = (S::load(x.add(4 * row)), S::load(x.add(5 * row)));
-                        let (even, odd) = (S::sub(d4, d2), S::sub(d3, d1));
-                        let minus = S::splat(4.0);
-                        let (even4, odd4) = (S::fnma(minus, d2, d4), S::fnma(minus, d1, d3));
-                        let odd2 = S::add(odd, odd);
-                        S::store(v, four::<S>(S::sub(d0, d2), even));
-                        S::store(v.add(point), S::add(even4, odd4));
-                        S::store(v.add(2 * point), S::sub(even4, odd4));
-                        S::store(v.add(3 * point), S::add(even, odd2));
-                        S::store(v.add(4 * point), S::sub(even, odd2));
-                        S::store(v.add(5 * point), four::<S>(S::sub(d1, d3), S::sub(d5, d3)));
+                        if POINTS == 4 {
+                            S::store(v, S::sub(d[0], d[2]));
+                            S::store(v.add(point), S::add(d[2], d[1]));
+                            S::store(v.add(2 * point), S::sub(d[2], d[1]));
+                            S::store(v.add(3 * point), S::sub(d[3], d[1]));
+                        } else {
+                            let four = S::splat(4.0);
+                            let (even, odd) = (S::sub(d[4], d[2]), S::sub(d[3], d[1]));
+                            let (even4, odd4) = (S::fnma(four, d[2], d[4]), S::fnma(four, d[1], d[3]));
+                            let odd2 = S::add(odd, odd);
+                            S::store(v, S::fma(four, S::sub(d[0], d[2]), even));
+                            S::store(v.add(point), S::add(even4, odd4));
+                            S::store(v.add(2 * point), S::sub(even4, odd4));
+                            S::store(v.add(3 * point), S::add(even, odd2));
+                            S::store(v.add(4 * point), S::sub(even, odd2));
+                            S::store(v.add(5 * point), S::fnma(four, odd, S::sub(d[5], d[3])));
+                        }
                     }
                 }
             }
         }
+    }
+}
+
+impl Program for Input<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: as the caller's.
+        unsafe { if self.w.points.len() == 4 { self.all::<S, 4>() } else { self.all::<S, 6>() } }
     }
 }
 
