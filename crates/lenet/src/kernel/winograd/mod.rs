@@ -14,7 +14,8 @@
 //! Each goes through the image a pair or a few pairs at a time, so that v, d and m stay in the nearest caches.
 //!
 //! Columns stay as they are, so that windows may be of any width, lanes may hold samples or columns, and each sum is one
-//! chain in a fixed order as everywhere. Rounding errors are some three times those of the direct sum.
+//! chain in a fixed order as everywhere. Rounding errors on random data, root mean square against those of
+//! the direct sum: forward 0.6 to 1.4 times, backward 0.8 for windows of 3 rows and 1.4 to 1.6 for those of 5.
 
 pub(super) mod tile;
 mod transform;
