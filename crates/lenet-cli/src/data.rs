@@ -7,7 +7,6 @@ use lenet::data::{self, CacheOptions, Loaded, Options};
 use lenet::kernel::Path;
 use lenet::spec::Recipe;
 use serde_json::json;
-use std::io::Write;
 
 /// Loads a dataset, and tells on standard error how it arrives and what to know about it.
 pub fn load(source: &str, options: &Options) -> Result<Loaded, Failure> {
@@ -125,25 +124,6 @@ fn show(
         return print(&data::contact::terminal(&dataset, per_class, terminal::columns(), terminal::colour()));
     };
     let bytes = data::contact::png(&data::contact::sheet(&dataset, per_class)).map_err(Failure::failed)?;
-    write_file(output, &bytes)?;
+    lenet::write_atomic(output, &bytes).map_err(file_error("write", output))?;
     print_line(&format!("{}: {} images a class", output.display(), per_class))
-}
-
-/// Writes a file whole or not at all.
-fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path).map_err(|e| e.error)?;
-        #[cfg(unix)]
-        std::fs::File::open(directory)?.sync_all()?;
-        Ok(())
-    });
-    written.map_err(file_error("write", path))
 }

@@ -2,7 +2,8 @@
 
 use crate::args::LrFindArgs;
 use crate::failure::{Failure, file_error};
-use crate::terminal;
+use crate::report::quoted;
+use crate::{plan, terminal};
 use lenet::engine::{CpuEngine, CpuOptions, Engine};
 use lenet::spec::Recipe;
 use lenet::train::{LrRange, lr_find};
@@ -11,9 +12,9 @@ use std::path::Path;
 
 pub fn run(args: LrFindArgs) -> Result<(), Failure> {
     let mut sets = args.set.set.clone();
-    sets.extend(args.data.as_ref().map(|d| format!("data.source={}", json!(d))));
+    sets.extend(args.data.as_deref().map(plan::source));
     let recipe = Recipe::load_with(&args.recipe, &sets)?;
-    let loaded = crate::data::load(&recipe.data.source, &crate::plan::options(&recipe))?;
+    let loaded = crate::data::load(&recipe.data.source, &plan::options(&recipe))?;
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let options = CpuOptions { threads: args.threads, path: None };
     let mut engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;
@@ -40,7 +41,7 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
             "suggestion: {lr:.2e} (steepest fall); {end} at {last:.2e}\ncurve: {} and {}\nnext:  lenet train {} --set train.lr={lr:.2e}",
             csv.display(),
             svg.display(),
-            shell(&args.recipe),
+            quoted(Path::new(&args.recipe)),
         ),
         None => format!(
             "no suggestion: the loss never fell; {end} at {last:.2e}\ncurve: {} and {}",
@@ -49,9 +50,4 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
         ),
     };
     terminal::print_line(&text)
-}
-
-/// A name as a shell takes it.
-fn shell(name: &str) -> String {
-    if Path::new(name).to_string_lossy().contains(' ') { format!("'{name}'") } else { name.into() }
 }

@@ -9,6 +9,11 @@ pub fn options(recipe: &Recipe) -> Options {
     Options { shape: recipe.model.input, skip_bad: recipe.data.skip_bad }
 }
 
+/// The override that names another source of data. A TOML string takes the escapes of a JSON string.
+pub fn source(data: &str) -> String {
+    format!("data.source={}", serde_json::json!(data))
+}
+
 /// The network of a recipe. The data is only looked at if nothing else tells its shape.
 pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
     let source = &recipe.data.source;

@@ -5,7 +5,7 @@ use crate::failure::{Failure, file_error};
 use crate::{interrupt, terminal};
 use lenet::sweep::{Found, Progress, Row, Status, Sweep, Sweeper};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn run(args: SweepArgs) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&args.file).map_err(file_error("read", &args.file))?;
@@ -31,7 +31,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
     };
     let loaded = crate::data::load(&recipe.data.source, &crate::plan::options(&recipe))?;
-    let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(stem(&args.file)));
+    let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(crate::train::stem(&args.file)));
     let parallel = args.parallel.unwrap_or(sweep.parallel);
     let mut sweeper =
         Sweeper::new(&sweep, &text, &loaded, &dir, parallel).map_err(|e| Failure::Usage(e.to_string()))?;
@@ -105,8 +105,4 @@ fn line(row: &Row) -> String {
 
 fn sets(sets: &[(String, String)]) -> String {
     sets.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
-}
-
-fn stem(path: &Path) -> PathBuf {
-    path.file_stem().map_or("sweep".into(), PathBuf::from)
 }

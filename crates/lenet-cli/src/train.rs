@@ -83,8 +83,7 @@ fn train(trainer: &mut Trainer, mut report: Report, recipe: &Recipe, classes: us
 /// All flags that change the recipe, as overrides; the particular ones win over `--set`.
 fn overrides(args: &TrainArgs) -> Vec<String> {
     let mut all = args.set.set.clone();
-    // A TOML string takes the escapes of a JSON string.
-    all.extend(args.data.as_ref().map(|d| format!("data.source={}", json!(d))));
+    all.extend(args.data.as_deref().map(plan::source));
     all.extend(args.skip_bad.then(|| "data.skip_bad=true".to_string()));
     all.extend(args.epochs.map(|n| format!("train.epochs={n}")));
     all.extend(args.val_fraction.map(|share| format!("train.val_fraction={share}")));
@@ -113,7 +112,7 @@ fn create(out: Option<&Path>, name: &str, recipe: &Recipe, environment: &Value) 
     }
 }
 
-fn stem(path: &Path) -> String {
+pub fn stem(path: &Path) -> String {
     path.file_stem().map_or("run".into(), |s| s.to_string_lossy().into_owned())
 }
 

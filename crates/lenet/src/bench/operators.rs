@@ -206,14 +206,30 @@ fn pooling(bench: &mut Bench, name: &str, layer: &LayerInfo, s: &PoolShape) -> R
     Ok(())
 }
 
+/// Numbers for a convolution: a chunk's, and those of one sample for the naive reference (x, w, dz).
+struct ConvCase {
+    frames: [Frame; 2],
+    x: Vec<f32>,
+    dz: Vec<f32>,
+    w: Vec<f32>,
+    exact: [Vec<f64>; 3],
+    multiply_adds: u64,
+}
+
+impl ConvCase {
+    fn new(s: &ConvShape) -> Self {
+        let x_frame = Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]);
+        let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
+        let (x, dz, w) = (filled(&x_frame, 5), filled(&z_frame, 6), values(s.oc * s.taps(), 7));
+        let exact = [f64s(lane(&x_frame, &x)), f64s(w.iter().copied()), f64s(lane(&z_frame, &dz))];
+        let multiply_adds = (w.len() * s.oh * s.ow * CHUNK) as u64;
+        ConvCase { frames: [x_frame, z_frame], x, dz, w, exact, multiply_adds }
+    }
+}
+
 fn convolution(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
     let tiles = Tiles::of(bench.path);
-    let x_frame = Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]);
-    let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
-    let (x, dz) = (filled(&x_frame, 5), filled(&z_frame, 6));
-    let w = values(s.oc * s.taps(), 7);
-    let (x1, w1, dz1) = (f64s(lane(&x_frame, &x)), f64s(w.iter().copied()), f64s(lane(&z_frame, &dz)));
-    let multiply_adds = (w.len() * s.oh * s.ow * CHUNK) as u64;
+    let ConvCase { frames: [x_frame, z_frame], x, dz, w, exact: [x1, w1, dz1], multiply_adds } = ConvCase::new(s);
 
     let forward = conv::forward(tiles, s, &x_frame, &z_frame);
     let pack = packed(&forward, &w);
@@ -249,12 +265,7 @@ fn convolution(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Re
 /// The same three passes with fewer multiplications; shares of peak count those of the direct sum.
 fn winograd(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
     let path = bench.path;
-    let x_frame = Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0], s.padding[1]);
-    let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
-    let (x, dz) = (filled(&x_frame, 5), filled(&z_frame, 6));
-    let w = values(s.oc * s.taps(), 7);
-    let (x1, w1, dz1) = (f64s(lane(&x_frame, &x)), f64s(w.iter().copied()), f64s(lane(&z_frame, &dz)));
-    let multiply_adds = (w.len() * s.oh * s.ow * CHUNK) as u64;
+    let ConvCase { frames: [x_frame, z_frame], x, dz, w, exact: [x1, w1, dz1], multiply_adds } = ConvCase::new(s);
     let plan = Winograd::plan(Tiles::of(path), s, &x_frame, &z_frame, learns);
     let mut scratch = Scratch::default();
     let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);

@@ -123,10 +123,7 @@ impl Reference<'_> {
                 }
             }
         }
-        for t in self.network.tensors() {
-            let mask = t.mask.as_deref().unwrap_or(&[]);
-            gradient[t.range.clone()].iter_mut().zip(mask).filter(|(_, live)| !**live).for_each(|(g, _)| *g = 0.0);
-        }
+        self.network.tensors().for_each(|t| t.clear_missing(&mut gradient));
         (gradient, total)
     }
 

@@ -14,7 +14,7 @@ use super::simd::Neon;
 use super::simd::{Avx2, Avx512};
 use super::simd::{CHUNK, Portable, Simd};
 use super::winograd::Point;
-use super::winograd::tile::PairTiles;
+use super::winograd::tile::{PairTiles, combine};
 
 /// One term of a contraction: where its inputs are, and which row of weights goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +148,46 @@ fn vector_at<S: Simd, const UNIT: bool>(p: usize, pitch: usize) -> usize {
     if UNIT { p * S::LANES } else { (p / S::PER_POSITION) * pitch + (p % S::PER_POSITION) * S::LANES }
 }
 
+/// `acc[o][p] += w[o] · x[p]`: one tap of a register tile.
+///
+/// # Safety
+/// `O` weights and `P` vectors must be readable, and the caller runs on S's path.
+#[inline(always)]
+pub(super) unsafe fn multiply<S: Simd, const O: usize, const P: usize, const UNIT: bool>(
+    x: *const f32,
+    w: *const f32,
+    x_pitch: usize,
+    acc: &mut [[S::V; P]; O],
+) {
+    // SAFETY: the caller vouches for the addresses.
+    unsafe {
+        // The smaller set of operands stays in registers, the larger one streams.
+        if P <= O {
+            let mut xs = [S::splat(0.0); P];
+            for p in 0..P {
+                xs[p] = S::load(x.add(vector_at::<S, UNIT>(p, x_pitch)));
+            }
+            for o in 0..O {
+                let w = S::splat(*w.add(o));
+                for p in 0..P {
+                    acc[o][p] = S::fma(w, xs[p], acc[o][p]);
+                }
+            }
+        } else {
+            let mut ws = [S::splat(0.0); O];
+            for o in 0..O {
+                ws[o] = S::splat(*w.add(o));
+            }
+            for p in 0..P {
+                let v = S::load(x.add(vector_at::<S, UNIT>(p, x_pitch)));
+                for o in 0..O {
+                    acc[o][p] = S::fma(ws[o], v, acc[o][p]);
+                }
+            }
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn tile<S: Simd, const O: usize, const P: usize, const UNIT: bool>(a: &TileArgs) {
     // SAFETY: the caller vouches for every address that the arguments describe.
@@ -159,30 +199,7 @@ unsafe fn tile<S: Simd, const O: usize, const P: usize, const UNIT: bool>(a: &Ti
                 let tap = *a.taps.add(i);
                 let xt = x.add(tap.x as usize);
                 let wt = a.w.add(tap.w as usize * a.w_stride);
-                // The smaller set of operands stays in registers, the larger one streams.
-                if P <= O {
-                    let mut xs = [S::splat(0.0); P];
-                    for p in 0..P {
-                        xs[p] = S::load(xt.add(vector_at::<S, UNIT>(p, a.x_pitch)));
-                    }
-                    for o in 0..O {
-                        let w = S::splat(*wt.add(o));
-                        for p in 0..P {
-                            acc[o][p] = S::fma(w, xs[p], acc[o][p]);
-                        }
-                    }
-                } else {
-                    let mut ws = [S::splat(0.0); O];
-                    for o in 0..O {
-                        ws[o] = S::splat(*wt.add(o));
-                    }
-                    for p in 0..P {
-                        let v = S::load(xt.add(vector_at::<S, UNIT>(p, a.x_pitch)));
-                        for o in 0..O {
-                            acc[o][p] = S::fma(ws[o], v, acc[o][p]);
-                        }
-                    }
-                }
+                multiply::<S, O, P, UNIT>(xt, wt, a.x_pitch, &mut acc);
             }
             if !a.bias.is_null() {
                 for o in 0..O {
@@ -204,8 +221,12 @@ unsafe fn tile<S: Simd, const O: usize, const P: usize, const UNIT: bool>(a: &Ti
     }
 }
 
+/// The outer product, dz being what `POINT` makes of a pair of rows; at [`Point::Zero`] it is the first row alone.
+///
+/// # Safety
+/// As [`OuterFn`].
 #[inline(always)]
-unsafe fn outer<S: Simd, const O: usize, const T: usize>(a: &OuterArgs) {
+pub(super) unsafe fn outer<S: Simd, const O: usize, const T: usize, const POINT: u8>(a: &OuterArgs) {
     // SAFETY: the caller vouches for every address that the arguments describe.
     unsafe {
         for part in 0..S::PER_POSITION {
@@ -228,7 +249,8 @@ unsafe fn outer<S: Simd, const O: usize, const T: usize>(a: &OuterArgs) {
                             xs[t] = S::load(x.add(t * a.x_tap));
                         }
                         for o in 0..O {
-                            let d = S::load(dz.add(o * a.dz_plane));
+                            let at = dz.add(o * a.dz_plane);
+                            let d = combine::<S, POINT>(at, a.dz_second);
                             for t in 0..T {
                                 acc[o][t] = S::fma(d, xs[t], acc[o][t]);
                             }
@@ -236,7 +258,8 @@ unsafe fn outer<S: Simd, const O: usize, const T: usize>(a: &OuterArgs) {
                     } else {
                         let mut ds = [S::splat(0.0); O];
                         for o in 0..O {
-                            ds[o] = S::load(dz.add(o * a.dz_plane));
+                            let at = dz.add(o * a.dz_plane);
+                            ds[o] = combine::<S, POINT>(at, a.dz_second);
                         }
                         for t in 0..T {
                             let v = S::load(x.add(t * a.x_tap));
@@ -370,7 +393,7 @@ macro_rules! tiles {
             $(#[$feature])?
             unsafe fn outer_fn<const O: usize, const T: usize>(a: &OuterArgs) {
                 // SAFETY: this function has the path's features; the rest is the caller's.
-                unsafe { outer::<$S, O, T>(a) }
+                unsafe { outer::<$S, O, T, { Point::Zero as u8 }>(a) }
             }
             $(#[$feature])?
             unsafe fn batch_fn<const O: usize, const P: usize>(a: &BatchTileArgs) {

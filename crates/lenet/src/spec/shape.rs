@@ -155,6 +155,13 @@ pub struct ParameterInfo {
 }
 
 impl ParameterInfo {
+    /// Sets the values of a slab to 0 that a table of connections leaves out.
+    pub fn clear_missing<T: Default>(&self, slab: &mut [T]) {
+        let mask = self.mask.as_deref().unwrap_or(&[]);
+        let all = slab[self.range.clone()].iter_mut().zip(mask);
+        all.filter(|(_, live)| !**live).for_each(|(value, _)| *value = T::default());
+    }
+
     /// Number of values that are learnt.
     pub fn count(&self) -> usize {
         self.mask.as_ref().map_or(self.range.len(), |m| m.iter().filter(|&&live| live).count())

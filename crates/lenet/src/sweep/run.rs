@@ -204,7 +204,9 @@ impl<'a> Sweeper<'a> {
         std::thread::scope(|scope| {
             for _ in 0..self.workers.min(open.len()) {
                 scope.spawn(|| {
-                    while let Some(&i) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    loop {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(&i) = open.get(place) else { return };
                         let work = AssertUnwindSafe(|| self.trial(i, epochs, stop));
                         let row = match catch_unwind(work) {
                             Ok(Some(row)) => row,
@@ -217,9 +219,8 @@ impl<'a> Sweeper<'a> {
                         if let Ok(mut on) = told.lock() {
                             on(&Progress::Trial(&row));
                         }
-                        let place = open.iter().position(|&o| o == i).map(|p| &done[p]);
-                        if let Some(Ok(mut place)) = place.map(|p| p.lock()) {
-                            *place = Some(row);
+                        if let Ok(mut done) = done[place].lock() {
+                            *done = Some(row);
                         }
                     }
                 });

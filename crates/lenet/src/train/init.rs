@@ -50,9 +50,7 @@ pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
         for w in &mut parameters[tensor.range.clone()] {
             *w = if is_uniform { scale * (2.0 * stream.uniform() - 1.0) } else { scale * stream.normal() };
         }
-        let mask = tensor.mask.as_deref().unwrap_or(&[]);
-        let all = parameters[tensor.range.clone()].iter_mut().zip(mask);
-        all.filter(|(_, live)| !**live).for_each(|(w, _)| *w = 0.0);
+        tensor.clear_missing(&mut parameters);
     }
     parameters
 }

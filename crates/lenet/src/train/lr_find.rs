@@ -5,7 +5,6 @@ use super::init::initialize;
 use super::sampler::permutation;
 use crate::data::Dataset;
 use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
-use crate::kernel::loss::Targets;
 use crate::spec::Recipe;
 use std::fmt::Write;
 
@@ -91,12 +90,7 @@ pub fn lr_find(
         at += indices.len();
         let part = step as f64 / (steps - 1) as f64;
         let lr = (f64::from(from) * libm::pow(f64::from(to) / f64::from(from), part)) as f32;
-        let how = TrainStep {
-            seed,
-            epoch: epoch as u32,
-            augment: Some(&recipe.augment).filter(|a| a.is_active()),
-            targets: Targets { smoothing: recipe.targets.label_smoothing, weights: &weights },
-        };
+        let how = TrainStep::of(recipe, epoch, &weights);
         let pixels = Pixels::Bytes { data: &train.images, tables: &tables };
         let batch = Batch { pixels, labels: &train.labels, indices };
         let update = Update { optimizer: recipe.train.optimizer, lr, scale: 1.0, step: step as u64 + 1 };

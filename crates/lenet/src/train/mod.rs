@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod codes;
+mod evaluate;
 mod event;
 mod init;
 mod lr_find;
@@ -12,10 +13,11 @@ mod split;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use evaluate::evaluate;
 pub use event::{Control, EpochMetrics, Event, Outcome};
 pub use init::{initial_buffers, initialize};
 pub use lr_find::{LrCurve, LrPoint, LrRange, lr_find};
 pub use run::{Run, RunError};
 pub use sampler::permutation;
 pub use split::split;
-pub use trainer::{TrainError, Trainer, evaluate};
+pub use trainer::{TrainError, Trainer};

@@ -1,15 +1,15 @@
 //! The loop.
 
 use super::checkpoint::{BUFFERS, Checkpoint, CheckpointError, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER, identity};
+use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
 use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
 use super::sampler::permutation;
 use super::split::split;
 use crate::data::{Dataset, Normalization};
-use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update, forward_with_mirror};
+use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
-use crate::kernel::loss::Targets;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Recipe, Spec};
@@ -97,44 +97,11 @@ struct Average {
     buffers: Vec<f32>,
 }
 
-/// Samples that are evaluated at a time.
-const EVALUATION: usize = 4096;
-
-/// Loss and hits of the first `n` images of a dataset; with `flip` by the mean logits of image and mirror image.
-///
-/// # Errors
-/// A dataset that does not fit the engine's network.
-pub fn evaluate(
-    engine: &mut dyn Engine,
-    data: &Dataset,
-    tables: &[[f32; 256]],
-    n: usize,
-    flip: bool,
-) -> Result<Score, EngineError> {
-    let indices: Vec<u32> = (0..n.min(data.len()) as u32).collect();
-    evaluate_indices(engine, data, tables, &indices, flip)
-}
-
-fn evaluate_indices(
-    engine: &mut dyn Engine,
-    data: &Dataset,
-    tables: &[[f32; 256]],
-    indices: &[u32],
-    flip: bool,
-) -> Result<Score, EngineError> {
-    let pixels = Pixels::Bytes { data: &data.images, tables };
-    let mut score = Score::default();
-    for part in indices.chunks(EVALUATION) {
-        let batch = Batch { pixels, labels: &data.labels, indices: part };
-        if flip {
-            let mut logits = vec![0.0; part.len() * engine.network().outputs];
-            forward_with_mirror(engine, &batch, &mut logits)?;
-            score += Score::of(&logits, part.iter().map(|&i| data.labels[i as usize]))?;
-        } else {
-            score += engine.evaluate(&batch)?;
-        }
+impl Average {
+    /// What the engine holds now.
+    fn of(engine: &dyn Engine) -> Self {
+        Average { parameters: engine.parameters().to_vec(), buffers: engine.buffers().to_vec() }
     }
-    Ok(score)
 }
 
 impl<'a> Trainer<'a> {
@@ -206,7 +173,7 @@ impl<'a> Trainer<'a> {
         }
         let average = match (recipe.train.ema, kept) {
             (None, _) => None,
-            (_, None) => Some(Average { parameters: engine.parameters().to_vec(), buffers: engine.buffers().to_vec() }),
+            (_, None) => Some(Average::of(engine.as_ref())),
             (_, Some((parameters, buffers))) => {
                 if (parameters.len(), buffers.len()) != (engine.parameters().len(), engine.buffers().len()) {
                     let path = run.as_ref().map(Run::last_checkpoint).unwrap_or_default();
@@ -299,12 +266,7 @@ impl<'a> Trainer<'a> {
     /// One step on these samples.
     fn learn(&mut self, indices: &[u32], steps: usize) -> Result<Score, EngineError> {
         let train = &self.recipe.train;
-        let how = TrainStep {
-            seed: train.seed,
-            epoch: self.epoch as u32,
-            augment: Some(&self.recipe.augment).filter(|a| a.is_active()),
-            targets: Targets { smoothing: self.recipe.targets.label_smoothing, weights: &self.weights },
-        };
+        let how = TrainStep::of(self.recipe, self.epoch, &self.weights);
         let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
         let score = self.engine.backward(&Batch { pixels, labels: &self.train.labels, indices }, &how)?;
         // As PyTorch's clip_grad_norm_.
@@ -327,7 +289,7 @@ impl<'a> Trainer<'a> {
 
     /// Puts other parameters and buffers into the engine, and gives those that were there.
     fn swap(&mut self, other: Average) -> Result<Average, EngineError> {
-        let now = Average { parameters: self.engine.parameters().to_vec(), buffers: self.engine.buffers().to_vec() };
+        let now = Average::of(self.engine.as_ref());
         self.engine.set_parameters(&other.parameters)?;
         self.engine.set_buffers(&other.buffers)?;
         Ok(now)

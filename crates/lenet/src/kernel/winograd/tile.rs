@@ -1,12 +1,12 @@
-//! The forward micro-kernel of row pairs, and the outer product that combines rows of gradients on the way.
+//! The forward micro-kernel of row pairs, and what makes one row of a pair of gradients for the outer product.
 
 use super::Point;
 #[cfg(target_arch = "aarch64")]
 use crate::kernel::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::simd::{Avx2, Avx512};
-use crate::kernel::simd::{CHUNK, Portable, Simd};
-use crate::kernel::tile::{Outer, OuterArgs, Tap};
+use crate::kernel::simd::{Portable, Simd};
+use crate::kernel::tile::{Outer, OuterArgs, Tap, multiply, outer};
 
 /// What a [`PairFn`] works on. `x` is `[point]` of planes read at `tap.x + p`, `w` is `[point][row][o]`, `y` is `[o][2][p]`.
 #[derive(Clone, Copy)]
@@ -62,29 +62,7 @@ unsafe fn pair<S: Simd, const O: usize, const P: usize>(a: &PairArgs) {
                     let tap = *a.taps.add(i);
                     let xt = xf.add(tap.x as usize);
                     let wt = wf.add(tap.w as usize * O);
-                    if P <= O {
-                        let mut xs = [S::splat(0.0); P];
-                        for p in 0..P {
-                            xs[p] = S::load(xt.add(p * S::LANES));
-                        }
-                        for o in 0..O {
-                            let w = S::splat(*wt.add(o));
-                            for p in 0..P {
-                                acc[o][p] = S::fma(w, xs[p], acc[o][p]);
-                            }
-                        }
-                    } else {
-                        let mut ws = [S::splat(0.0); O];
-                        for o in 0..O {
-                            ws[o] = S::splat(*wt.add(o));
-                        }
-                        for p in 0..P {
-                            let v = S::load(xt.add(p * S::LANES));
-                            for o in 0..O {
-                                acc[o][p] = S::fma(ws[o], v, acc[o][p]);
-                            }
-                        }
-                    }
+                    multiply::<S, O, P, true>(xt, wt, 0, &mut acc);
                 }
                 let point = *a.points.add(f);
                 if point != Point::Infinity {
@@ -141,15 +119,15 @@ unsafe fn pair<S: Simd, const O: usize, const P: usize>(a: &PairArgs) {
     }
 }
 
-/// What a point makes of a pair of rows: the transpose of what [`pair`] does with its sums.
+/// What a point makes of a pair of rows, `second` floats apart: the transpose of what [`pair`] does with its sums.
 #[inline(always)]
-pub(super) unsafe fn combine<S: Simd, const POINT: u8>(first: *const f32, second: *const f32) -> S::V {
+pub(in crate::kernel) unsafe fn combine<S: Simd, const POINT: u8>(first: *const f32, second: usize) -> S::V {
     // SAFETY: the caller vouches for the addresses, and runs on S's path.
     unsafe {
         if POINT == Point::Zero as u8 {
             return S::load(first);
         }
-        let d = S::load(second);
+        let d = S::load(first.add(second));
         if POINT == Point::Infinity as u8 {
             return d;
         }
@@ -162,63 +140,6 @@ pub(super) unsafe fn combine<S: Simd, const POINT: u8>(first: *const f32, second
             S::add(c, S::add(d, d))
         } else {
             S::sub(c, S::add(d, d))
-        }
-    }
-}
-
-/// The outer product of [`crate::kernel::tile`], where dz is combined from two rows, `dz_second` apart.
-#[inline(always)]
-unsafe fn outer<S: Simd, const O: usize, const T: usize, const POINT: u8>(a: &OuterArgs) {
-    // SAFETY: the caller vouches for every address that the arguments describe.
-    unsafe {
-        for part in 0..S::PER_POSITION {
-            let lane = part * S::LANES;
-            let mut acc = [[S::splat(0.0); T]; O];
-            if !a.zero {
-                for o in 0..O {
-                    for t in 0..T {
-                        acc[o][t] = S::load(a.acc.add(o * a.acc_o + t * a.acc_tap + lane));
-                    }
-                }
-            }
-            for row in 0..a.rows {
-                let mut dz = a.dz.add(row * a.dz_row + lane);
-                let mut x = a.x.add(row * a.x_row + lane);
-                for _ in 0..a.cols {
-                    if T <= O {
-                        let mut xs = [S::splat(0.0); T];
-                        for t in 0..T {
-                            xs[t] = S::load(x.add(t * a.x_tap));
-                        }
-                        for o in 0..O {
-                            let at = dz.add(o * a.dz_plane);
-                            let d = combine::<S, POINT>(at, at.add(a.dz_second));
-                            for t in 0..T {
-                                acc[o][t] = S::fma(d, xs[t], acc[o][t]);
-                            }
-                        }
-                    } else {
-                        let mut ds = [S::splat(0.0); O];
-                        for o in 0..O {
-                            let at = dz.add(o * a.dz_plane);
-                            ds[o] = combine::<S, POINT>(at, at.add(a.dz_second));
-                        }
-                        for t in 0..T {
-                            let v = S::load(x.add(t * a.x_tap));
-                            for o in 0..O {
-                                acc[o][t] = S::fma(ds[o], v, acc[o][t]);
-                            }
-                        }
-                    }
-                    dz = dz.wrapping_add(CHUNK);
-                    x = x.wrapping_add(a.x_col);
-                }
-            }
-            for o in 0..O {
-                for t in 0..T {
-                    S::store(a.acc.add(o * a.acc_o + t * a.acc_tap + lane), acc[o][t]);
-                }
-            }
         }
     }
 }

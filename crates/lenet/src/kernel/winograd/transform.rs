@@ -86,7 +86,7 @@ impl Gradient<'_> {
                 let d = d.add(w.d.at(c, 0, 0));
                 for i in 0..cols {
                     let dz = dz.add(i * S::LANES);
-                    S::store(d.add(i * S::LANES), combine::<S, POINT>(dz, dz.add(second)));
+                    S::store(d.add(i * S::LANES), combine::<S, POINT>(dz, second));
                 }
                 for i in 0..border {
                     S::store(d.sub((i + 1) * S::LANES), S::splat(0.0));
