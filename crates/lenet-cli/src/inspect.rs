@@ -266,8 +266,7 @@ impl<'a> Session<'a> {
         let energies = Distribution::new(known.iter().map(|v| v.energy));
         for input in inputs {
             let (score, share) = (input.verdict.energy, energies.percentile(input.verdict.energy));
-            let name = format!("{} {}", input.group, input.title);
-            print_line(&format!("{name}: energy {score:.3}, stranger than {share:.1}% of {described}"))?;
+            print_line(&format!("{}: energy {score:.3}, stranger than {share:.1}% of {described}", input.name()))?;
         }
         let of = |name: &str, verdicts: &[Verdict], score: fn(&Verdict) -> f64| Array {
             name: name.into(),

@@ -18,15 +18,6 @@ const DIVERGING: [u32; 11] =
     [0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0, 0xf7f7f7, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f];
 
 impl ColourMap {
-    /// Its name, as legends say it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ColourMap::Grey => "grey",
-            ColourMap::Viridis => "viridis",
-            ColourMap::Diverging => "blue-red",
-        }
-    }
-
     /// The colour at a share from 0 to 1; what is no number is magenta.
     pub fn at(self, share: f64) -> Rgb {
         if share.is_nan() {

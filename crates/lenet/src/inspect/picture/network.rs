@@ -6,7 +6,7 @@ use crate::spec::{Geometry, LayerInfo, Network, Shape};
 
 const MARGIN: f64 = 16.0;
 const TOP: f64 = 44.0;
-const BOX: f64 = 290.0;
+const BOX: f64 = 380.0;
 const TALL: f64 = 38.0;
 const FLAT: f64 = 22.0;
 const BETWEEN_ROWS: f64 = 18.0;
@@ -149,16 +149,17 @@ impl Plan {
         let area @ [x, y, w, h] = self.area(value, flat);
         let edge = [LINE, INK][usize::from(matches!(layer.geometry, Geometry::Add))];
         scene.rect(area, Some(fill(layer)), Some(edge));
-        let room = w - ICON - 16.0 - text_width(&words(layer.output), NORMAL) - 8.0;
-        let name = fitted(
-            format!("{} {}", row.kind, row.settings).trim_end(),
-            NORMAL,
-            room - text_width(&row.name, SMALL) - 6.0,
-        );
         let line = if flat || row.parameters == 0 { y + h / 2.0 + 3.0 } else { y + 15.0 };
+        let end = x + w - 16.0 - text_width(&words(layer.output), NORMAL);
+        let mut left = x + ICON + 8.0;
+        for (text, size, colour) in
+            [(&row.name[..], SMALL, FAINT), (row.kind, NORMAL, INK), (&row.settings[..], SMALL, FAINT)]
+        {
+            let text = fitted(text, size, end - left);
+            scene.text([left, line], size, Anchor::Start, colour, &text[..]);
+            left += text_width(&text, size) + 6.0;
+        }
         let left = x + ICON + 8.0;
-        scene.text([left, line], SMALL, Anchor::Start, FAINT, &row.name);
-        scene.text([left + text_width(&row.name, SMALL) + 6.0, line], NORMAL, Anchor::Start, INK, name);
         if !flat && row.parameters > 0 {
             let mut cost = format!("{} parameters", grouped(row.parameters as u64));
             if row.multiply_adds > 0 {

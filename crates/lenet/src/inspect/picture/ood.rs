@@ -1,8 +1,8 @@
 //! How strange inputs are: their scores on the distributions over known images.
 
 use super::colour::{ColourMap, short};
-use super::scene::{ACCENT, Anchor, BAD, FAINT, INK, LARGE, NORMAL, RULE, Rgb, SMALL, Scene, fitted};
-use super::views::Input;
+use super::scene::{ACCENT, Anchor, BAD, FAINT, INK, LARGE, NORMAL, RULE, Rgb, SMALL, Scene, fitted, text_width};
+use super::views::{Input, READING};
 use crate::inspect::{Distribution, Verdict};
 use crate::model::Model;
 
@@ -11,7 +11,7 @@ const WIDTH: f64 = 720.0;
 const PANEL: f64 = 120.0;
 const BINS: usize = 80;
 const BARS: Rgb = [158, 190, 222];
-const CARD: [f64; 2] = [116.0, 122.0];
+const CARD: [f64; 2] = [114.0, 122.0];
 const THUMB: f64 = 56.0;
 
 /// Two histograms (energy, largest logit) of known images, described by `known`, with the places of some inputs; below, the inputs
@@ -46,6 +46,8 @@ pub fn ood(model: &Model, inputs: &[Input], known: &[Verdict], described: &str) 
         "Blue: {described}. Numbers: the images below; their percentage is the share of those that are less strange."
     );
     scene.text([MARGIN, y], SMALL, Anchor::Start, FAINT, reading);
+    y += 10.0;
+    scene.text([MARGIN, y], SMALL, Anchor::Start, FAINT, READING);
     (scene.width, scene.height) = (WIDTH, y + MARGIN);
     scene
 }
@@ -81,7 +83,8 @@ fn panel(scene: &mut Scene, top: f64, distribution: &Distribution, scores: &[f64
     while tick <= high {
         scene.line(&[[x(tick), bottom], [x(tick), bottom + 3.0]], FAINT, 1.0);
         // What is left of a subtraction is no tick at -0.
-        let label = if tick.abs() < step * 1e-6 { "0".to_string() } else { short(tick) };
+        let tick_or_0 = if tick.abs() < step * 1e-6 { 0.0 } else { tick };
+        let label = format!("{tick_or_0:.0$}", (-step.log10().floor()).max(0.0) as usize);
         scene.text([x(tick), bottom + 13.0], SMALL, Anchor::Middle, FAINT, label);
         tick += step;
     }
@@ -89,13 +92,21 @@ fn panel(scene: &mut Scene, top: f64, distribution: &Distribution, scores: &[f64
     let mut order: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].is_finite()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let mut ends = [f64::NEG_INFINITY; 3];
+    let mut labels = Vec::new();
     for i in order {
         let at = x(scores[i]);
         let level = (0..ends.len()).find(|&l| ends[l] + 2.0 < at).unwrap_or(0);
         ends[level] = at + 12.0;
         let y = top + 8.0 + 9.0 * level as f64;
         scene.line(&[[at, y + 2.0], [at, bottom]], colour(distribution, scores[i]), 1.0);
-        scene.text([at, y], SMALL, Anchor::Middle, colour(distribution, scores[i]), (i + 1).to_string());
+        let number = (i + 1).to_string();
+        let width = text_width(&number, SMALL);
+        labels.push(([at - width / 2.0 - 1.0, y - 7.0, width + 2.0, 8.5], at, number, colour(distribution, scores[i])));
+    }
+    // Over all lines, so that none crosses a number.
+    for (ground, x, number, colour) in labels {
+        scene.rect(ground, Some([255; 3]), None);
+        scene.text([x, ground[1] + 7.0], SMALL, Anchor::Middle, colour, number);
     }
     bottom + 13.0
 }
@@ -123,15 +134,16 @@ fn card(
     let area = [x, y, w as f64 * side, h as f64 * side];
     scene.bitmap(area, w, (0..h * w).map(pixel).collect());
     scene.rect(area, None, Some(RULE));
-    let room = CARD[0] - 10.0;
+    let room = CARD[0] - 6.0;
     let (seen, right) = input.seen(&model.classes);
     let scores = [input.verdict.energy, -input.verdict.max_logit];
     let [energy, logit] = [0, 1].map(|i| distributions[i].percentile(scores[i]));
+    let percent = |share: f64| if share >= 99.95 { "100".into() } else { format!("{share:.1}") };
     let lines = [
-        (format!("{} {}", input.group, input.title), INK),
-        (format!("seen as {seen}"), right),
-        (format!("energy {}: {energy:.1}%", short(scores[0])), colour(distributions[0], scores[0])),
-        (format!("logit {}: {logit:.1}%", short(-scores[1])), colour(distributions[1], scores[1])),
+        (input.name(), INK),
+        (seen, right),
+        (format!("energy {}: {}%", short(scores[0]), percent(energy)), colour(distributions[0], scores[0])),
+        (format!("logit {}: {}%", short(-scores[1]), percent(logit)), colour(distributions[1], scores[1])),
     ];
     scene.text(
         [x + THUMB + 5.0, y + 9.0],
@@ -142,6 +154,6 @@ fn card(
     );
     for (line, (text, colour)) in lines.iter().enumerate() {
         let at = [x, y + THUMB + 11.0 + 11.0 * line as f64];
-        scene.text(at, SMALL, Anchor::Start, *colour, fitted(text.trim(), SMALL, room));
+        scene.text(at, SMALL, Anchor::Start, *colour, fitted(text, SMALL, room));
     }
 }

@@ -227,7 +227,8 @@ fn colours(scene: &mut Scene, [x, y]: [f64; 2], width: f64, [h, w]: [usize; 2], 
 /// A bar a value, from 0 on, with its name; returns the height.
 fn bars(scene: &mut Scene, [x, y]: [f64; 2], width: f64, values: &[f32], scale: &Scale, names: &[String]) -> f64 {
     let (low, high) = (scale.low.min(0.0), scale.high.max(0.0));
-    let names_width = width * 0.5;
+    let widest = names.iter().map(|n| text_width(n, SMALL - 0.5)).fold(0.0, f64::max);
+    let names_width = (widest + 2.0).min(width * 0.6);
     let room = width - names_width - 3.0;
     let place = |v: f64| x + names_width + 3.0 + room * (v - low) / (high - low).max(f64::MIN_POSITIVE);
     let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -23,6 +23,14 @@ pub struct Input {
 }
 
 impl Input {
+    /// Class and image, or what it is if it has no class.
+    pub fn name(&self) -> String {
+        match self.class {
+            Some(_) => format!("{}, {}", self.group, self.title),
+            None => self.title.clone(),
+        }
+    }
+
     /// What the model sees, with its probability; and whether that is right.
     pub(super) fn seen(&self, classes: &[String]) -> (String, Rgb) {
         let name = classes.get(self.verdict.class).map_or("?", String::as_str);
@@ -78,8 +86,29 @@ fn size(shape: Shape) -> String {
     }
 }
 
-fn title(layer: &LayerValues) -> String {
-    if layer.name == layer.kind { layer.name.clone() } else { format!("{} {}", layer.name, layer.kind) }
+/// A layer's row before anything is in it.
+fn row(layer: &LayerValues) -> Row {
+    let (long, size) = (layer.name.len() > 4, size(layer.shape));
+    let (title, notes) = match layer.name == layer.kind {
+        true => (layer.name.clone(), vec![size]),
+        false if long => (layer.name.clone(), vec![layer.kind.to_string(), size]),
+        false => (format!("{} {}", layer.name, layer.kind), vec![size]),
+    };
+    let (cells, scale_of, scales) = Default::default();
+    Row { title, notes, shape: layer.shape, cells, scale_of, scales, bars: None }
+}
+
+/// What the colours of some rows mean.
+fn legend(rows: &[Row], over: &str) -> String {
+    let maps = |map| rows.iter().flat_map(|r| &r.scales).any(|s| s.map == map);
+    let mut names = Vec::new();
+    if maps(ColourMap::Viridis) {
+        names.push("viridis");
+    }
+    if maps(ColourMap::Diverging) {
+        names.push("blue - white at 0 - red where values are negative");
+    }
+    format!("A layer has one colour scale for all {over}: {}.", names.join(", "))
 }
 
 /// Names for the bars of the last layer, if they are few.
@@ -91,7 +120,8 @@ fn subject(model: &Model) -> String {
     if model.training.recipe.is_empty() { "the model".into() } else { model.training.recipe.clone() }
 }
 
-const READING: &str = "Under each image: what the model sees, with its probability; green is right, red wrong.";
+pub(super) const READING: &str =
+    "Under each image: what the model sees, with its probability; green is right, red wrong.";
 
 /// The chosen layers (positions in `layers`) of some inputs, side by side; `layers` are the activations of all inputs in order.
 /// Each layer has one colour scale for all inputs.
@@ -100,16 +130,14 @@ pub fn activations(model: &Model, inputs: &[Input], layers: &[LayerValues], chos
     for &number in chosen {
         let Some(layer) = layers.get(number) else { continue };
         rows.push(Row {
-            title: title(layer),
-            notes: vec![size(layer.shape)],
-            shape: layer.shape,
             cells: (0..inputs.len()).map(|i| layer.image(i).to_vec()).collect(),
             scale_of: vec![0; inputs.len()],
             scales: vec![Scale::of(layer.values.iter())],
             bars: bars(model, layers, number),
+            ..row(layer)
         });
     }
-    let footer = vec![READING.into(), "A layer has one colour scale for all images.".into()];
+    let footer = vec![READING.into(), legend(&rows[1..], "images")];
     Table {
         title: format!("Activations of {}", subject(model)),
         columns: columns(model, inputs),
@@ -125,7 +153,7 @@ pub fn means(model: &Model, means: &[ClassMean], chosen: &[usize]) -> Scene {
     let name = |class: usize| model.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
     let mut columns: Vec<Column> = means
         .iter()
-        .map(|m| Column { group: name(m.class), captions: vec![(format!("mean of {} images", m.images), FAINT)] })
+        .map(|m| Column { group: name(m.class), captions: vec![(format!("{} images", m.images), FAINT)] })
         .collect();
     let pair = if let [a, b] = means { Some((a, b)) } else { None };
     if let Some((a, b)) = pair {
@@ -147,10 +175,9 @@ pub fn means(model: &Model, means: &[ClassMean], chosen: &[usize]) -> Scene {
             cells.push(difference);
         }
         let bars = means.first().and_then(|m| bars(model, &m.layers, number));
-        let notes = vec![size(first.shape)];
-        rows.push(Row { title: title(first), notes, shape: first.shape, cells, scale_of, scales, bars });
+        rows.push(Row { cells, scale_of, scales, bars, ..row(first) });
     }
-    let mut footer = vec!["A layer has one colour scale for all classes.".to_string()];
+    let mut footer = vec![legend(&rows, "classes")];
     if pair.is_some() {
         footer.push("The difference has its own, the second: red where the first class gives more.".into());
     }
@@ -217,7 +244,7 @@ pub fn filters(model: &Model) -> Result<Scene, InspectError> {
         let of_channel = |o: usize| weights[(o * c + channel) * h * w..][..h * w].iter().copied();
         Row {
             title: if c == 1 { layer.clone() } else { format!("channel {channel}") },
-            notes: vec![format!("{outputs} filters of {h} × {w}")],
+            notes: vec![format!("{outputs} of {h} × {w}")],
             shape: Shape::Image([outputs, h, w]),
             cells: vec![(0..outputs).flat_map(of_channel).collect()],
             scale_of: vec![0],
