@@ -94,9 +94,9 @@ fn every_view_is_drawn() {
     }
     let (out, _) = run(dir, &["inspect", "run", "--ood", "--noise", "1", "--index", "0", "-o", "ood.svg"]);
     assert!(out.contains("noise 0: energy") && out.contains("of 256 test images"), "{out}");
-    run(dir, &["inspect", "small", "--network", "--set", "model.input=[3, 32, 32]", "-o", "small.svg"]);
+    run(dir, &["inspect", "small", "--network", "--set", "model.layers.0.channels=24", "-o", "small.svg"]);
     let svg = std::fs::read_to_string(dir.join("small.svg")).unwrap();
-    assert!(svg.contains("4.shortcut.0") && svg.contains("3 × 32 × 32"));
+    assert!(svg.contains("4.shortcut.0") && svg.contains("24 × 28 × 28"));
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn what_is_not_there_is_told_with_what_is() {
     trained(dir);
     let inspect = |more: &[&'static str]| [&["inspect", "run", "-o", "a.png"], more].concat();
     refused(dir, &inspect(&["--layer", "conv"]), 2, &["\"conv\"", "0 (conv2d)"]);
-    refused(dir, &inspect(&["--class", "cat"]), 2, &["\"cat\"", "ankle boot", "pullover"]);
-    refused(dir, &inspect(&["--saliency", "gradient", "--target", "cat"]), 2, &["\"cat\"", "pullover"]);
+    refused(dir, &inspect(&["--class", "cat"]), 2, &["\"cat\"", "Ankle boot", "Pullover"]);
+    refused(dir, &inspect(&["--saliency", "gradient", "--target", "cat"]), 2, &["\"cat\"", "Pullover"]);
     refused(dir, &inspect(&["--index", "256"]), 2, &["--index 256", "0 to 255"]);
     refused(dir, &inspect(&["--set", "lr=1"]), 2, &["--set", "--network"]);
     refused(dir, &inspect(&["--layer", "all", "--noise", "4000"]), 2, &["pixels", "fewer"]);

@@ -164,7 +164,8 @@ fn saliency_agrees_with_finite_differences() {
     }
 }
 
-/// In a linear network a covered square costs what its pixels bring.
+/// In a linear network a covered square costs what its pixels bring. (A single image of a network that begins by flattening
+/// once was a panic.)
 #[test]
 fn occlusion_of_a_linear_network_is_a_mean_of_sums() {
     let layers = vec![Layer::Flatten, Layer::Dense(Dense { units: 2, bias: true })];
@@ -205,7 +206,7 @@ fn class_means_are_means_of_activations() {
         }
     }
     let none = Dataset { labels: vec![0; data.len()], ..data };
-    assert_eq!(inspect::class_means(&model, &none, &[1], 3), Err(InspectError::NoImages("trouser".into())));
+    assert_eq!(inspect::class_means(&model, &none, &[1], 3), Err(InspectError::NoImages("Trouser".into())));
 }
 
 #[test]

@@ -71,6 +71,8 @@ impl Single {
         let blocks = blocks(network, |_| true);
         let mut frames: Vec<Frame> = blocks.iter().map(|b| one(chw(b.layer.input), b.border())).collect();
         frames.push(one([network.outputs, 1, 1], [0, 0]));
+        // The first stage may see the image as flat; it is loaded channel by channel.
+        frames[0] = one(network.input, blocks.first().map_or([0, 0], |b| b.border()));
         let mut a_len: Vec<usize> = frames.iter().map(|f| f.len().next_multiple_of(CHUNK)).collect();
         let (mut stages, mut z, mut packs) = (Vec::new(), Vec::new(), Vec::new());
         for (i, block) in blocks.iter().enumerate() {

@@ -6,7 +6,7 @@ use crate::spec::{Geometry, LayerInfo, Network, Shape};
 
 const MARGIN: f64 = 16.0;
 const TOP: f64 = 44.0;
-const BOX: f64 = 380.0;
+const BOX: f64 = 400.0;
 const TALL: f64 = 38.0;
 const FLAT: f64 = 22.0;
 const BETWEEN_ROWS: f64 = 18.0;

@@ -43,7 +43,7 @@ pub fn ood(model: &Model, inputs: &[Input], known: &[Verdict], described: &str) 
     }
     y += inputs.len().div_ceil(across) as f64 * CARD[1] + 4.0;
     let reading = format!(
-        "Blue: {described}. Numbers: the images below; their percentage is the share of those that are less strange."
+        "Bars: {described}. Numbers: the images below; their percentage is the share of those that are less strange."
     );
     scene.text([MARGIN, y], SMALL, Anchor::Start, FAINT, reading);
     y += 10.0;

@@ -75,11 +75,16 @@ impl Grid {
         Grid { maps, across, pixel: if h * w == 1 { pixel.min(8.0) } else { pixel }, gap }
     }
 
-    /// The width at which each pixel is seen, and each value is a spot of four pixels.
+    /// The width at which maps are seen well: a pixel is a unit, or half of one where that would be too wide; a value is four.
     fn wanted(shape: Shape) -> f64 {
         let grid = Grid::new(shape, f64::INFINITY);
-        let pixel = if grid.maps[1] * grid.maps[2] > 1 { 0.5 } else { 4.0 };
-        grid.across as f64 * (grid.maps[2] as f64 * pixel + grid.gap)
+        let [_, h, w] = grid.maps;
+        let width = |pixel: f64| grid.across as f64 * (w as f64 * pixel + grid.gap);
+        match width(1.0) {
+            _ if h * w == 1 => width(4.0),
+            wide if wide > 1.5 * NARROW => width(0.5),
+            width => width,
+        }
     }
 
     fn pitch(&self) -> [f64; 2] {
