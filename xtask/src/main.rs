@@ -50,7 +50,9 @@ fn data() -> Result<(), String> {
 
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
-    run(cargo("test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client"))
+    run(cargo(
+        "test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client",
+    ))
 }
 
 fn test_serve() -> Result<(), String> {

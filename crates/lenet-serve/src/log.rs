@@ -31,11 +31,11 @@ impl Log {
         Ok(Log { sender, dropped: AtomicU64::new(0), requests })
     }
 
-    /// Writes `fields`, an object, with time and level in front.
+    /// Writes `fields`, an object, with level and time in front.
     pub fn line(&self, level: &str, fields: Value) {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let mut line = json!({ "time": time, "level": level }).to_string();
-        // The order of keys is for people: time and level first.
+        // The order of keys is for people.
         let fields = fields.to_string();
         if let Some(rest) = fields.strip_prefix('{').filter(|rest| rest.len() > 1) {
             line.pop();

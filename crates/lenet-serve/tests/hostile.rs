@@ -27,7 +27,7 @@ fn others_are_answered(server: &Server) {
 
 #[test]
 fn slow_heads_and_idle_connections_are_closed() {
-    let (server, _dir) = served(Options { head_time: Duration::from_millis(300), ..options() });
+    let (server, _dir) = served(Options { head_time: Duration::from_secs(2), ..options() });
     let mut idle = Client::new(server.address());
     let mut slow = Client::new(server.address());
     slow.send(b"GET / HTTP/1.1\r\nHost: local");
@@ -40,7 +40,7 @@ fn slow_heads_and_idle_connections_are_closed() {
 
 #[test]
 fn half_bodies_end_in_time_or_with_their_client() {
-    let (server, _dir) = served(Options { body_time: Duration::from_millis(300), ..options() });
+    let (server, _dir) = served(Options { body_time: Duration::from_secs(3), ..options() });
     let head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf";
     let mut waiting = Client::new(server.address());
     waiting.send(head);
