@@ -36,12 +36,15 @@ impl Default for BatchStats {
     }
 }
 
+/// Logits `[samples, classes]`, or why there are none.
+type Reply = Result<Vec<f32>, String>;
+
 /// Some samples of one request.
 struct Job {
     /// `[samples, c, h, w]`
     inputs: Vec<f32>,
     samples: usize,
-    reply: oneshot::Sender<Result<Vec<f32>, String>>,
+    reply: oneshot::Sender<Reply>,
 }
 
 #[derive(Default)]
@@ -73,7 +76,8 @@ impl Shared {
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         let (mut taken, mut samples) = (Vec::new(), 0);
-        while let Some(job) = queue.jobs.pop_front_if(|j| samples == 0 || samples + j.samples <= CHUNK) {
+        while queue.jobs.front().is_some_and(|j| samples == 0 || samples + j.samples <= CHUNK) {
+            let Some(job) = queue.jobs.pop_front() else { break };
             samples += job.samples;
             taken.push(job);
         }
@@ -120,7 +124,7 @@ impl Batcher {
     /// # Errors
     /// 429 if the queue is full, 503 if the answer takes longer than `time`, 422 for inputs that are not finite.
     pub async fn logits(&self, inputs: Vec<f32>, time: Duration) -> Result<Vec<f32>, Problem> {
-        if inputs.is_empty() || inputs.len() % self.sample != 0 {
+        if inputs.is_empty() || !inputs.len().is_multiple_of(self.sample) {
             return Err(Problem::unfit(format!("{} values are no images of {}", inputs.len(), self.sample)));
         }
         if let Some(at) = inputs.iter().position(|v| !v.is_finite()) {
@@ -143,12 +147,7 @@ impl Batcher {
     }
 
     /// Puts all of a request into the queue, or nothing.
-    #[allow(clippy::type_complexity)]
-    fn submit(
-        &self,
-        inputs: Vec<f32>,
-        samples: usize,
-    ) -> Result<Vec<oneshot::Receiver<Result<Vec<f32>, String>>>, Problem> {
+    fn submit(&self, inputs: Vec<f32>, samples: usize) -> Result<Vec<oneshot::Receiver<Reply>>, Problem> {
         let (mut jobs, mut replies) = (Vec::new(), Vec::new());
         let mut push = |inputs: Vec<f32>| {
             let (reply, receiver) = oneshot::channel();
