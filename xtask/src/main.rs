@@ -8,7 +8,8 @@ The developer's chores: cargo xtask VERB
 
   check      format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
   data       fetches Fashion-MNIST into the cache
-  test-full  the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first";
+  test-full  the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
+  test-serve a stock Python client of the inference protocol against the server";
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
+        ["test-serve"] => test_serve(),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -48,7 +50,20 @@ fn data() -> Result<(), String> {
 
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
-    run(cargo("test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child"))
+    run(cargo(
+        "test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client",
+    ))
+}
+
+fn test_serve() -> Result<(), String> {
+    let environment = root().join("target/venv-serve");
+    let python = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    if !python.exists() {
+        run(Command::new(if cfg!(windows) { "python" } else { "python3" }).args(["-m", "venv"]).arg(&environment))?;
+    }
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "tritonclient[http]"]))?;
+    let test = "test --release --package lenet-serve --test stock_client -- --ignored --nocapture";
+    run(cargo(test).env("LENET_PYTHON", python))
 }
 
 /// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.

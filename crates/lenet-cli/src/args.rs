@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Trains, explains and ships small convolutional image classifiers.
@@ -41,6 +42,8 @@ pub enum Command {
     LrFind(LrFindArgs),
     /// Train many variants of a recipe and rank them by validation.
     Sweep(SweepArgs),
+    /// Serve models over HTTP: the Open Inference Protocol v2, predictions of pictures, and a web page.
+    Serve(ServeArgs),
     /// Print the completions of a shell, to be sourced or installed.
     Completions {
         /// The shell.
@@ -392,6 +395,34 @@ pub struct LrFindArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Directories of models or of runs; NAME=DIR gives one another name than its folder's.
+    #[arg(value_name = "MODEL", required = true, value_hint = ValueHint::DirPath)]
+    pub models: Vec<String>,
+    /// Where to listen; port 0 takes any that is free.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub addr: SocketAddr,
+    /// A file with the token that clients have to show; without it LENET_TOKEN is looked at.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    /// Serve whoever reaches an address other than this machine's own, without a token.
+    #[arg(long)]
+    pub open: bool,
+    /// Engine threads a model; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// Samples that may wait for each model; beyond that, requests are refused with 429.
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = count)]
+    pub queue: usize,
+    /// Most bytes of a request's body.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, value_parser = count)]
+    pub max_body: usize,
+    /// Log only failures and events, not each request.
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// A number of threads; far more than a machine has is a slip of the finger.

@@ -13,6 +13,7 @@ mod plan;
 mod predict;
 mod recipe;
 mod report;
+mod serve;
 mod summary;
 mod sweep;
 mod terminal;
@@ -43,6 +44,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lenet", &mut script);

@@ -3,27 +3,30 @@
 use super::{Batch, Engine, EngineError, Pixels};
 
 /// As [`Engine::forward`], but each logit is the mean of those of the image and of its mirror image (left and right
-/// exchanged). Takes bytes.
+/// exchanged).
 ///
 /// # Errors
-/// As [`Engine::forward`], and pixels that are floats.
+/// As [`Engine::forward`].
 pub fn forward_with_mirror(engine: &mut dyn Engine, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
-    let Pixels::Bytes { data, tables } = batch.pixels else {
-        return Err(EngineError::Mismatch("mirror images are made of bytes, the batch has floats".into()));
-    };
     // This checks the batch as well.
     engine.forward(batch, logits)?;
-    let [c, h, w] = engine.network().input;
-    let sample = c * h * w;
-    let mut mirrored = Vec::with_capacity(batch.indices.len() * sample);
-    for &index in batch.indices {
-        let image = &data[index as usize * sample..][..sample];
-        image.chunks_exact(w).for_each(|row| mirrored.extend(row.iter().rev()));
-    }
+    let shape = engine.network().input;
     let indices: Vec<u32> = (0..batch.indices.len() as u32).collect();
-    let pixels = Pixels::Bytes { data: &mirrored, tables };
     let mut other = vec![0.0; logits.len()];
-    engine.forward(&Batch { pixels, labels: &[], indices: &indices }, &mut other)?;
+    let mut forward = |pixels| engine.forward(&Batch { pixels, labels: &[], indices: &indices }, &mut other);
+    match batch.pixels {
+        Pixels::Bytes { data, tables } => {
+            forward(Pixels::Bytes { data: &mirrored(data, batch.indices, shape), tables })?
+        }
+        Pixels::Floats(data) => forward(Pixels::Floats(&mirrored(data, batch.indices, shape)))?,
+    }
     logits.iter_mut().zip(&other).for_each(|(a, b)| *a = 0.5 * (*a + b));
     Ok(())
+}
+
+/// The mirror images of some samples of `[n, c, h, w]`, one after the other.
+fn mirrored<T: Copy>(data: &[T], indices: &[u32], [c, h, w]: [usize; 3]) -> Vec<T> {
+    let sample = c * h * w;
+    let images = indices.iter().map(|&i| &data[i as usize * sample..][..sample]);
+    images.flat_map(|image| image.chunks_exact(w).flat_map(|row| row.iter().rev().copied())).collect()
 }

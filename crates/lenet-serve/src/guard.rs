@@ -1,0 +1,135 @@
+//! Who may ask: the token, and for loopback without one the Host and Origin that a browser sends.
+
+use crate::State;
+use crate::http::Problem;
+use hyper::StatusCode;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use subtle::ConstantTimeEq;
+
+/// A secret that clients show.
+#[derive(Clone)]
+pub struct Token(Vec<u8>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Fewest characters of a token.
+const SHORTEST: usize = 16;
+
+/// Why something is no token.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the token must be one line of at least {SHORTEST} visible ASCII characters: `openssl rand -hex 32` prints one"
+)]
+pub struct ShortToken;
+
+impl Token {
+    /// A token; white space around it is no part of it.
+    ///
+    /// # Errors
+    /// Fewer than 16 characters, or others than visible ASCII.
+    pub fn new(text: &str) -> Result<Token, ShortToken> {
+        let text = text.trim();
+        let fits = text.len() >= SHORTEST && text.bytes().all(|b| b.is_ascii_graphic());
+        if fits { Ok(Token(text.as_bytes().to_vec())) } else { Err(ShortToken) }
+    }
+
+    /// Takes as long for a wrong token of the right length as for the right one.
+    fn is(&self, shown: &[u8]) -> bool {
+        self.0.ct_eq(shown).into()
+    }
+}
+
+/// Fails unless the request may be answered. `open` is what needs no token.
+pub fn check(state: &State, headers: &HeaderMap, open: bool) -> Result<(), Problem> {
+    match &state.options.token {
+        Some(_) if open => Ok(()),
+        Some(token) => {
+            let shown = headers.get(AUTHORIZATION).map(|v| v.as_bytes()).and_then(|v| v.split_at_checked(7));
+            let right = shown.is_some_and(|(scheme, t)| scheme.eq_ignore_ascii_case(b"bearer ") && token.is(t));
+            let message = "this server wants its token: Authorization: Bearer TOKEN";
+            if right { Ok(()) } else { Err(Problem::new(StatusCode::UNAUTHORIZED, message)) }
+        }
+        None if state.address.ip().is_loopback() => from_here(headers),
+        None => same_origin(headers),
+    }
+}
+
+/// A page elsewhere can make its own name point here (DNS rebinding): then Host is that name.
+fn from_here(headers: &HeaderMap) -> Result<(), Problem> {
+    // No Host is HTTP/1.0, which no browser speaks.
+    let host = headers.get(HOST).map_or(Some("localhost"), |h| h.to_str().ok());
+    let local = host.map(without_port).is_some_and(|name| {
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback())
+    });
+    if !local {
+        let message = "this server answers only to localhost: other names need --addr and a token";
+        return Err(Problem::new(StatusCode::FORBIDDEN, message));
+    }
+    same_origin(headers)
+}
+
+/// Browsers say which page a request comes from; those of others are refused.
+fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = headers.get(HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    if origin.split_once("://").is_some_and(|(_, name)| name.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, "pages of other origins may not use this server"))
+}
+
+/// `name:port` without the port; `[::1]:80` is `[::1]`.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(host: &str, origin: Option<&str>) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        map.insert(HOST, host.parse().unwrap());
+        origin.map(|o| map.insert(ORIGIN, o.parse().unwrap()));
+        map
+    }
+
+    #[test]
+    fn loopback_answers_to_its_own_names() {
+        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.0.0.5", "[::1]", "[::1]:80"] {
+            assert!(from_here(&headers(host, None)).is_ok(), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io"]
+        {
+            assert!(from_here(&headers(host, None)).is_err(), "{host}");
+        }
+        assert!(from_here(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn pages_of_others_are_refused() {
+        assert!(from_here(&headers("localhost:8080", Some("http://localhost:8080"))).is_ok());
+        for origin in ["http://evil.example", "null", "http://localhost:9090", "http://127.0.0.1:8080"] {
+            assert!(from_here(&headers("localhost:8080", Some(origin))).is_err(), "{origin}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_long_and_compared_whole() {
+        assert!(Token::new("short").is_err() && Token::new("with a blank inside it").is_err());
+        let token = Token::new(" 0123456789abcdef\n").unwrap();
+        assert!(token.is(b"0123456789abcdef"));
+        for wrong in [&b"0123456789abcdeF"[..], b"0123456789abcde", b"0123456789abcdef0", b""] {
+            assert!(!token.is(wrong));
+        }
+    }
+}

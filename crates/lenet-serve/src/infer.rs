@@ -1,0 +1,87 @@
+//! The Open Inference Protocol, version 2.
+
+use crate::State;
+use crate::http::{Problem, Request, Response, json, ok, read_body};
+use crate::models::Loaded;
+use crate::tensor::{BinarySize, InferRequest, InferResponse, OutputTensor};
+use hyper::header::HeaderName;
+use serde_json::json as object;
+use std::sync::Arc;
+
+/// Name of the input tensor: FP32 `[n, c, h, w]`, normalised as the network sees it.
+const INPUT: &str = "input";
+
+/// Name of the output tensor: FP32 `[n, classes]`, the engine's own bits.
+const OUTPUT: &str = "logits";
+
+/// The number of bytes of JSON in front of a body's tensors.
+static JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// What the server is.
+pub fn server() -> Result<Response, Problem> {
+    json(&object!({"name": "lenet", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"]}))
+}
+
+/// What a model takes and gives.
+pub fn metadata(name: &str, loaded: &Loaded) -> Result<Response, Problem> {
+    let [c, h, w] = loaded.model.spec.input.map(|n| n as i64);
+    json(&object!({
+        "name": name, "versions": [loaded.version.to_string()], "platform": "lenet",
+        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, c, h, w]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, loaded.model.classes.len() as i64]}],
+    }))
+}
+
+/// Answers with the logits of a batch of images.
+pub async fn infer(state: &Arc<State>, name: &str, loaded: &Loaded, request: Request) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let json_len = match head.headers.get(&JSON_LENGTH).map(|v| v.to_str().ok().and_then(|v| v.parse().ok())) {
+        None => None,
+        Some(Some(len)) => Some(len),
+        Some(None) => return Err(Problem::bad("Inference-Header-Content-Length must be a whole number")),
+    };
+    let body = read_body(&head.headers, body, state.options.max_body, state.options.body_time).await?;
+    let (mut request, mut rest) = InferRequest::read(&body, json_len)?;
+    if let Some(other) = request.outputs.iter().find(|o| o.name != OUTPUT) {
+        return Err(Problem::unfit(format!("there is no output {:?}, but {OUTPUT}", other.name)));
+    }
+    let input = match request.inputs.pop() {
+        Some(input) if request.inputs.is_empty() && input.name == INPUT => input,
+        _ => return Err(Problem::unfit(format!("the model takes one input, named {INPUT:?}"))),
+    };
+    let (values, samples) = input.images(loaded.model.spec.input, &mut rest)?;
+    if !rest.is_empty() {
+        return Err(Problem::bad(format!("{} bytes behind the JSON belong to no input", rest.len())));
+    }
+    let logits = loaded.batcher.logits(values, state.options.body_time).await?;
+    answer(name, loaded, &request, samples, &logits)
+}
+
+fn answer(
+    name: &str,
+    loaded: &Loaded,
+    request: &InferRequest,
+    samples: usize,
+    logits: &[f32],
+) -> Result<Response, Problem> {
+    let binary = request.wants_binary(OUTPUT);
+    let output = OutputTensor {
+        name: OUTPUT,
+        datatype: "FP32",
+        shape: [samples, loaded.model.network.outputs],
+        data: (!binary).then_some(logits),
+        parameters: binary.then_some(BinarySize { binary_data_size: 4 * logits.len() }),
+    };
+    let version = loaded.version.to_string();
+    let response =
+        InferResponse { model_name: name, model_version: version, id: request.id.clone(), outputs: vec![output] };
+    if !binary {
+        return json(&response);
+    }
+    let mut body = serde_json::to_vec(&response).map_err(|e| Problem::internal(e.to_string()))?;
+    let json_len = body.len();
+    body.extend(logits.iter().flat_map(|v| v.to_le_bytes()));
+    let mut response = ok("application/octet-stream", body);
+    response.headers_mut().insert(&JSON_LENGTH, json_len.into());
+    Ok(response)
+}
