@@ -184,7 +184,7 @@ fn a_model_averages_over_mirror_images_if_its_recipe_says_so() {
 fn a_dataset_s_mean_and_deviation_are_those_of_its_images() {
     let mut data = data();
     data.train.shape = [4, 14, 14];
-    let n = Normalization::of(&data.train, 100);
+    let n = Normalization::of(&data.train, &Vec::from_iter(0..100));
     for c in 0..4 {
         let values = || {
             let images = (0..100).map(|i| &data.train.image(i)[c * 196..][..196]);
@@ -194,9 +194,10 @@ fn a_dataset_s_mean_and_deviation_are_those_of_its_images() {
         let deviation = (values().map(|v| (v - mean).powi(2)).sum::<f64>() / 19600.0).sqrt();
         assert!((f64::from(n.mean[c]) - mean).abs() < 1e-7 && (f64::from(n.std[c]) - deviation).abs() < 1e-7);
     }
-    assert_ne!(Normalization::of(&data.train, usize::MAX), n);
+    let all = Vec::from_iter(0..data.train.len() as u32);
+    assert_ne!(Normalization::of(&data.train, &all), n);
     data.train.images.fill(7);
-    let flat = Normalization::of(&data.train, usize::MAX);
+    let flat = Normalization::of(&data.train, &all);
     assert_eq!((flat.mean[0], flat.std[0]), (7.0 / 255.0, 1.0));
 }
 

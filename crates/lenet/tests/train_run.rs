@@ -5,7 +5,7 @@ mod train_common;
 use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::{Network, Optimizer};
-use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation};
+use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation, recipe_split};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -66,6 +66,30 @@ fn threads_do_not_change_a_byte() {
         trainer.model().parameters.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
     });
     assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
+}
+
+/// Class weights and the normalisation once came from the first images instead of those that are trained on.
+#[test]
+fn images_for_validation_teach_nothing() {
+    let mut data = data();
+    let sets = ["train.class_weights=balanced", "data.normalize=dataset", "data.train_limit=200"];
+    let split = recipe(&[&sets[..], &["train.val_fraction=0.3"]].concat());
+    let mut with = trainer(&split, &data, engine(&split, &data, 1), None).unwrap();
+    with.run(&mut |_| Control::Continue).unwrap();
+    let with = with.model();
+    let mut resolved = split.clone();
+    resolved.resolve_normalization(&data.train);
+    assert_eq!(resolved.data.normalization.given(), Some(&with.normalization));
+
+    // The same images for training, and no others.
+    let (indices, _) = recipe_split(&split, &data.train);
+    data.train.images = indices.iter().flat_map(|&i| data.train.image(i as usize).to_vec()).collect();
+    data.train.labels = indices.iter().map(|&i| data.train.labels[i as usize]).collect();
+    let alone = recipe(&sets);
+    let mut without = trainer(&alone, &data, engine(&alone, &data, 1), None).unwrap();
+    without.run(&mut |_| Control::Continue).unwrap();
+    assert_eq!(without.model().normalization, with.normalization);
+    assert!(without.model().parameters == with.parameters);
 }
 
 /// The indices of every batch, in time order.

@@ -5,8 +5,8 @@ use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
 use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
-use super::sampler::permutation;
-use super::split::split;
+use super::sampler::shuffled;
+use super::split::recipe_split;
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
@@ -120,9 +120,7 @@ impl<'a> Trainer<'a> {
         mut engine: Box<dyn Engine + 'a>,
         mut run: Option<Run>,
     ) -> Result<Self, TrainError> {
-        let limited = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.len());
-        let labels = train.labels.get(..limited).unwrap_or(&train.labels);
-        let (train_indices, val_indices) = split(labels, recipe.train.val_fraction, recipe.train.seed);
+        let (train_indices, val_indices) = recipe_split(recipe, train);
         let train_len = train_indices.len();
         let test_len = recipe.data.test_limit.unwrap_or(usize::MAX).min(test.len());
         if train_len == 0 || test_len == 0 {
@@ -131,15 +129,15 @@ impl<'a> Trainer<'a> {
             )));
         }
         if recipe.train.val_fraction > 0.0 && val_indices.is_empty() {
-            let message = format!("train.val_fraction leaves none of {limited} images for validation: raise it");
+            let message = format!("train.val_fraction leaves none of {train_len} images for validation: raise it");
             return Err(TrainError::Data(message));
         }
-        let normalization = recipe.data.normalization.resolve(train, train_len);
+        let normalization = recipe.data.normalization.resolve(train, &train_indices);
         if spec.infer().as_ref() != Ok(engine.network()) {
             return Err(TrainError::Data("the engine was built for another network than that of the spec".into()));
         }
         let identity = identity(recipe, train);
-        let labels = train.labels.iter().take(train_len).copied();
+        let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
         let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
         let checkpoint = match &mut run {
             Some(run) => run.resume(engine.network(), &identity)?,
@@ -316,8 +314,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Control, TrainError> {
         let recipe: &'a Recipe = self.recipe;
         let train = &recipe.train;
-        let mut order = permutation(self.train_indices.len(), train.seed, self.epoch);
-        order.iter_mut().for_each(|o| *o = self.train_indices[*o as usize]);
+        let order = shuffled(&self.train_indices, train.seed, self.epoch);
         let steps = order.len().div_ceil(train.batch);
         let mut clock = Instant::now();
         let mut last_checkpoint = Instant::now();
