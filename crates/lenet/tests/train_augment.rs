@@ -9,7 +9,7 @@ use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Score, TrainSt
 use lenet::kernel::Path;
 use lenet::kernel::loss::Targets;
 use lenet::model::Model;
-use lenet::spec::{Normalize, Recipe};
+use lenet::spec::{Normalize, Recipe, TrainRecipe};
 use lenet::train::{Outcome, evaluate, initialize};
 use train_common::*;
 
@@ -84,7 +84,7 @@ fn a_step_computes_the_mean_of_what_it_says() {
     let recipe = recipe(&[]);
     let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
     let mut engine = CpuEngine::new(network.clone(), CpuOptions { threads: 2, path: None }).unwrap();
-    let parameters = initialize(&network, recipe.train.init, 3);
+    let parameters = initialize(&network, &TrainRecipe { seed: 3, ..recipe.train.clone() });
     engine.set_parameters(&parameters).unwrap();
     let augment = Augment { shift: 2, erase: Some(Erase::default()), mixup: 1.0, ..Augment::default() };
     let weights: Vec<f32> = (0..10).map(|c| 0.25 * (c + 1) as f32).collect();

@@ -22,7 +22,7 @@ fn a_network_learns_and_leaves_a_run() {
     let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 2), Some(run)).unwrap();
     trainer.run(&mut |_| Control::Continue).unwrap();
     // Chance is 0.1.
-    let accuracy = trainer.last_metrics().unwrap().test_accuracy;
+    let accuracy = trainer.last_metrics().unwrap().test_accuracy.unwrap();
     assert!(accuracy > 0.6, "{accuracy}");
     assert_eq!(
         files(&path),
@@ -187,6 +187,54 @@ fn means_are_a_samples_and_epochs_are_whole() {
     for (epoch, steps) in batches.chunks(4).enumerate() {
         assert_eq!(steps.concat(), permutation(100, 4, epoch));
     }
+}
+
+/// Epochs that have validation and test accuracies, and the epochs done.
+fn evaluated(sets: &[&str], ranked: bool) -> (Vec<usize>, Vec<usize>, usize) {
+    let (recipe, data) = (recipe(sets), data());
+    let mut trainer = trainer(&recipe, &data, scripted(None).0, None).unwrap();
+    if ranked {
+        trainer = trainer.ranked();
+    }
+    let (mut val, mut test, mut epochs) = (Vec::new(), Vec::new(), 0);
+    let outcome = trainer.run(&mut |event| {
+        if let Event::Epoch(m) = event {
+            assert_eq!(
+                (m.val_loss.is_some(), m.test_loss.is_some()),
+                (m.val_accuracy.is_some(), m.test_accuracy.is_some())
+            );
+            val.extend(m.val_accuracy.map(|_| m.epoch));
+            test.extend(m.test_accuracy.map(|_| m.epoch));
+            epochs += 1;
+        }
+        Control::Continue
+    });
+    outcome.unwrap();
+    (val, test, epochs)
+}
+
+#[test]
+fn epochs_are_evaluated_in_their_turn_and_the_last_always() {
+    let sets = ["epochs=7", "val_fraction=0.2", "evaluate_every=3"];
+    assert_eq!(evaluated(&sets, false), (vec![3, 6, 7], vec![3, 6, 7], 7));
+    assert_eq!(evaluated(&sets[..1], false), (vec![], (1..=7).collect(), 7));
+    // The scripted accuracy never gets better than at the first evaluation.
+    let patient = [&sets[..], &["epochs=20", "patience=2"]].concat();
+    assert_eq!(evaluated(&patient, false), (vec![3, 6, 9], vec![3, 6, 9], 9));
+    // A trial of a sweep is ranked by validation; test images have their turn when all is over.
+    assert_eq!(evaluated(&sets, true), ((1..=7).collect(), vec![7], 7));
+    let (val, test, epochs) = evaluated(&patient, true);
+    assert_eq!((val.len(), &test[..]), (epochs, &[epochs][..]));
+}
+
+#[test]
+fn what_was_not_evaluated_is_not_in_the_metrics() {
+    let recipe = recipe(&["epochs=3", "val_fraction=0.2", "evaluate_every=2"]);
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    train(&recipe, &data, dir.path(), None).unwrap();
+    let metrics = fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
+    let has: Vec<_> = metrics.lines().map(|l| ["test_", "val_"].map(|key| l.matches(key).count())).collect();
+    assert_eq!(has, [[0, 0], [2, 2], [2, 2]]);
 }
 
 #[test]

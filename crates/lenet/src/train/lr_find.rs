@@ -74,7 +74,7 @@ pub fn lr_find(
         return Err(EngineError::Mismatch(what));
     }
     let seed = recipe.train.seed;
-    engine.set_parameters(&initialize(engine.network(), recipe.train.init, seed))?;
+    engine.set_parameters(&initialize(engine.network(), &recipe.train))?;
     let (train_indices, _) = recipe_split(recipe, train);
     let n = train_indices.len();
     let normalization = recipe.data.normalization.resolve(train, &train_indices);
