@@ -16,6 +16,7 @@ mod summary;
 mod sweep;
 mod terminal;
 mod train;
+mod tui;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
