@@ -111,6 +111,9 @@ pub struct TrainArgs {
     /// One JSON object a line instead of text.
     #[arg(long)]
     pub json: bool,
+    /// The whole screen with growing curves; q or Ctrl-C stops, with a checkpoint.
+    #[arg(long, conflicts_with_all = ["json", "dry_run"])]
+    pub tui: bool,
     /// Only say whether the recipe fits, and print it resolved.
     #[arg(long)]
     pub dry_run: bool,

@@ -54,7 +54,13 @@ pub fn file_error<'a>(action: &'a str, path: &'a Path) -> impl Fn(io::Error) -> 
 
 impl From<RecipeError> for Failure {
     fn from(e: RecipeError) -> Self {
-        Failure::Usage(e.to_string())
+        match e {
+            RecipeError::Many(errors) => {
+                let lines: Vec<String> = errors.iter().map(|e| e.to_string().replace('\n', "\nerror: ")).collect();
+                Failure::Usage(lines.join("\nerror: "))
+            }
+            e => Failure::Usage(e.to_string()),
+        }
     }
 }
 

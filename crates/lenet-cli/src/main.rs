@@ -18,6 +18,7 @@ mod summary;
 mod sweep;
 mod terminal;
 mod train;
+mod tui;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};

@@ -3,8 +3,29 @@
 use crate::args::SetArgs;
 use crate::failure::Failure;
 use lenet::data::{Options, catalog};
-use lenet::spec::{Network, Recipe};
+use lenet::spec::{Document, Network, Recipe, RecipeError};
 use std::path::Path;
+
+/// A preset's or a file's recipe with overrides on top; or all that is wrong with it and with them.
+pub fn recipe(name: &str, overrides: &[String]) -> Result<Recipe, Failure> {
+    let mut document = Document::load(name)?;
+    let mut wrong: Vec<RecipeError> = overrides.iter().filter_map(|o| document.set(o).err()).collect();
+    wrong.extend(problems(&document));
+    match wrong.is_empty() {
+        true => Ok(document.recipe()?),
+        false => Err(RecipeError::Many(wrong).into()),
+    }
+}
+
+/// What is wrong; whether the network fits its data too, if the data's shape is known without having the data.
+pub fn problems(document: &Document) -> Vec<RecipeError> {
+    let found = document.problems();
+    let source = document.recipe().map(|r| r.data.source).unwrap_or_default();
+    match catalog::find(&source) {
+        Some(entry) if found.is_empty() => document.spec(entry.shape, entry.classes.len()).err().into_iter().collect(),
+        _ => found,
+    }
+}
 
 /// How a recipe has its pictures read.
 pub fn options(recipe: &Recipe) -> Options {

@@ -2,9 +2,8 @@
 
 use crate::args::RecipeCommand;
 use crate::failure::Failure;
-use crate::terminal;
-use lenet::data::catalog;
-use lenet::spec::{Document, PRESETS, Recipe, RecipeError, differences, json_schema};
+use crate::{plan, terminal};
+use lenet::spec::{Document, PRESETS, Recipe, differences, json_schema};
 use serde_json::json;
 
 pub fn run(command: RecipeCommand) -> Result<(), Failure> {
@@ -46,7 +45,7 @@ fn validate(recipes: &[String]) -> Result<(), Failure> {
     let mut wrong = false;
     for name in recipes {
         let problems = match Document::load(name) {
-            Ok(document) => problems(&document),
+            Ok(document) => plan::problems(&document),
             Err(error) => vec![error],
         };
         for problem in &problems {
@@ -58,14 +57,4 @@ fn validate(recipes: &[String]) -> Result<(), Failure> {
         }
     }
     if wrong { Err(Failure::Told) } else { Ok(()) }
-}
-
-/// What is wrong; whether the network fits its data too, if the data's shape is known without having the data.
-fn problems(document: &Document) -> Vec<RecipeError> {
-    let found = document.problems();
-    let source = document.recipe().map(|r| r.data.source).unwrap_or_default();
-    match catalog::find(&source) {
-        Some(entry) if found.is_empty() => document.spec(entry.shape, entry.classes.len()).err().into_iter().collect(),
-        _ => found,
-    }
 }

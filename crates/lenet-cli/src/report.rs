@@ -146,14 +146,15 @@ impl Report {
 }
 
 /// The line of an epoch.
-fn line(m: &EpochMetrics) -> String {
-    let val = m.val_accuracy.map_or(String::new(), |v| format!(" val acc {v:.3},"));
+pub fn line(m: &EpochMetrics) -> String {
+    let accuracy = |name: &str, value: Option<f64>| value.map_or(String::new(), |v| format!(" {name} acc {v:.3},"));
     format!(
-        "epoch {}, loss {:.3}, train acc {:.3},{val} test acc {:.3}, time {:.1} sec, {} images/s",
+        "epoch {}, loss {:.3}, train acc {:.3},{}{} time {:.1} sec, {} images/s",
         m.epoch,
         m.train_loss,
         m.train_accuracy,
-        m.test_accuracy,
+        accuracy("val", m.val_accuracy),
+        accuracy("test", m.test_accuracy),
         m.train_seconds,
         thousands(m.images_per_second.round() as u64)
     )
@@ -185,14 +186,16 @@ mod tests {
             train_accuracy: 0.1012,
             val_loss: None,
             val_accuracy: None,
-            test_loss: 2.3,
-            test_accuracy: 0.1,
+            test_loss: Some(2.3),
+            test_accuracy: Some(0.1),
             train_seconds: 0.851,
             eval_seconds: 0.1,
             images_per_second: 70_999.6,
         };
         let want = "epoch 1, loss 2.310, train acc 0.101, test acc 0.100, time 0.9 sec, 71,000 images/s";
         assert_eq!(line(&metrics), want);
+        let without = EpochMetrics { test_loss: None, test_accuracy: None, ..metrics.clone() };
+        assert!(line(&without).contains("train acc 0.101, time 0.9 sec"));
         let with = EpochMetrics { val_loss: Some(2.3), val_accuracy: Some(0.11), ..metrics };
         assert!(line(&with).contains("train acc 0.101, val acc 0.110, test acc 0.100"));
     }

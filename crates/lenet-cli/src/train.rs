@@ -4,11 +4,12 @@ use crate::args::{Device, TrainArgs};
 use crate::failure::Failure;
 use crate::plan;
 use crate::report::Report;
+use crate::tui::{self, Tui};
 use crate::{doctor, interrupt};
 use lenet::data::Loaded;
 use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
 use lenet::spec::{Network, Recipe};
-use lenet::train::{Control, Outcome, Run, RunError, Trainer};
+use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -19,12 +20,15 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     if args.device == Device::Gpu {
         return Err(Failure::Usage("--device gpu: this build computes on the CPU alone, leave --device out".into()));
     }
+    if args.tui {
+        tui::check()?;
+    }
     let recipe_at = match &args.resume {
         Some(dir) if !dir.join("recipe.toml").is_file() => return Err(RunError::NotARun(dir.clone()).into()),
         Some(dir) => dir.join("recipe.toml").to_string_lossy().into_owned(),
         None => args.recipe.clone().unwrap_or_else(|| "lenet".into()),
     };
-    let mut recipe = Recipe::load_with(&recipe_at, &overrides(&args))?;
+    let mut recipe = plan::recipe(&recipe_at, &overrides(&args))?;
     if args.dry_run {
         return dry_run(&recipe);
     }
@@ -53,26 +57,42 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         run.write_environment(&environment)?;
     }
     let report = Report::new(args.json);
-    report.start(&start(&recipe, &name, &loaded, &network, &trainer, args.threads))?;
-    train(&mut trainer, report, &recipe, loaded.train.classes.len())
+    let start = start(&recipe, &name, &loaded, &network, &trainer, args.threads);
+    report.start(&start)?;
+    interrupt::install()?;
+    let done = trainer.run_dir().map_or(&[][..], Run::metrics);
+    let screen = args.tui.then(|| Tui::open(&start, done)).transpose()?;
+    train(&mut trainer, report, screen, &recipe, loaded.train.classes.len())
 }
 
 /// Trains, tells, and ends as the training does.
-fn train(trainer: &mut Trainer, mut report: Report, recipe: &Recipe, classes: usize) -> Result<(), Failure> {
-    interrupt::install()?;
+fn train(
+    trainer: &mut Trainer,
+    mut report: Report,
+    mut screen: Option<Tui>,
+    recipe: &Recipe,
+    classes: usize,
+) -> Result<(), Failure> {
     let mut told = Ok(());
     let outcome = trainer.run(&mut |event| {
         if told.is_ok() {
-            told = report.on(event);
+            told = match &mut screen {
+                Some(screen) => screen.on(event),
+                None => report.on(event),
+            };
         }
         if told.is_err() || interrupt::requested() { Control::Stop } else { Control::Continue }
     });
     report.clear();
+    // The screen leaves nothing behind: its epochs are told after it.
+    for metrics in screen.map_or(Vec::new(), Tui::close) {
+        report.on(&Event::Epoch(&metrics))?;
+    }
     let outcome = outcome?;
     told?;
     let Some(run) = trainer.run_dir() else { return Ok(()) };
     match outcome {
-        Outcome::Finished => report.done(run, trainer.last_metrics().map(|m| m.test_accuracy), recipe, classes),
+        Outcome::Finished => report.done(run, trainer.last_metrics().and_then(|m| m.test_accuracy), recipe, classes),
         Outcome::Interrupted => {
             report.interrupted(run)?;
             Err(Failure::Interrupted)

@@ -60,6 +60,22 @@ fn all_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn training_tells_all_that_is_wrong_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let text = "preset = \"lenet\"\n[data]\ntrain_limit = 0\n[train]\nepochs = 0\nema = 2\n[augment]\nflip = 3\n";
+    fs::write(dir.join("bad.toml"), text).unwrap();
+    let output = output(dir, &["train", "bad.toml", "--set", "lrr=1", "--set", "batch=0"]);
+    let (out, err) = texts(&output);
+    assert_eq!((output.status.code(), &out[..]), (Some(2), ""), "{err}");
+    for place in ["--set lrr=1: ", "bad.toml:3:", "bad.toml:5:10: ", "bad.toml:6:7: ", "--set batch=0: ", "bad.toml:8:"]
+    {
+        assert!(err.lines().any(|l| l.starts_with(&format!("error: {place}"))), "{place} is not in:\n{err}");
+    }
+    assert_eq!(err.lines().count(), 6, "{err}");
+}
+
+#[test]
 fn the_schema_knows_every_key_that_presets_write() {
     let dir = tempfile::tempdir().unwrap();
     let (text, _) = run(dir.path(), &["recipe", "schema"]);

@@ -185,6 +185,76 @@ fn interrupted_and_resumed_is_as_undisturbed() {
     }
 }
 
+/// The training cannot come to its checkpoint, because nobody takes what it says.
+#[cfg(unix)]
+#[test]
+fn a_second_signal_leaves_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // What a pipe holds, but for a few events.
+    writer.write_all(&[b' '; 60 << 10]).unwrap();
+    let args = train(&data, &["--epochs", "1000000", "--out", "run", "--json"]);
+    let mut child = lenet(dir, &args).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let file = dir.join("run/metrics.jsonl");
+    let epochs = || std::fs::read(&file).unwrap_or_default();
+    // It stands still when the pipe is full.
+    let (mut before, mut still) = (Vec::new(), 0);
+    while still < 5 {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = epochs();
+        still = if !now.is_empty() && now == before { still + 1 } else { 0 };
+        before = now;
+    }
+    signal(&child, "INT");
+    assert!(told.any(|line| line.unwrap().contains("once more leaves at once")));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(child.try_wait().unwrap(), None, "the first signal waits for the training");
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(reader);
+    // What was saved before is whole.
+    run(dir, &["train", "--resume", "run", "--epochs", "100", "--dry-run"]);
+}
+
+/// Gzip files of three megabytes that would become three gigabytes.
+#[cfg(unix)]
+#[test]
+fn gzip_bombs_are_refused_in_bounded_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let member = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zeros = member(&vec![0; 1 << 26]).repeat(48);
+    std::fs::create_dir(dir.join("bomb")).unwrap();
+    for entry in std::fs::read_dir(fixtures().join("fashion-mnist-small")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.join("bomb").join(path.file_name().unwrap())).unwrap();
+    }
+    let images = std::fs::read_dir(dir.join("bomb")).unwrap().map(|e| e.unwrap().path());
+    let images = images.into_iter().find(|p| p.to_string_lossy().contains("train-images")).unwrap();
+    for (sizes, words) in [
+        ([512u32, 28, 28], "goes on after the 401408 bytes"),
+        ([u32::MAX, 28, 28], "more than the 4294967296 that are possible"),
+        ([3 << 14, 256, 256], "no memory for its 3221225472 bytes"),
+    ] {
+        let header = [0x803, sizes[0], sizes[1], sizes[2]].map(u32::to_be_bytes).concat();
+        std::fs::write(&images, [member(&header), zeros.clone()].concat()).unwrap();
+        // A process that takes more than a gigabyte of addresses is refused them.
+        let line = "ulimit -v 1000000; exec \"$0\" train --data idx:bomb --threads 1";
+        let output =
+            Command::new("sh").args(["-c", line, env!("CARGO_BIN_EXE_lenet")]).current_dir(dir).output().unwrap();
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.lines().count() == 1 && err.contains("train-images") && err.contains(words), "{err}");
+    }
+    assert!(!dir.join("runs").exists());
+}
+
 /// Kills a training `kills` times at random moments, resumes it each time, and compares it with an undisturbed one.
 #[cfg(unix)]
 fn survives(args: &[&str], kills: usize) {

@@ -118,9 +118,9 @@ fn errors_in_layers() {
     }
 }
 
-const TRAIN_KEYS: &str = "epochs, batch, lr, seed, init, checkpoint_seconds, optimizer, momentum, nesterov, \
+const TRAIN_KEYS: &str = "epochs, batch, lr, seed, init, init_gain, init_std, checkpoint_seconds, optimizer, momentum, nesterov, \
     weight_decay, decay_norms_and_biases, beta1, beta2, eps, schedule, warmup_epochs, step_epochs, gamma, final_lr, \
-    peak, clip_norm, ema, val_fraction, patience, label_smoothing, class_weights";
+    peak, clip_norm, ema, val_fraction, patience, evaluate_every, label_smoothing, class_weights";
 
 #[test]
 fn all_that_is_wrong_in_training_is_told_at_once() {
@@ -138,11 +138,20 @@ fn all_that_is_wrong_in_training_is_told_at_once() {
         "r.toml:9:12: schedule must be one of constant, step, cosine, one_cycle, not \"cosin\", did you mean \"cosine\"?",
     ];
     assert_eq!(lines, want);
-    for set in ["nesterov=true", "schedule=step step_epochs=5", "schedule=one_cycle warmup_epochs=1"] {
+    for set in [
+        "nesterov=true",
+        "init_std=0.1",
+        "init_gain=0",
+        "init=normal init_std=101",
+        "evaluate_every=0",
+        "schedule=step step_epochs=5",
+        "schedule=one_cycle warmup_epochs=1",
+    ] {
         let sets: Vec<&str> = set.split(' ').collect();
         assert!(Recipe::load_with("lenet", &sets).is_err(), "{set}");
     }
     let sets = ["optimizer=adamw", "ema=0.99", "clip_norm=1", "val_fraction=0.1", "patience=3", "schedule=one_cycle"];
+    let sets = [&sets[..], &["init=normal", "init_std=0.1", "init_gain=2", "evaluate_every=3"]].concat();
     let recipe = Recipe::load_with("lenet", &sets).unwrap();
     assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe);
 }

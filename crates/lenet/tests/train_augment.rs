@@ -9,7 +9,7 @@ use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Score, TrainSt
 use lenet::kernel::Path;
 use lenet::kernel::loss::Targets;
 use lenet::model::Model;
-use lenet::spec::{Normalize, Recipe};
+use lenet::spec::{Normalize, Recipe, TrainRecipe};
 use lenet::train::{Outcome, evaluate, initialize};
 use train_common::*;
 
@@ -84,7 +84,7 @@ fn a_step_computes_the_mean_of_what_it_says() {
     let recipe = recipe(&[]);
     let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
     let mut engine = CpuEngine::new(network.clone(), CpuOptions { threads: 2, path: None }).unwrap();
-    let parameters = initialize(&network, recipe.train.init, 3);
+    let parameters = initialize(&network, &TrainRecipe { seed: 3, ..recipe.train.clone() });
     engine.set_parameters(&parameters).unwrap();
     let augment = Augment { shift: 2, erase: Some(Erase::default()), mixup: 1.0, ..Augment::default() };
     let weights: Vec<f32> = (0..10).map(|c| 0.25 * (c + 1) as f32).collect();
@@ -182,7 +182,7 @@ fn a_model_averages_over_mirror_images_if_its_recipe_says_so() {
 fn a_dataset_s_mean_and_deviation_are_those_of_its_images() {
     let mut data = data();
     data.train.shape = [4, 14, 14];
-    let n = Normalization::of(&data.train, 100);
+    let n = Normalization::of(&data.train, &Vec::from_iter(0..100));
     for c in 0..4 {
         let values = || {
             let images = (0..100).map(|i| &data.train.image(i)[c * 196..][..196]);
@@ -192,9 +192,10 @@ fn a_dataset_s_mean_and_deviation_are_those_of_its_images() {
         let deviation = (values().map(|v| (v - mean).powi(2)).sum::<f64>() / 19600.0).sqrt();
         assert!((f64::from(n.mean[c]) - mean).abs() < 1e-7 && (f64::from(n.std[c]) - deviation).abs() < 1e-7);
     }
-    assert_ne!(Normalization::of(&data.train, usize::MAX), n);
+    let all = Vec::from_iter(0..data.train.len() as u32);
+    assert_ne!(Normalization::of(&data.train, &all), n);
     data.train.images.fill(7);
-    let flat = Normalization::of(&data.train, usize::MAX);
+    let flat = Normalization::of(&data.train, &all);
     assert_eq!((flat.mean[0], flat.std[0]), (7.0 / 255.0, 1.0));
 }
 

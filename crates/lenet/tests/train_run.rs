@@ -2,10 +2,11 @@
 
 mod train_common;
 
+use lenet::data::Loaded;
 use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
-use lenet::spec::{Network, Optimizer};
-use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation};
+use lenet::spec::{Network, Optimizer, Recipe};
+use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation, recipe_split};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ fn a_network_learns_and_leaves_a_run() {
     let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 2), Some(run)).unwrap();
     trainer.run(&mut |_| Control::Continue).unwrap();
     // Chance is 0.1.
-    let accuracy = trainer.last_metrics().unwrap().test_accuracy;
+    let accuracy = trainer.last_metrics().unwrap().test_accuracy.unwrap();
     assert!(accuracy > 0.6, "{accuracy}");
     assert_eq!(
         files(&path),
@@ -47,7 +48,7 @@ fn a_network_learns_and_leaves_a_run() {
     let expected =
         "epoch eval_seconds images_per_second lr test_accuracy test_loss train_accuracy train_loss train_seconds";
     assert_eq!(keys.join(" "), expected);
-    let again = lenet::spec::Recipe::load(path.join("recipe.toml").to_str().unwrap()).unwrap();
+    let again = Recipe::load(path.join("recipe.toml").to_str().unwrap()).unwrap();
     assert_eq!(again, recipe);
     let model = Model::load(&path).unwrap();
     assert_eq!(model, trainer.model());
@@ -66,6 +67,33 @@ fn threads_do_not_change_a_byte() {
         trainer.model().parameters.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
     });
     assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
+}
+
+fn trained(recipe: &Recipe, data: &Loaded) -> Model {
+    let mut trainer = trainer(recipe, data, engine(recipe, data, 1), None).unwrap();
+    trainer.run(&mut |_| Control::Continue).unwrap();
+    trainer.model()
+}
+
+/// Class weights and the normalisation once came from the first images instead of those that are trained on.
+#[test]
+fn images_for_validation_teach_nothing() {
+    let mut data = data();
+    let sets = ["train.class_weights=balanced", "data.normalize=dataset", "data.train_limit=200"];
+    let split = recipe(&[&sets[..], &["train.val_fraction=0.3"]].concat());
+    let with = trained(&split, &data);
+    let mut resolved = split.clone();
+    resolved.resolve_normalization(&data.train);
+    assert_eq!(resolved.data.normalization.given(), Some(&with.normalization));
+
+    // The same images for training, and no others.
+    let (indices, _) = recipe_split(&split, &data.train);
+    data.train.images = indices.iter().flat_map(|&i| data.train.image(i as usize).to_vec()).collect();
+    data.train.labels = indices.iter().map(|&i| data.train.labels[i as usize]).collect();
+    let alone = recipe(&sets);
+    let without = trained(&alone, &data);
+    assert_eq!(without.normalization, with.normalization);
+    assert!(without.parameters == with.parameters);
 }
 
 /// The indices of every batch, in time order.
@@ -146,7 +174,8 @@ fn means_are_a_samples_and_epochs_are_whole() {
     let outcome = trainer.run(&mut |event| {
         match *event {
             Event::Epoch(m) => {
-                metrics.push((m.epoch, m.train_loss, m.train_accuracy, m.test_loss, m.test_accuracy));
+                let test = (m.test_loss.unwrap(), m.test_accuracy.unwrap());
+                metrics.push((m.epoch, m.train_loss, m.train_accuracy, test.0, test.1));
             }
             Event::Step { epoch: 1, step: 2, steps, loss, .. } => second = Some((steps, loss)),
             _ => {}
@@ -163,6 +192,54 @@ fn means_are_a_samples_and_epochs_are_whole() {
     for (epoch, steps) in batches.chunks(4).enumerate() {
         assert_eq!(steps.concat(), permutation(100, 4, epoch));
     }
+}
+
+/// Epochs that have validation and test accuracies, and the epochs done.
+fn evaluated(sets: &[&str], ranked: bool) -> (Vec<usize>, Vec<usize>, usize) {
+    let (recipe, data) = (recipe(sets), data());
+    let mut trainer = trainer(&recipe, &data, scripted(None).0, None).unwrap();
+    if ranked {
+        trainer = trainer.ranked();
+    }
+    let (mut val, mut test, mut epochs) = (Vec::new(), Vec::new(), 0);
+    let outcome = trainer.run(&mut |event| {
+        if let Event::Epoch(m) = event {
+            assert_eq!(
+                (m.val_loss.is_some(), m.test_loss.is_some()),
+                (m.val_accuracy.is_some(), m.test_accuracy.is_some())
+            );
+            val.extend(m.val_accuracy.map(|_| m.epoch));
+            test.extend(m.test_accuracy.map(|_| m.epoch));
+            epochs += 1;
+        }
+        Control::Continue
+    });
+    outcome.unwrap();
+    (val, test, epochs)
+}
+
+#[test]
+fn epochs_are_evaluated_in_their_turn_and_the_last_always() {
+    let sets = ["epochs=7", "val_fraction=0.2", "evaluate_every=3"];
+    assert_eq!(evaluated(&sets, false), (vec![3, 6, 7], vec![3, 6, 7], 7));
+    assert_eq!(evaluated(&sets[..1], false), (vec![], (1..=7).collect(), 7));
+    // The scripted accuracy never gets better than at the first evaluation.
+    let patient = [&sets[..], &["epochs=20", "patience=2"]].concat();
+    assert_eq!(evaluated(&patient, false), (vec![3, 6, 9], vec![3, 6, 9], 9));
+    // A trial of a sweep is ranked by validation; test images have their turn when all is over.
+    assert_eq!(evaluated(&sets, true), ((1..=7).collect(), vec![7], 7));
+    let (val, test, epochs) = evaluated(&patient, true);
+    assert_eq!((val.len(), &test[..]), (epochs, &[epochs][..]));
+}
+
+#[test]
+fn what_was_not_evaluated_is_not_in_the_metrics() {
+    let recipe = recipe(&["epochs=3", "val_fraction=0.2", "evaluate_every=2"]);
+    let (data, dir) = (data(), tempfile::tempdir().unwrap());
+    train(&recipe, &data, dir.path(), None).unwrap();
+    let metrics = fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
+    let has: Vec<_> = metrics.lines().map(|l| ["\"test_", "\"val_"].map(|key| l.matches(key).count())).collect();
+    assert_eq!(has, [[0, 0], [2, 2], [2, 2]]);
 }
 
 #[test]

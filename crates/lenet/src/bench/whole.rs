@@ -4,7 +4,7 @@ use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, 
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
-use crate::spec::{Init, Network};
+use crate::spec::{Init, Network, TrainRecipe};
 use crate::train::initialize;
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ impl Data {
             tables: vec![std::array::from_fn(|b| b as f32 / 255.0); network.input[0]],
             labels: (0..IMAGES).map(|i| (i * 7 % network.outputs) as u16).collect(),
             order: (0..IMAGES as u32).map(|i| i * 1031 % IMAGES as u32).collect(),
-            parameters: initialize(network, Init::LecunNormal, 1),
+            parameters: initialize(network, &TrainRecipe { init: Init::LecunNormal, seed: 1, ..Default::default() }),
         }
     }
 

@@ -251,14 +251,16 @@ impl Normalization {
         Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
-    /// Mean and standard deviation (that of all pixels, not of a sample of them) of the first `n` images, a channel each.
+    /// Mean and standard deviation (that of all pixels, not of a sample of them) of the images at these positions, a
+    /// channel each.
     ///
     /// From exact sums: rounded once, and the same in whatever order. A channel of one value gets the deviation 1.
-    pub fn of(data: &Dataset, n: usize) -> Self {
+    pub fn of(data: &Dataset, indices: &[u32]) -> Self {
         let [channels, h, w] = data.shape;
         let mut counts = vec![[0u64; 256]; channels];
-        for image in data.images.chunks_exact(data.sample_len().max(1)).take(n) {
-            for (counts, plane) in counts.iter_mut().zip(image.chunks_exact((h * w).max(1))) {
+        for &index in indices {
+            let planes = data.image(index as usize).chunks_exact((h * w).max(1));
+            for (counts, plane) in counts.iter_mut().zip(planes) {
                 plane.iter().for_each(|&b| counts[b as usize] += 1);
             }
         }

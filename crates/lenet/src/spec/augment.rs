@@ -1,8 +1,8 @@
 //! The section `[augment]`, the targets in `[train]` and the normalisation: what they may say, and how they are written.
 
+use super::RecipeError;
 use super::document::{Node, Value};
 use super::read::{Table, must, normalization, number, whole};
-use super::{Recipe, RecipeError};
 use crate::data::augment::{Augment, Border, Erase, Fill};
 use crate::data::{Dataset, Normalization};
 use std::fmt::{self, Write};
@@ -40,11 +40,11 @@ pub enum Normalize {
 }
 
 impl Normalize {
-    /// The numbers for a training on the first `n` of these images.
-    pub fn resolve(&self, train: &Dataset, n: usize) -> Normalization {
+    /// The numbers for a training on the images at these positions.
+    pub fn resolve(&self, train: &Dataset, indices: &[u32]) -> Normalization {
         match self {
             Normalize::Unit => Normalization::unit(train.shape[0]),
-            Normalize::Dataset => Normalization::of(train, n),
+            Normalize::Dataset => Normalization::of(train, indices),
             Normalize::Given(n) => n.clone(),
         }
     }
@@ -93,17 +93,6 @@ impl ClassWeights {
                 let weight = |&k: &usize| if k == 0 { 0.0 } else { (n as f64 / (classes * k) as f64) as f32 };
                 counts.iter().map(weight).collect()
             }
-        }
-    }
-}
-
-impl Recipe {
-    /// Puts numbers in the place of `normalize = "dataset"`, from the training images within the recipe's limit. The
-    /// training is the same; the recipe then says all of it.
-    pub fn resolve_normalization(&mut self, train: &Dataset) {
-        if self.data.normalization == Normalize::Dataset {
-            let n = self.data.train_limit.unwrap_or(usize::MAX);
-            self.data.normalization = Normalize::Given(Normalization::of(train, n));
         }
     }
 }

@@ -6,12 +6,14 @@ use super::read::{integer, must, number, unknown_key, whole};
 use super::{Init, OptimizerKind, RecipeError, ScheduleKind, TrainRecipe};
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 29] = [
     "epochs",
     "batch",
     "lr",
     "seed",
     "init",
+    "init_gain",
+    "init_std",
     "checkpoint_seconds",
     "optimizer",
     "momentum",
@@ -31,6 +33,7 @@ pub(super) const KEYS: [&str; 26] = [
     "ema",
     "val_fraction",
     "patience",
+    "evaluate_every",
     "label_smoothing",
     "class_weights",
 ];
@@ -112,6 +115,11 @@ pub(super) fn train(node: &Node) -> Result<TrainRecipe, RecipeError> {
         Value::Text(name) => name.parse().map_err(|e: super::UnknownInit| RecipeError::at(&n.place, e.to_string())),
         _ => Err(must(n, "init", &format!("one of {}", Init::names().join(", ")))),
     });
+    let positive = "above 0 and at most 100";
+    r.number(&mut t.init_gain, "init_gain", positive, |x| x > 0.0 && x <= 100.0);
+    r.number(&mut t.init_std, "init_std", positive, |x| x > 0.0 && x <= 100.0);
+    let beside = node.get("init_std").is_some() && t.init != Init::Normal && r.errors.is_empty();
+    r.refuse(beside, "init_std", format!("init_std is for init = \"normal\", {} takes init_gain", t.init));
     r.take(&mut t.checkpoint_seconds, "checkpoint_seconds", |n| integer(n, "checkpoint_seconds", 0..=YEAR));
     optimizer(&mut r, &mut t);
     schedule(&mut r, &mut t);
@@ -119,6 +127,7 @@ pub(super) fn train(node: &Node) -> Result<TrainRecipe, RecipeError> {
     r.optional(&mut t.ema, "ema", "above 0 and below 1, for example 0.999", |x| x > 0.0 && x < 1.0);
     r.number(&mut t.val_fraction, "val_fraction", "from 0 to below 1", |x| (0.0..1.0).contains(&x));
     r.take(&mut t.patience, "patience", |n| whole(n, "patience", 1..=1_000_000).map(Some));
+    r.take(&mut t.evaluate_every, "evaluate_every", |n| whole(n, "evaluate_every", 1..=1_000_000));
     let blind = t.patience.is_some() && t.val_fraction == 0.0;
     r.refuse(blind, "patience", "patience needs validation images: set val_fraction, for example 0.1".into());
     match r.errors.len() {

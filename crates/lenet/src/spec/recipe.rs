@@ -87,6 +87,10 @@ pub struct TrainRecipe {
     pub seed: u64,
     /// How weights start; biases start at zero.
     pub init: Init,
+    /// Factor of the initialiser's bound or standard deviation.
+    pub init_gain: f32,
+    /// Standard deviation of [`Init::Normal`]; the others have their own.
+    pub init_std: f32,
     /// Seconds between checkpoints within an epoch; 0 for none but those at the ends of epochs.
     pub checkpoint_seconds: u64,
     /// What gradients do to parameters.
@@ -99,8 +103,11 @@ pub struct TrainRecipe {
     pub ema: Option<f32>,
     /// Share of the training images of each class that is kept for validation; 0 for none.
     pub val_fraction: f32,
-    /// Epochs without a better validation accuracy after which training ends.
+    /// Evaluations without a better validation accuracy after which training ends: there is one every
+    /// [`TrainRecipe::evaluate_every`] epochs.
     pub patience: Option<usize>,
+    /// Epochs from one evaluation on validation and test images to the next; the last epoch is evaluated always.
+    pub evaluate_every: usize,
 }
 
 /// How weights start; `fan_in` and `fan_out` as PyTorch counts them.
@@ -117,7 +124,7 @@ pub enum Init {
     KaimingNormal,
     /// Normal, variance 1 / fan_in.
     LecunNormal,
-    /// Normal, standard deviation 0.01.
+    /// Normal, with the recipe's standard deviation, [`TrainRecipe::init_std`].
     Normal,
     /// Uniform within ±√(3 / fan_in).
     LecunUniform,
@@ -135,6 +142,8 @@ impl Default for TrainRecipe {
             lr: 0.9,
             seed: 0,
             init: Init::XavierUniform,
+            init_gain: 1.0,
+            init_std: 0.01,
             checkpoint_seconds: 60,
             optimizer: Optimizer::default(),
             schedule: Schedule::default(),
@@ -142,6 +151,7 @@ impl Default for TrainRecipe {
             ema: None,
             val_fraction: 0.0,
             patience: None,
+            evaluate_every: 1,
         }
     }
 }

@@ -38,6 +38,10 @@ fn layer(kind: &str) -> Value {
     let (keys, needed) = layer_keys(kind);
     let mut layer = object(keys);
     layer["properties"]["type"] = json!({ "const": kind });
+    if kind == "batch_norm" {
+        // Here, 1 forgets all but the last batch; for the optimizer it would never forget.
+        layer["properties"]["momentum"] = from_to(0.0, 1.0);
+    }
     layer["required"] = json!(keys[..needed]);
     layer
 }
@@ -67,7 +71,7 @@ fn list(items: Value) -> Value {
     json!({ "type": "array", "items": items, "minItems": 1 })
 }
 
-/// What the value of a key may be. A key means the same wherever it stands.
+/// What the value of a key may be. A key means the same wherever it stands, but for a layer's `momentum`.
 fn value(key: &str) -> Value {
     match key {
         "source" => json!({ "type": "string", "pattern": "\\S" }),
@@ -91,17 +95,17 @@ fn value(key: &str) -> Value {
             { "const": "lenet5" },
             { "type": "array", "items": { "type": "array", "items": whole(0..=1 << 26) } },
         ] }),
-        "epochs" | "batch" | "step_epochs" | "patience" => whole(1..=1_000_000),
+        "epochs" | "batch" | "step_epochs" | "patience" | "evaluate_every" => whole(1..=1_000_000),
         "warmup_epochs" => whole(0..=1_000_000),
         "seed" => json!({ "type": "integer", "minimum": 0 }),
         "checkpoint_seconds" => whole(0..=super::read_train::YEAR),
         "init" => json!({ "enum": Init::names() }),
         "optimizer" => json!({ "enum": OptimizerKind::ALL.map(OptimizerKind::name) }),
         "schedule" => json!({ "enum": ScheduleKind::ALL.map(ScheduleKind::name) }),
+        "init_gain" | "init_std" => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 100 }),
         "lr" | "eps" | "gamma" | "clip_norm" => above_0(),
         "weight_decay" | "final_lr" => json!({ "type": "number", "minimum": 0 }),
-        "momentum" => from_to(0.0, 1.0),
-        "beta1" | "beta2" | "val_fraction" | "label_smoothing" | "rate" => from_to_below(0.0, 1.0),
+        "momentum" | "beta1" | "beta2" | "val_fraction" | "label_smoothing" | "rate" => from_to_below(0.0, 1.0),
         "peak" | "ema" => json!({ "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 }),
         "class_weights" => {
             json!({ "oneOf": [{ "const": "balanced" }, list(json!({ "type": "number", "minimum": 0 }))] })

@@ -1,6 +1,6 @@
 //! A recipe as text again.
 
-use super::{Layer, Recipe, augment};
+use super::{Init, Layer, Recipe, augment};
 use std::fmt::{self, Write};
 
 impl Recipe {
@@ -37,7 +37,11 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
 
     let t = &recipe.train;
     writeln!(out, "\n[train]\nepochs = {}\nbatch = {}\nlr = {:?}\nseed = {}", t.epochs, t.batch, t.lr, t.seed)?;
-    writeln!(out, "init = {}\ncheckpoint_seconds = {}", quoted(t.init.name()), t.checkpoint_seconds)?;
+    writeln!(out, "init = {}\ninit_gain = {:?}", quoted(t.init.name()), t.init_gain)?;
+    if t.init == Init::Normal {
+        writeln!(out, "init_std = {:?}", t.init_std)?;
+    }
+    writeln!(out, "checkpoint_seconds = {}", t.checkpoint_seconds)?;
     let (o, s) = (&t.optimizer, &t.schedule);
     writeln!(out, "optimizer = {}\nmomentum = {:?}", quoted(o.kind.name()), o.momentum)?;
     writeln!(out, "nesterov = {}\nweight_decay = {:?}", o.nesterov, o.weight_decay)?;
@@ -54,6 +58,7 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     if let Some(epochs) = t.patience {
         writeln!(out, "patience = {epochs}")?;
     }
+    writeln!(out, "evaluate_every = {}", t.evaluate_every)?;
     augment::write_targets(&recipe.targets, out)?;
     augment::write(&recipe.augment, out)
 }

@@ -74,6 +74,22 @@ pub enum Progress<'a> {
         epochs: usize,
         /// Trials in it.
         trials: usize,
+        /// Epochs that all trials have to go from here to the end of the sweep, if none fails or ends early.
+        left: usize,
+    },
+    /// A trial begins, or goes on after so many epochs.
+    Started {
+        /// The trial.
+        trial: &'a Trial,
+        /// Epochs done.
+        epoch: usize,
+    },
+    /// A trial has done an epoch.
+    Epoch {
+        /// The trial.
+        trial: &'a Trial,
+        /// What came of it.
+        metrics: &'a EpochMetrics,
     },
     /// A trial is through a rung, or has failed.
     Trial(&'a Row),
@@ -176,7 +192,8 @@ impl<'a> Sweeper<'a> {
         let mut finished = true;
         for (number, &rung) in rungs.iter().enumerate() {
             let open: Vec<usize> = (0..self.rows.len()).filter(|&i| self.rows[i].status == Status::Open).collect();
-            on(&Progress::Rung { rung: number, of: rungs.len(), epochs: rung, trials: open.len() });
+            let (of, trials, left) = (rungs.len(), open.len(), self.left(&rungs, number, open.len()));
+            on(&Progress::Rung { rung: number, of, epochs: rung, trials, left });
             if !self.rung(&open, rung, stop, on) {
                 finished = false;
                 break;
@@ -190,6 +207,18 @@ impl<'a> Sweeper<'a> {
         Ok(found)
     }
 
+    /// Epochs to go from the rung `number` on, with so many trials in it.
+    fn left(&self, rungs: &[usize], number: usize, trials: usize) -> usize {
+        let mut done = if number > 0 { rungs[number - 1] } else { 0 };
+        let (mut trials, mut left) = (trials, 0);
+        for &rung in &rungs[number..] {
+            left += trials * (rung - done);
+            done = rung;
+            trials = (trials / self.sweep.seeds).div_ceil(self.sweep.asha.factor).max(1) * self.sweep.seeds;
+        }
+        left
+    }
+
     /// Brings trials to an epoch; false if it was stopped.
     fn rung(
         &mut self,
@@ -200,6 +229,11 @@ impl<'a> Sweeper<'a> {
     ) -> bool {
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let told = Mutex::new(on);
+        let tell = |progress: &Progress| {
+            if let Ok(mut on) = told.lock() {
+                on(progress);
+            }
+        };
         let done: Vec<Mutex<Option<Row>>> = open.iter().map(|_| Mutex::new(None)).collect();
         std::thread::scope(|scope| {
             for _ in 0..self.workers.min(open.len()) {
@@ -207,7 +241,7 @@ impl<'a> Sweeper<'a> {
                     loop {
                         let place = next.fetch_add(1, Ordering::Relaxed);
                         let Some(&i) = open.get(place) else { return };
-                        let work = AssertUnwindSafe(|| self.trial(i, epochs, stop));
+                        let work = AssertUnwindSafe(|| self.trial(i, epochs, stop, &tell));
                         let row = match catch_unwind(work) {
                             Ok(Some(row)) => row,
                             Ok(None) => {
@@ -216,9 +250,7 @@ impl<'a> Sweeper<'a> {
                             }
                             Err(_) => Row { status: Status::Failed("it crashed".into()), ..self.rows[i].clone() },
                         };
-                        if let Ok(mut on) = told.lock() {
-                            on(&Progress::Trial(&row));
-                        }
+                        tell(&Progress::Trial(&row));
                         if let Ok(mut done) = done[place].lock() {
                             *done = Some(row);
                         }
@@ -235,7 +267,13 @@ impl<'a> Sweeper<'a> {
     }
 
     /// Brings one trial to an epoch, from wherever its run is; `None` if it was stopped.
-    fn trial(&self, i: usize, epochs: usize, stop: &(dyn Fn() -> bool + Sync)) -> Option<Row> {
+    fn trial(
+        &self,
+        i: usize,
+        epochs: usize,
+        stop: &(dyn Fn() -> bool + Sync),
+        tell: &dyn Fn(&Progress),
+    ) -> Option<Row> {
         let row = &self.rows[i];
         let failed = |reason: String| Some(Row { status: Status::Failed(reason), ..row.clone() });
         let recipe = match &self.recipes[i] {
@@ -252,8 +290,7 @@ impl<'a> Sweeper<'a> {
             Err(error) => return failed(error.to_string()),
         };
         let goal = epochs.min(recipe.train.epochs);
-        let trained = self.train(recipe, run, goal, stop);
-        match trained {
+        match self.train(i, recipe, run, goal, stop, tell) {
             Ok(None) => None,
             Ok(Some(mut metrics)) => {
                 // A sweep that goes on finds runs that are past this rung: what counts is how they stood at it.
@@ -268,10 +305,12 @@ impl<'a> Sweeper<'a> {
 
     fn train(
         &self,
+        i: usize,
         recipe: &Recipe,
         run: Run,
         goal: usize,
         stop: &(dyn Fn() -> bool + Sync),
+        tell: &dyn Fn(&Progress),
     ) -> Result<Option<Vec<EpochMetrics>>, String> {
         let (train, test) = (&self.data.train, &self.data.test);
         let spec = recipe.spec(train.shape, train.classes.len()).map_err(|e| e.to_string())?;
@@ -279,7 +318,8 @@ impl<'a> Sweeper<'a> {
         let options = CpuOptions { threads: self.threads, path: None };
         let engine = CpuEngine::new(network, options).map_err(|e| e.to_string())?;
         let mut trainer = Trainer::new(recipe, &self.sweep.recipe, spec, train, test, Box::new(engine), Some(run))
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| e.to_string())?
+            .ranked();
         // A run that goes on has its metrics from now on.
         if let Some(done) =
             trainer.run_dir().map(|r| r.metrics()).filter(|m| m.len() >= goal && goal < recipe.train.epochs)
@@ -287,13 +327,17 @@ impl<'a> Sweeper<'a> {
             return Ok(Some(done.to_vec()));
         }
         let mut reached = false;
-        let outcome = trainer.run(&mut |event| match event {
-            Event::Epoch(m) if m.epoch >= goal => {
-                reached = true;
-                Control::Stop
+        let trial = &self.rows[i].trial;
+        let outcome = trainer.run(&mut |event| {
+            match event {
+                Event::Started { epoch, .. } => tell(&Progress::Started { trial, epoch: *epoch }),
+                Event::Epoch(metrics) => {
+                    tell(&Progress::Epoch { trial, metrics });
+                    reached = metrics.epoch >= goal;
+                }
+                _ => {}
             }
-            _ if stop() => Control::Stop,
-            _ => Control::Continue,
+            if reached || stop() { Control::Stop } else { Control::Continue }
         });
         match outcome.map_err(|e| e.to_string())? {
             Outcome::Interrupted if !reached => Ok(None),

@@ -27,7 +27,7 @@ pub struct Checkpoint {
     pub parameters: Vec<f32>,
     /// What else the training keeps: `buffers`, `optimizer.state`, `ema.parameters`, `ema.buffers`.
     pub slabs: BTreeMap<String, Vec<f32>>,
-    /// What decides the training, as TOML: the recipe with `epochs` and `checkpoint_seconds` left out of account, and the
+    /// What decides the training, as TOML: the recipe with `epochs`, `checkpoint_seconds` and the like left out of account, and the
     /// data's fingerprint.
     pub identity: String,
     /// Epochs done.
@@ -99,6 +99,10 @@ pub(super) fn identity(recipe: &Recipe, train: &Dataset) -> String {
         recipe.train.epochs = 1;
     }
     recipe.train.checkpoint_seconds = 0;
+    // Evaluations decide nothing but when patience is out.
+    if recipe.train.patience.is_none() {
+        recipe.train.evaluate_every = 1;
+    }
     recipe.resolve_normalization(train);
     format!("{}\n[dataset]\nimages = {}\nlabels = \"{}\"\n", recipe.to_toml(), train.len(), fingerprint(train))
 }

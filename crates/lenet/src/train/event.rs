@@ -16,19 +16,21 @@ pub struct EpochMetrics {
     pub train_loss: f64,
     /// Accuracy likewise.
     pub train_accuracy: f64,
-    /// Loss on the validation images after the epoch, if there are any.
+    /// Loss on the validation images after the epoch, if there are any and it was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_loss: Option<f64>,
     /// Accuracy likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
-    /// Loss on the test images after the epoch.
-    pub test_loss: f64,
+    /// Loss on the test images after the epoch, if it was evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_loss: Option<f64>,
     /// Accuracy likewise.
-    pub test_accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
     /// Seconds of the steps.
     pub train_seconds: f64,
-    /// Seconds of the evaluation.
+    /// Seconds of the evaluation, if there was one.
     pub eval_seconds: f64,
     /// Training images a second.
     pub images_per_second: f64,
@@ -59,7 +61,7 @@ pub enum Event<'a> {
         /// What is left of all epochs' steps, at this speed.
         remaining: Duration,
     },
-    /// An epoch is done and evaluated.
+    /// An epoch is done, and evaluated if it was its turn.
     Epoch(&'a EpochMetrics),
     /// A checkpoint was written.
     Checkpoint {

@@ -1,7 +1,7 @@
 //! How weights start.
 
 use super::random::{Purpose, Stream};
-use crate::spec::{Geometry, Init, Network, Role};
+use crate::spec::{Geometry, Init, Network, Role, TrainRecipe};
 
 /// The initial buffers: running means 0, running variances 1, codes.
 pub fn initial_buffers(network: &Network) -> Vec<f32> {
@@ -18,10 +18,11 @@ pub fn initial_buffers(network: &Network) -> Vec<f32> {
     buffers
 }
 
-/// The initial parameters: weights by `init`, each tensor from a stream of its own, scales one, biases zero.
+/// The initial parameters: weights by the recipe's initialiser and seed, each tensor from a stream of its own, scales
+/// one, biases zero.
 ///
 /// Weights that a table of connections leaves out are 0; the others are drawn as if each map saw all its inputs.
-pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
+pub fn initialize(network: &Network, train: &TrainRecipe) -> Vec<f32> {
     let mut parameters = vec![0.0f32; network.parameters];
     for (number, tensor) in network.tensors().enumerate() {
         match tensor.role {
@@ -35,18 +36,19 @@ pub fn initialize(network: &Network, init: Init, seed: u64) -> Vec<f32> {
         let (fan_in, fan_out) = (tensor.fan_in as f64, tensor.fan_out as f64);
         let uniform = |variance: f64| (3.0 * variance).sqrt() as f32;
         let normal = |variance: f64| variance.sqrt() as f32;
-        let mut stream = Stream::new(seed, Purpose::Init, 0, number as u32);
-        let (scale, is_uniform) = match init {
+        let mut stream = Stream::new(train.seed, Purpose::Init, 0, number as u32);
+        let (scale, is_uniform) = match train.init {
             Init::XavierUniform => (uniform(2.0 / (fan_in + fan_out)), true),
             Init::XavierNormal => (normal(2.0 / (fan_in + fan_out)), false),
             Init::KaimingUniform => (uniform(2.0 / fan_in), true),
             Init::KaimingNormal => (normal(2.0 / fan_in), false),
             Init::LecunNormal => (normal(1.0 / fan_in), false),
-            Init::Normal => (0.01, false),
+            Init::Normal => (train.init_std, false),
             Init::LecunUniform => (uniform(1.0 / fan_in), true),
             Init::Uniform => (0.05, true),
             Init::Zero => continue,
         };
+        let scale = train.init_gain * scale;
         for w in &mut parameters[tensor.range.clone()] {
             *w = if is_uniform { scale * (2.0 * stream.uniform() - 1.0) } else { scale * stream.normal() };
         }
@@ -64,7 +66,7 @@ mod tests {
     fn weights_have_the_bounds_and_moments_of_their_initialiser() {
         let network = Recipe::load("lenet").unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap();
         for init in Init::ALL {
-            let p = initialize(&network, init, 5);
+            let p = initialize(&network, &TrainRecipe { init, seed: 5, ..Default::default() });
             for t in network.tensors() {
                 let v = &p[t.range.clone()];
                 if t.role == Role::Bias {
@@ -93,6 +95,13 @@ mod tests {
                 }
             }
         }
-        assert_ne!(initialize(&network, Init::XavierUniform, 1), initialize(&network, Init::XavierUniform, 2));
+        let with = |seed, init_gain| TrainRecipe { seed, init_gain, ..Default::default() };
+        let usual = initialize(&network, &with(1, 1.0));
+        assert_ne!(usual, initialize(&network, &with(2, 1.0)));
+        let twice = initialize(&network, &with(1, 2.0));
+        assert!(usual.iter().zip(&twice).all(|(u, t)| 2.0 * u == *t));
+        let normal = |init_std| TrainRecipe { init: Init::Normal, init_std, ..Default::default() };
+        let (narrow, wide) = (initialize(&network, &normal(0.25)), initialize(&network, &normal(0.5)));
+        assert!(narrow.iter().any(|w| w.abs() > 0.5) && narrow.iter().zip(&wide).all(|(n, w)| 2.0 * n == *w));
     }
 }

@@ -2,7 +2,8 @@
 //! with rates that rise exponentially, until the loss leaves for good.
 
 use super::init::initialize;
-use super::sampler::permutation;
+use super::sampler::shuffled;
+use super::split::recipe_split;
 use crate::data::Dataset;
 use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
 use crate::spec::Recipe;
@@ -73,18 +74,20 @@ pub fn lr_find(
         return Err(EngineError::Mismatch(what));
     }
     let seed = recipe.train.seed;
-    engine.set_parameters(&initialize(engine.network(), recipe.train.init, seed))?;
-    let n = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.len());
-    let normalization = recipe.data.normalization.resolve(train, n);
+    engine.set_parameters(&initialize(engine.network(), &recipe.train))?;
+    let (train_indices, _) = recipe_split(recipe, train);
+    let n = train_indices.len();
+    let normalization = recipe.data.normalization.resolve(train, &train_indices);
     let tables = normalization.tables();
-    let weights = recipe.targets.class_weights.resolve(train.labels.iter().take(n).copied(), train.classes.len());
-    let (mut order, mut epoch, mut at) = (permutation(n, seed, 0), 0, 0);
+    let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
+    let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
+    let (mut order, mut epoch, mut at) = (shuffled(&train_indices, seed, 0), 0, 0);
     let mut curve = LrCurve { points: Vec::new(), suggestion: None, diverged: false };
     let (mut average, mut least) = (0.0, f64::INFINITY);
     for step in 0..steps {
         if at >= n {
             (epoch, at) = (epoch + 1, 0);
-            order = permutation(n, seed, epoch);
+            order = shuffled(&train_indices, seed, epoch);
         }
         let indices = &order[at..(at + recipe.train.batch).min(n)];
         at += indices.len();

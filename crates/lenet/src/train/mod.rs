@@ -19,5 +19,5 @@ pub use init::{initial_buffers, initialize};
 pub use lr_find::{LrCurve, LrPoint, LrRange, lr_find};
 pub use run::{Run, RunError};
 pub use sampler::permutation;
-pub use split::split;
+pub use split::{recipe_split, split};
 pub use trainer::{TrainError, Trainer};

@@ -5,14 +5,14 @@ use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
 use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
-use super::sampler::permutation;
-use super::split::split;
+use super::sampler::shuffled;
+use super::split::recipe_split;
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::model::{Model, ModelError, Training};
-use crate::spec::{LayerInfo, Recipe, Spec};
+use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -66,9 +66,10 @@ pub struct Trainer<'a> {
     last: Option<EpochMetrics>,
     best: Best,
     average: Option<Average>,
+    ranked: bool,
 }
 
-/// The epoch with the highest validation accuracy so far, the first of equals.
+/// The epoch with the highest validation accuracy so far, the first of equals; until one is evaluated, the last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Best {
     epoch: usize,
@@ -76,17 +77,25 @@ struct Best {
 }
 
 impl Best {
-    /// Whether these metrics are the best so far. Without validation images the last epoch is: nothing is chosen on test
-    /// images.
-    fn take(&mut self, metrics: &EpochMetrics) -> bool {
-        let better = match (metrics.val_accuracy, self.accuracy) {
+    /// Whether an epoch with this validation accuracy is the best so far. Without validation images the last epoch is:
+    /// nothing is chosen on test images.
+    fn take(&mut self, epoch: usize, accuracy: Option<f64>) -> bool {
+        let better = match (accuracy, self.accuracy) {
             (Some(new), Some(old)) => new > old,
-            _ => true,
+            // It was not evaluated.
+            (None, Some(_)) => false,
+            (_, None) => true,
         };
         if better {
-            *self = Best { epoch: metrics.epoch, accuracy: metrics.val_accuracy };
+            *self = Best { epoch, accuracy };
         }
         better
+    }
+
+    /// Whether after so many epochs as many evaluations as `train` waits for have been none the better.
+    fn is_too_long_ago(&self, train: &TrainRecipe, epochs: usize) -> bool {
+        let evaluations = |epochs: usize| epochs / train.evaluate_every.max(1);
+        train.patience.is_some_and(|patience| evaluations(epochs) >= evaluations(self.epoch) + patience)
     }
 }
 
@@ -120,9 +129,7 @@ impl<'a> Trainer<'a> {
         mut engine: Box<dyn Engine + 'a>,
         mut run: Option<Run>,
     ) -> Result<Self, TrainError> {
-        let limited = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.len());
-        let labels = train.labels.get(..limited).unwrap_or(&train.labels);
-        let (train_indices, val_indices) = split(labels, recipe.train.val_fraction, recipe.train.seed);
+        let (train_indices, val_indices) = recipe_split(recipe, train);
         let train_len = train_indices.len();
         let test_len = recipe.data.test_limit.unwrap_or(usize::MAX).min(test.len());
         if train_len == 0 || test_len == 0 {
@@ -131,15 +138,15 @@ impl<'a> Trainer<'a> {
             )));
         }
         if recipe.train.val_fraction > 0.0 && val_indices.is_empty() {
-            let message = format!("train.val_fraction leaves none of {limited} images for validation: raise it");
+            let message = format!("train.val_fraction leaves none of {train_len} images for validation: raise it");
             return Err(TrainError::Data(message));
         }
-        let normalization = recipe.data.normalization.resolve(train, train_len);
+        let normalization = recipe.data.normalization.resolve(train, &train_indices);
         if spec.infer().as_ref() != Ok(engine.network()) {
             return Err(TrainError::Data("the engine was built for another network than that of the spec".into()));
         }
         let identity = identity(recipe, train);
-        let labels = train.labels.iter().take(train_len).copied();
+        let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
         let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
         let checkpoint = match &mut run {
             Some(run) => run.resume(engine.network(), &identity)?,
@@ -161,7 +168,7 @@ impl<'a> Trainer<'a> {
                 score = Score { loss: c.loss, correct: c.correct, samples };
             }
             None => {
-                let parameters = initialize(engine.network(), recipe.train.init, recipe.train.seed);
+                let parameters = initialize(engine.network(), &recipe.train);
                 engine.set_parameters(&parameters).map_err(engine_error)?;
                 engine.set_buffers(&initial_buffers(engine.network())).map_err(engine_error)?;
             }
@@ -169,7 +176,7 @@ impl<'a> Trainer<'a> {
         let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());
         let mut best = Best::default();
         for m in metrics {
-            best.take(m);
+            best.take(m.epoch, m.val_accuracy);
         }
         let average = match (recipe.train.ema, kept) {
             (None, _) => None,
@@ -208,6 +215,7 @@ impl<'a> Trainer<'a> {
             last,
             best,
             average,
+            ranked: false,
         })
     }
 
@@ -251,9 +259,16 @@ impl<'a> Trainer<'a> {
         Ok(Outcome::Finished)
     }
 
-    /// Whether validation has not got better for as many epochs as the recipe waits.
+    /// Validates after every epoch and tests after the last alone, whatever the recipe says: for trials that are ranked
+    /// by validation.
+    pub fn ranked(mut self) -> Self {
+        self.ranked = true;
+        self
+    }
+
+    /// Whether validation has not got better for as many evaluations as the recipe waits.
     pub fn is_out_of_patience(&self) -> bool {
-        self.recipe.train.patience.is_some_and(|patience| self.epoch >= self.best.epoch + patience)
+        self.best.is_too_long_ago(&self.recipe.train, self.epoch)
     }
 
     /// The learning rate of a step of this epoch, from 0.
@@ -295,17 +310,30 @@ impl<'a> Trainer<'a> {
         Ok(now)
     }
 
-    /// Validation and test scores, of the averaged weights if there are any.
-    fn evaluate(&mut self) -> Result<(Option<Score>, Score), EngineError> {
+    /// Validation and test scores after this epoch (counted from 1), where it is their turn, of the averaged weights if
+    /// there are any.
+    fn evaluate(&mut self, epoch: usize) -> Result<[Option<Score>; 2], EngineError> {
+        let train = &self.recipe.train;
+        let is_last = epoch >= train.epochs;
+        let is_turn = is_last || epoch.is_multiple_of(train.evaluate_every.max(1));
+        if !(is_turn || self.ranked) {
+            return Ok([None, None]);
+        }
         let trained = self.average.clone().map(|average| self.swap(average)).transpose()?;
         let (engine, flip) = (self.engine.as_mut(), self.recipe.augment.flip_test);
         let val = match &self.val_indices[..] {
             [] => None,
             indices => Some(evaluate_indices(engine, self.train, &self.tables, indices, flip)?),
         };
-        let test = evaluate(engine, self.test, &self.tables, self.test_len, flip)?;
+        let mut best = self.best;
+        best.take(epoch, val.map(|v| v.accuracy()));
+        let ends = is_last || best.is_too_long_ago(train, epoch);
+        let test = match ends || !self.ranked {
+            true => Some(evaluate(engine, self.test, &self.tables, self.test_len, flip)?),
+            false => None,
+        };
         trained.map(|trained| self.swap(trained)).transpose()?;
-        Ok((val, test))
+        Ok([val, test])
     }
 
     fn run_epoch(
@@ -316,8 +344,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Control, TrainError> {
         let recipe: &'a Recipe = self.recipe;
         let train = &recipe.train;
-        let mut order = permutation(self.train_indices.len(), train.seed, self.epoch);
-        order.iter_mut().for_each(|o| *o = self.train_indices[*o as usize]);
+        let order = shuffled(&self.train_indices, train.seed, self.epoch);
         let steps = order.len().div_ceil(train.batch);
         let mut clock = Instant::now();
         let mut last_checkpoint = Instant::now();
@@ -354,30 +381,31 @@ impl<'a> Trainer<'a> {
     fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
         self.check_parameters()?;
         let clock = Instant::now();
-        let (val, test) = self.evaluate().map_err(|e| self.stopped(e))?;
-        if !test.loss.is_finite() {
+        let epoch = self.epoch + 1;
+        let [val, test] = self.evaluate(epoch).map_err(|e| self.stopped(e))?;
+        if [val, test].iter().flatten().any(|score| !score.loss.is_finite()) {
             let layer = self.engine.network().layers.last();
-            return Err(self.not_finite("the test loss", layer));
+            return Err(self.not_finite("the loss of the evaluation", layer));
         }
         let metrics = EpochMetrics {
-            epoch: self.epoch + 1,
+            epoch,
             lr: self.lr(self.step.saturating_sub(1)),
             train_loss: self.score.mean_loss(),
             train_accuracy: self.score.accuracy(),
             val_loss: val.map(|v| v.mean_loss()),
             val_accuracy: val.map(|v| v.accuracy()),
-            test_loss: test.mean_loss(),
-            test_accuracy: test.accuracy(),
+            test_loss: test.map(|t| t.mean_loss()),
+            test_accuracy: test.map(|t| t.accuracy()),
             train_seconds: self.seconds,
             eval_seconds: clock.elapsed().as_secs_f64(),
             images_per_second: self.score.samples as f64 / self.seconds.max(1e-9),
         };
-        (self.epoch, self.step, self.score, self.seconds) = (self.epoch + 1, 0, Score::default(), 0.0);
+        (self.epoch, self.step, self.score, self.seconds) = (epoch, 0, Score::default(), 0.0);
         // Metrics and best first: what a kill leaves behind the last checkpoint is dropped and done again.
         if let Some(run) = &mut self.run {
             run.add_metrics(metrics.clone())?;
         }
-        if let (true, Some(run)) = (self.best.take(&metrics), &self.run) {
+        if let (true, Some(run)) = (self.best.take(epoch, metrics.val_accuracy), &self.run) {
             run.save_best(&self.state(), self.engine.network())?;
         }
         self.last = Some(metrics.clone());
@@ -457,7 +485,7 @@ impl<'a> Trainer<'a> {
                 dataset: self.recipe.data.source.clone(),
                 epochs: self.epoch,
                 seed: self.recipe.train.seed,
-                test_accuracy: self.last.as_ref().map(|m| m.test_accuracy),
+                test_accuracy: self.last.as_ref().and_then(|m| m.test_accuracy),
             },
             parameters: self.average.as_ref().map_or(self.engine.parameters(), |a| &a.parameters).to_vec(),
             buffers: self.average.as_ref().map_or(self.engine.buffers(), |a| &a.buffers).to_vec(),
