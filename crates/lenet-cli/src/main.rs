@@ -12,6 +12,7 @@ mod plan;
 mod predict;
 mod recipe;
 mod report;
+mod report_command;
 mod summary;
 mod sweep;
 mod terminal;
@@ -41,6 +42,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::Report(args) => report_command::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lenet", &mut script);

@@ -4,7 +4,7 @@ use crate::args::{Device, TrainArgs};
 use crate::failure::Failure;
 use crate::plan;
 use crate::report::Report;
-use crate::{doctor, interrupt};
+use crate::{doctor, interrupt, report_command};
 use lenet::data::Loaded;
 use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
 use lenet::spec::{Network, Recipe};
@@ -54,7 +54,15 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     }
     let report = Report::new(args.json);
     report.start(&start(&recipe, &name, &loaded, &network, &trainer, args.threads))?;
-    train(&mut trainer, report, &recipe, loaded.train.classes.len())
+    train(&mut trainer, report, &recipe, loaded.train.classes.len())?;
+    // The model is there, and the training a success, whether its report can be written or not.
+    if let Some(run) = trainer.run_dir()
+        && let Err(Failure::Usage(reason) | Failure::Failed(reason)) =
+            report_command::after_training(run.dir(), &loaded, args.threads)
+    {
+        eprintln!("report: {reason}");
+    }
+    Ok(())
 }
 
 /// Trains, tells, and ends as the training does.

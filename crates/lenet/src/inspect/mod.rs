@@ -2,4 +2,5 @@
 
 mod summary;
 
+pub(crate) use summary::thousands;
 pub use summary::{Summary, SummaryRow};
