@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 /// Size of a chart's coordinates: its text stays readable where it is shown 330 pixels wide.
 const SIZE: (u32, u32) = (420, 270);
-const TEXT: i32 = 14;
+const TEXT: i32 = 18;
 
 /// Colours of the series in turn; `style.css` has them too.
 const COLOURS: [RGBColor; super::MOST_RUNS] = [
@@ -90,9 +90,9 @@ pub fn curves(id: &str, title: &str, unit: &str, series: &[Series]) -> Result<Ma
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
-            .margin_right(14)
-            .x_label_area_size(38)
-            .y_label_area_size(56)
+            .margin_right(16)
+            .x_label_area_size(46)
+            .y_label_area_size(68)
             .build_cartesian_2d(x, y)
             .map_err(drawing)?;
         let whole = |x: &f64| if x.fract().abs() < 1e-9 { format!("{x:.0}") } else { String::new() };
@@ -149,9 +149,9 @@ pub fn reliability(id: &str, title: &str, all: &[(&str, Calibration)]) -> Result
         let area = SVGBackend::with_string(&mut svg, (420, 340)).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
-            .margin_right(14)
-            .x_label_area_size(38)
-            .y_label_area_size(56)
+            .margin_right(16)
+            .x_label_area_size(46)
+            .y_label_area_size(68)
             .build_cartesian_2d(0.0..1.0, 0.0..1.0)
             .map_err(drawing)?;
         mesh(&mut chart, "confidence", "accuracy", &|x| short(*x), &|y| short(*y))?;
@@ -197,7 +197,7 @@ fn figure(id: &str, title: &str, description: &str, svg: &str, names: &[&str]) -
                 desc id={ (id) "-text" } { (description) }
                 (PreEscaped(drawn.trim_end().trim_end_matches("</svg>")))
             }
-            @if !names.is_empty() {
+            @if names.len() > 1 {
                 ul.legend {
                     @for (i, name) in names.iter().enumerate() {
                         li { svg.key aria-hidden="true" viewBox="0 0 34 10" { path d="M0 5h34" stroke=(hex(i)) stroke-width="3" {} } (name) }

@@ -44,46 +44,33 @@ fn comparable(runs: &[RunReport]) -> Vec<Comparable<'_>> {
 }
 
 fn last_numbers(runs: &[RunReport], names: &[String]) -> Markup {
-    let columns = [
-        "Run",
-        "Measured on",
-        "Accuracy",
-        "Loss",
-        "Calibration error",
-        "Epochs",
-        "Training loss",
-        "Training accuracy",
-        "Validation accuracy",
-        "Test accuracy",
-        "Parameters",
-        "Multiply-adds",
-        "Training seconds",
-        "Images/s",
+    let none = || "–".to_string();
+    let fine = |v: Option<f64>| v.map_or_else(none, |v| format!("{v:.4}"));
+    let whole = |n: Option<u64>| n.map_or_else(none, thousands);
+    let images = |e: &super::Evidence| format!("{} {}", thousands(e.predictions.len() as u64), e.part.name());
+    let seconds = |run: &RunReport| run.metrics.iter().map(|m| m.train_seconds).sum::<f64>();
+    type Value<'a> = &'a dyn Fn(&RunReport) -> String;
+    let rows: [(&str, Value); 13] = [
+        ("Images measured on", &|r| r.evidence.as_ref().map_or_else(none, images)),
+        ("Accuracy on them", &|r| {
+            r.evidence.as_ref().map_or_else(none, |e| percent(e.predictions.confusion().accuracy()))
+        }),
+        ("Loss on them", &|r| fine(r.evidence.as_ref().map(|e| e.predictions.log_loss()))),
+        ("Expected calibration error", &|r| {
+            fine(r.evidence.as_ref().map(|e| e.predictions.calibration(BINS).expected_error()))
+        }),
+        ("Epochs", &|r| r.metrics.len().to_string()),
+        ("Training loss, last epoch", &|r| fine(r.last().map(|m| m.train_loss))),
+        ("Training accuracy, last epoch", &|r| fine(r.last().map(|m| m.train_accuracy))),
+        ("Validation accuracy, last epoch", &|r| fine(r.last().and_then(|m| m.val_accuracy))),
+        ("Test accuracy, last epoch", &|r| fine(r.last().map(|m| m.test_accuracy))),
+        ("Parameters", &|r| whole(r.summary().map(|s| s.parameters as u64))),
+        ("Multiply-adds an image", &|r| whole(r.summary().map(|s| s.multiply_adds))),
+        ("Training seconds", &|r| format!("{:.1}", seconds(r))),
+        ("Images a second, last epoch", &|r| whole(r.last().map(|m| m.images_per_second.max(0.0) as u64))),
     ];
-    let fine = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.4}"));
-    let rows = runs.iter().zip(names).map(|(run, name)| {
-        let (last, summary) = (run.last(), run.summary());
-        let predictions = run.evidence.as_ref().map(|e| &e.predictions);
-        let whole = |n: Option<u64>| n.map_or("–".into(), thousands);
-        let seconds: f64 = run.metrics.iter().map(|m| m.train_seconds).sum();
-        let images = |e: &super::Evidence| format!("{} {}", thousands(e.predictions.len() as u64), e.part.name());
-        vec![
-            name.clone(),
-            run.evidence.as_ref().map_or("no model yet".into(), images),
-            predictions.map_or("–".into(), |p| percent(p.confusion().accuracy())),
-            fine(predictions.map(|p| p.log_loss())),
-            fine(predictions.map(|p| p.calibration(BINS).expected_error())),
-            run.metrics.len().to_string(),
-            fine(last.map(|m| m.train_loss)),
-            fine(last.map(|m| m.train_accuracy)),
-            fine(last.and_then(|m| m.val_accuracy)),
-            fine(last.map(|m| m.test_accuracy)),
-            whole(summary.as_ref().map(|s| s.parameters as u64)),
-            whole(summary.as_ref().map(|s| s.multiply_adds)),
-            format!("{seconds:.1}"),
-            whole(last.map(|m| m.images_per_second.max(0.0) as u64)),
-        ]
-    });
+    let rows = rows.map(|(name, value)| std::iter::once(name.to_string()).chain(runs.iter().map(value)).collect());
+    let columns: Vec<&str> = std::iter::once("Measure").chain(names.iter().map(|n| &n[..])).collect();
     table("Final numbers of the runs", "The models, and the last epochs' metrics", &columns, rows)
 }
 

@@ -66,17 +66,26 @@ pub fn wide(label: &str, content: Markup) -> Markup {
     html! { div.wide tabindex="0" role="region" aria-label=(label) { (content) } }
 }
 
-/// A table with a caption and a heading a column; the first cell of a row is its heading. All but that are numbers.
+/// A table with a caption and a heading a column; the first cell of a row is its heading. Columns of numbers are aligned
+/// right, others left.
 pub fn table(label: &str, caption: &str, columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Markup {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let number =
+        |cell: &String| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || "+-−–".contains(c));
+    let kind = |column: usize| {
+        let numbers = column > 0 && rows.iter().filter_map(|row| row.get(column)).all(number);
+        if numbers { "number" } else { "words" }
+    };
+    let kinds: Vec<&str> = (0..columns.len()).map(kind).collect();
     let body = html! {
         table {
             caption { (caption) }
-            thead { tr { @for column in columns { th scope="col" { (column) } } } }
+            thead { tr { @for (column, kind) in columns.iter().zip(&kinds) { th.(kind) scope="col" { (column) } } } }
             tbody {
-                @for row in rows {
+                @for row in &rows {
                     tr {
-                        @for (i, cell) in row.iter().enumerate() {
-                            @if i == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                        @for (i, (cell, kind)) in row.iter().zip(&kinds).enumerate() {
+                            @if i == 0 { th scope="row" { (cell) } } @else { td.(kind) { (cell) } }
                         }
                     }
                 }

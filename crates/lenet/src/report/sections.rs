@@ -253,8 +253,8 @@ fn mistakes(evidence: &Evidence, classes: &[String]) -> Markup {
     let caption = |e: &Example| {
         html! {
             strong { (class(classes, e.actual)) } br;
-            "not " (class(classes, e.predicted)) br;
-            small { (format!("{:.1} %", 100.0 * e.confidence)) " sure, image " (e.index) }
+            "taken for " (class(classes, e.predicted)) br;
+            small { (format!("{:.1} %", 100.0 * e.confidence)) " sure" br; "image " (e.index) }
         }
     };
     html! {
@@ -322,7 +322,7 @@ fn activations(a: &Activations, classes: &[String]) -> Markup {
                     figcaption { (name) @if e.predicted != e.actual { small { ", taken for " (class(classes, e.predicted)) } } }
                     div.maps {
                         (image(&e.picture, &format!("Image {} of class {name}", e.index), scale(&e.picture, 56)))
-                        (image(maps, &format!("{shown} feature maps of it"), scale(maps, 260)))
+                        (image(maps, &format!("{shown} feature maps of it"), scale(maps, 360)))
                     }
                 }
             }
