@@ -39,7 +39,11 @@ fn a_run_leaves_its_report_and_several_are_compared() {
     assert!(both.contains("train.lr") && both.contains("train.val_fraction"));
 
     let (_, _) = run(dir, &["report", "a", "--split", "val", "-o", "val.html"]);
-    assert!(read_to_string(dir.join("val.html")).unwrap().contains("128 validation images"));
+    let (page, metrics) =
+        (read_to_string(dir.join("val.html")).unwrap(), read_to_string(dir.join("a/metrics.jsonl")).unwrap());
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let accuracy = format!("<dd>{:.2} %</dd>", 100.0 * last["val_accuracy"].as_f64().unwrap());
+    assert!(page.contains(" validation images of ") && page.contains(&accuracy), "the training saw the same images");
     refused(dir, &["report", "b", "--split", "val"], 2, &["no validation images", "train.val_fraction"]);
     refused(dir, &["report", "nowhere"], 2, &["nowhere", "recipe.toml"]);
     refused(dir, &["report", "a", "-o", "no/such/place.html"], 1, &["no/such/place.html"]);

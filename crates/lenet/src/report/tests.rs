@@ -23,7 +23,8 @@ fn loaded() -> Loaded {
 }
 
 fn run(layers: &str, metrics: usize) -> RunReport {
-    let text = format!("[model]\nlayers = [{layers}]\n[train]\nval_fraction = 0.2\nseed = 4");
+    let text =
+        format!("[data]\nsource = \"mnist\"\n[model]\nlayers = [{layers}]\n[train]\nval_fraction = 0.2\nseed = 4");
     let recipe = Recipe::parse(&text, "test").unwrap();
     let spec: Spec = recipe.spec([1, 8, 8], 3).unwrap();
     let network = spec.infer().unwrap();
