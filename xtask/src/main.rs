@@ -6,10 +6,11 @@ use std::process::{Command, ExitCode};
 const HELP: &str = "\
 The developer's chores: cargo xtask VERB
 
-  check      format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
-  data       fetches Fashion-MNIST into the cache
-  test-full  the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
-  test-serve a stock Python client of the inference protocol against the server";
+  check         format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
+  data          fetches Fashion-MNIST into the cache
+  test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
+  test-serve    a stock Python client of the inference protocol against the server
+  test-browser  what people look at, in a headless Chromium; needs that, Node and npm";
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
         ["test-serve"] => test_serve(),
+        ["test-browser"] => test_browser(),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -64,6 +66,24 @@ fn test_serve() -> Result<(), String> {
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "tritonclient[http]"]))?;
     let test = "test --release --package lenet-serve --test stock_client -- --ignored --nocapture";
     run(cargo(test).env("LENET_PYTHON", python))
+}
+
+/// Runs `tests/browser/*.test.js` against the optimised binary. `SCREENSHOTS=DIR` leaves pictures to look at.
+fn test_browser() -> Result<(), String> {
+    let tests = root().join("tests/browser");
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    run(cargo("build --release --package lenet-cli"))?;
+    let quiet = ["install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"];
+    run(Command::new(npm).args(quiet).current_dir(&tests))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    let files = std::fs::read_dir(&tests).map_err(|e| format!("cannot list {}: {e}", tests.display()))?;
+    let mut files: Vec<PathBuf> = files.flatten().map(|f| f.path()).collect();
+    files.retain(|f| f.to_string_lossy().ends_with(".test.js"));
+    files.sort();
+    // One file after the other: each starts trainings of its own.
+    let mut node = Command::new("node");
+    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", target.join("release/lenet"));
+    run(node)
 }
 
 /// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.

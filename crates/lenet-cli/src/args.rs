@@ -44,6 +44,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Serve models over HTTP: the Open Inference Protocol v2, predictions of pictures, and a web page.
     Serve(ServeArgs),
+    /// Write a run's report, or several runs compared, as one HTML file.
+    Report(ReportArgs),
     /// Print the completions of a shell, to be sourced or installed.
     Completions {
         /// The shell.
@@ -368,6 +370,37 @@ pub struct SweepArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Directories of runs; more than one are compared with the first.
+    #[arg(value_name = "RUN", required = true, num_args = 1..=lenet::report::MOST_RUNS, value_hint = ValueHint::DirPath)]
+    pub runs: Vec<PathBuf>,
+    /// Where to write it; report.html in the first run's directory unless given.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Which images the models are measured on.
+    #[arg(long, value_enum, default_value_t = ReportSplit::Test)]
+    pub split: ReportSplit,
+    /// A dataset's name, a folder of pictures, or idx:DIR, instead of each recipe's.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Threads; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub threads: usize,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The images that a report measures on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportSplit {
+    /// The test images.
+    Test,
+    /// Those that the training kept for validation.
+    Val,
 }
 
 #[derive(Debug, Args)]

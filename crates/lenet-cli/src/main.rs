@@ -13,6 +13,7 @@ mod plan;
 mod predict;
 mod recipe;
 mod report;
+mod report_command;
 mod serve;
 mod summary;
 mod sweep;
@@ -46,6 +47,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::LrFind(args) => lr_find::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Report(args) => report_command::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lenet", &mut script);

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::plan;
 use crate::report::Report;
 use crate::tui::{self, Tui};
-use crate::{doctor, interrupt};
+use crate::{doctor, interrupt, report_command};
 use lenet::data::Loaded;
 use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
 use lenet::spec::{Network, Recipe};
@@ -62,7 +62,15 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     interrupt::install()?;
     let done = trainer.run_dir().map_or(&[][..], Run::metrics);
     let screen = args.tui.then(|| Tui::open(&start, done)).transpose()?;
-    train(&mut trainer, report, screen, &recipe, loaded.train.classes.len())
+    train(&mut trainer, report, screen, &recipe, loaded.train.classes.len())?;
+    // The model is there, and the training a success, whether its report can be written or not.
+    if let Some(run) = trainer.run_dir()
+        && let Err(Failure::Usage(reason) | Failure::Failed(reason)) =
+            report_command::after_training(run.dir(), &loaded, args.threads)
+    {
+        eprintln!("report: {reason}");
+    }
+    Ok(())
 }
 
 /// Trains, tells, and ends as the training does.

@@ -107,7 +107,7 @@ fn a_training_leaves_a_model_that_evaluates_and_predicts() {
         ["README.md", "best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl"];
     assert_eq!(
         names(&dir.join("runs/lenet-1")),
-        [&[".lock"], &files[..], &["model.safetensors", "recipe.toml"]].concat()
+        [&[".lock"], &files[..], &["model.safetensors", "recipe.toml", "report.html"]].concat()
     );
 }
 

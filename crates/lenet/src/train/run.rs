@@ -123,6 +123,26 @@ impl Run {
         &self.metrics
     }
 
+    /// The metrics of a run's epochs so far, whether it is being trained or not: nothing is locked.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or lines that are not the metrics of epochs 1, 2, ….
+    pub fn metrics_of(dir: &Path) -> Result<Vec<EpochMetrics>, RunError> {
+        let path = dir.join("metrics.jsonl");
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(|error| RunError::Io { path: path.clone(), error })?,
+        };
+        let one = |(i, line): (usize, &str)| match serde_json::from_str(line) {
+            Ok(metrics @ EpochMetrics { epoch, .. }) if epoch == i + 1 => Ok(metrics),
+            _ => {
+                let what = format!("these are not the metrics of epoch {}", i + 1);
+                Err(RunError::Metrics { path: path.clone(), line: i + 1, what })
+            }
+        };
+        text.lines().enumerate().map(one).collect()
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
         let path = self.dir.join(name);
         write_atomic(&path, bytes).map_err(|error| RunError::Io { path, error })

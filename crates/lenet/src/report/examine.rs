@@ -1,0 +1,278 @@
+//! What a model does on a dataset's images.
+
+use super::picture::{Picture, diverging, sequential};
+use super::{ReportError, RunReport};
+use crate::data::{Dataset, Loaded};
+use crate::engine::reference::Reference;
+use crate::engine::{Batch, CpuOptions, Pixels};
+use crate::metrics::{Confused, Predictions};
+use crate::model::Model;
+use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use crate::train::split;
+
+/// Samples that are predicted at a time.
+const BATCH: usize = 4096;
+
+/// Images that are shown: mistakes, pairs of classes and images of each, classes and maps of the activations, filters.
+const MISTAKES: usize = 24;
+const PAIRS: usize = 8;
+const PAIR_IMAGES: usize = 6;
+const CLASSES: usize = 12;
+const MAPS: usize = 16;
+const FILTERS: usize = 32;
+
+/// Which images a model is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The test images.
+    Test,
+    /// Those that the training kept for validation.
+    Validation,
+}
+
+impl Part {
+    /// As reports call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Test => "test",
+            Part::Validation => "validation",
+        }
+    }
+}
+
+/// An image, and what the model says of it.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Position among the images of its split.
+    pub index: usize,
+    /// The true class.
+    pub actual: usize,
+    /// The class that the model names.
+    pub predicted: usize,
+    /// The probability that it gives it.
+    pub confidence: f32,
+    pub(super) picture: Picture,
+}
+
+/// The weights of the first layer that has some that are images.
+#[derive(Clone, Debug)]
+pub struct Filters {
+    /// The layer's place and type.
+    pub layer: String,
+    /// Filters in the picture, and all of them.
+    pub shown: [usize; 2],
+    /// Channels, rows and columns of a filter.
+    pub shape: [usize; 3],
+    /// Weights go from minus this to this in the picture's colours.
+    pub scale: f32,
+    pub(super) picture: Picture,
+}
+
+/// The first convolution's activations of one image a class.
+#[derive(Clone, Debug)]
+pub struct Activations {
+    /// Place and type of the layers from the convolution to what is shown, first and last.
+    pub layers: [String; 2],
+    /// Feature maps in the pictures, and all of them.
+    pub shown: [usize; 2],
+    /// The smallest and the largest value, at the ends of the colours.
+    pub range: [f32; 2],
+    pub(super) examples: Vec<(Example, Picture)>,
+}
+
+/// What a model does on images.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The dataset.
+    pub data: String,
+    /// Which of its images.
+    pub part: Part,
+    /// What the model says of all of them.
+    pub predictions: Predictions,
+    /// The mistakes that it was surest of.
+    pub mistakes: Vec<Example>,
+    /// The pairs of classes that are confused most, with images.
+    pub confused: Vec<(Confused, Vec<Example>)>,
+    /// The first layer's weights.
+    pub filters: Option<Filters>,
+    /// Its activations.
+    pub activations: Option<Activations>,
+}
+
+impl RunReport {
+    /// Shows the model the images of its dataset; a run without a model only gets its network.
+    ///
+    /// # Errors
+    /// A dataset that does not fit the model, no images, or whatever the engine says.
+    pub fn examine(&mut self, data: &Loaded, part: Part, threads: usize) -> Result<(), ReportError> {
+        let Some(model) = &self.model else {
+            let train = &data.train;
+            self.network = Some(self.recipe.spec(train.shape, train.classes.len())?.infer().map_err(ModelSpec)?);
+            return Ok(());
+        };
+        let (dataset, indices) = self.images(data, part)?;
+        fits(model, dataset, &data.name)?;
+        self.evidence = Some(evidence(model, dataset, &indices, &data.name, part, threads)?);
+        Ok(())
+    }
+
+    /// The images of a part, within the recipe's limits.
+    fn images<'a>(&self, data: &'a Loaded, part: Part) -> Result<(&'a Dataset, Vec<u32>), ReportError> {
+        let recipe = &self.recipe;
+        let (dataset, indices) = match part {
+            Part::Test => {
+                let n = recipe.data.test_limit.unwrap_or(usize::MAX).min(data.test.len());
+                (&data.test, (0..n as u32).collect())
+            }
+            Part::Validation => {
+                let n = recipe.data.train_limit.unwrap_or(usize::MAX).min(data.train.len());
+                (&data.train, split(&data.train.labels[..n], recipe.train.val_fraction, recipe.train.seed).1)
+            }
+        };
+        if indices.is_empty() {
+            let (name, part) = (&self.name, part.name());
+            let why =
+                if part == "test" { "" } else { ": its recipe keeps none (train.val_fraction), take the test split" };
+            return Err(ReportError::Data(format!("run {name} has no {part} images{why}")));
+        }
+        Ok((dataset, indices))
+    }
+}
+
+/// A spec that `Recipe::spec` accepted has shapes that fit.
+struct ModelSpec(crate::spec::SpecError);
+
+impl From<ModelSpec> for ReportError {
+    fn from(ModelSpec(error): ModelSpec) -> Self {
+        ReportError::Data(error.to_string())
+    }
+}
+
+fn fits(model: &Model, dataset: &Dataset, name: &str) -> Result<(), ReportError> {
+    let (shape, classes) = (dataset.shape, dataset.classes.len());
+    if shape != model.spec.input || classes != model.classes.len() {
+        return Err(ReportError::Data(format!(
+            "{name} has images {shape:?} of {classes} classes, the model takes {:?} and knows {}: give other data",
+            model.spec.input,
+            model.classes.len()
+        )));
+    }
+    Ok(())
+}
+
+fn predict(model: &Model, dataset: &Dataset, indices: &[u32], threads: usize) -> Result<Predictions, ReportError> {
+    let mut engine = model.engine(CpuOptions { threads, path: None })?;
+    let tables = model.normalization.tables();
+    let pixels = Pixels::Bytes { data: &dataset.images, tables: &tables };
+    let outputs = model.network.outputs;
+    let mut logits = vec![0.0; indices.len() * outputs];
+    for (part, logits) in indices.chunks(BATCH).zip(logits.chunks_mut(BATCH * outputs)) {
+        model.logits(&mut engine, &Batch { pixels, labels: &dataset.labels, indices: part }, logits)?;
+    }
+    let labels = indices.iter().map(|&i| dataset.labels[i as usize]).collect();
+    Ok(Predictions::from_logits(outputs, labels, &logits)?)
+}
+
+fn evidence(
+    model: &Model,
+    dataset: &Dataset,
+    indices: &[u32],
+    data: &str,
+    part: Part,
+    threads: usize,
+) -> Result<Evidence, ReportError> {
+    let predictions = predict(model, dataset, indices, threads)?;
+    let example = |i: usize| {
+        let (index, (predicted, confidence)) = (indices[i] as usize, predictions.top(i));
+        let picture = Picture::of_image(dataset.shape, dataset.image(index))?;
+        Ok(Example { index, actual: predictions.label(i), predicted, confidence, picture })
+    };
+    let mut wrong: Vec<usize> = (0..indices.len()).filter(|&i| predictions.top(i).0 != predictions.label(i)).collect();
+    wrong.sort_by(|&a, &b| predictions.top(b).1.total_cmp(&predictions.top(a).1));
+    let mistakes = wrong.iter().take(MISTAKES).map(|&i| example(i)).collect::<Result<_, ReportError>>()?;
+    let pairs = predictions.confusion().most_confused().into_iter().take(PAIRS).map(|pair| {
+        let of = |&&i: &&usize| (predictions.label(i), predictions.top(i).0) == (pair.actual, pair.predicted);
+        let images = wrong.iter().filter(of).take(PAIR_IMAGES).map(|&i| example(i));
+        Ok((pair, images.collect::<Result<Vec<_>, ReportError>>()?))
+    });
+    let confused = pairs.collect::<Result<_, ReportError>>()?;
+    // Of each class the first image that the model knows, else its first.
+    let first = |class: usize| {
+        let mut own = (0..indices.len()).filter(|&i| predictions.label(i) == class);
+        own.clone().find(|&i| predictions.top(i).0 == class).or_else(|| own.next())
+    };
+    let shown = (0..model.classes.len().min(CLASSES)).filter_map(first).map(example);
+    let shown: Vec<Example> = shown.collect::<Result<_, ReportError>>()?;
+    let (filters, activations) = (filters(model)?, activations(model, dataset, shown)?);
+    Ok(Evidence { data: data.into(), part, predictions, mistakes, confused, filters, activations })
+}
+
+/// The kernels of a convolution, or a dense layer's rows if the image itself is its input.
+fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
+    let network = &model.network;
+    let first = network.layers.iter().find(|l| l.weight.is_some());
+    let Some((layer, weight)) = first.and_then(|l| Some((l, l.weight.as_ref()?))) else { return Ok(None) };
+    let untouched = |l: &LayerInfo| matches!(l.geometry, Geometry::Flatten | Geometry::Dropout(_));
+    let before = network.layers.iter().take_while(|l| l.name != layer.name).all(untouched);
+    let shape = match layer.geometry {
+        Geometry::Conv2d(s) => [s.group_inputs(), s.kh, s.kw],
+        Geometry::Dense(_) if before => network.input,
+        _ => return Ok(None),
+    };
+    let [c, h, w] = shape;
+    let weights = &model.parameters[weight.range.clone()];
+    let all = weights.len() / (c * h * w).max(1);
+    let shown = all.min(FILTERS);
+    let weights = &weights[..shown * c * h * w];
+    let scale = weights.iter().fold(0.0f32, |m, w| m.max(w.abs())).max(f32::MIN_POSITIVE);
+    // A filter's input channels stand side by side.
+    let maps: Vec<&[f32]> = weights.chunks_exact(h * w).collect();
+    let across = if c > 1 { c } else { 8 };
+    let picture = Picture::of_maps(&maps, [h, w], across, 1, |v| diverging(v / scale))?;
+    Ok(Some(Filters { layer: layer.title(), shown: [shown, all], shape, scale, picture }))
+}
+
+/// How many of a network's first layers lead to the first convolution's activation: with the normalisation and the
+/// activation function behind it.
+fn first_stage(network: &Network) -> Option<[usize; 2]> {
+    let first = network.layers.iter().position(|l| matches!(l.geometry, Geometry::Conv2d(_)))?;
+    let follows = |i: usize, l: &LayerInfo| {
+        l.source == i && matches!(l.geometry, Geometry::BatchNorm(_) | Geometry::Activation(_))
+    };
+    let behind = network.layers.iter().enumerate().skip(first + 1).take_while(|(i, l)| follows(*i, l)).count();
+    Some([first, first + 1 + behind])
+}
+
+fn activations(model: &Model, dataset: &Dataset, shown: Vec<Example>) -> Result<Option<Activations>, ReportError> {
+    let Some([first, end]) = first_stage(&model.network) else { return Ok(None) };
+    let network = Network { layers: model.network.layers[..end].to_vec(), ..model.network.clone() };
+    let Some((Shape::Image([c, h, w]), false)) = network.layers.last().map(|l| (l.output, shown.is_empty())) else {
+        return Ok(None);
+    };
+    let [parameters, buffers] = [&model.parameters, &model.buffers].map(|slab| doubles(slab));
+    let reference = Reference { network: &network, parameters: &parameters, buffers: &buffers, train: None };
+    let tables = model.normalization.tables();
+    let plane = dataset.shape[1] * dataset.shape[2];
+    let input = |e: &Example| {
+        let bytes = dataset.image(e.index).iter().enumerate();
+        bytes.map(|(i, &b)| f64::from(tables[i / plane][usize::from(b)])).collect::<Vec<f64>>()
+    };
+    let values = reference.values(&shown.iter().map(input).collect::<Vec<_>>()).pop().unwrap_or_default();
+    let maps = c.min(MAPS);
+    let values: Vec<Vec<f32>> = values.iter().map(|v| v[..maps * h * w].iter().map(|&v| v as f32).collect()).collect();
+    let all = || values.iter().flatten().copied();
+    let range = [all().fold(f32::INFINITY, f32::min), all().fold(f32::NEG_INFINITY, f32::max)];
+    let span = (range[1] - range[0]).max(f32::MIN_POSITIVE);
+    let examples = shown.into_iter().zip(&values).map(|(example, values)| {
+        let maps: Vec<&[f32]> = values.chunks_exact(h * w).collect();
+        let picture = Picture::of_maps(&maps, [h, w], 8, 2, |v| sequential((v - range[0]) / span))?;
+        Ok((example, picture))
+    });
+    let examples = examples.collect::<Result<_, ReportError>>()?;
+    let layers = [first, end - 1].map(|i| network.layers[i].title());
+    Ok(Some(Activations { layers, shown: [maps, c], range, examples }))
+}
+
+fn doubles(slab: &[f32]) -> Vec<f64> {
+    slab.iter().copied().map(f64::from).collect()
+}
