@@ -6,12 +6,13 @@ use super::read::{integer, must, number, unknown_key, whole};
 use super::{Init, OptimizerKind, RecipeError, ScheduleKind, TrainRecipe};
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 27] = [
     "epochs",
     "batch",
     "lr",
     "seed",
     "init",
+    "init_from",
     "checkpoint_seconds",
     "optimizer",
     "momentum",
@@ -111,6 +112,10 @@ pub(super) fn train(node: &Node) -> Result<TrainRecipe, RecipeError> {
     r.take(&mut t.init, "init", |n| match &n.value {
         Value::Text(name) => name.parse().map_err(|e: super::UnknownInit| RecipeError::at(&n.place, e.to_string())),
         _ => Err(must(n, "init", &format!("one of {}", Init::names().join(", ")))),
+    });
+    r.take(&mut t.init_from, "init_from", |n| match &n.value {
+        Value::Text(path) if !path.trim().is_empty() => Ok(Some(path.clone())),
+        _ => Err(must(n, "init_from", "the directory of a model or of a run")),
     });
     r.take(&mut t.checkpoint_seconds, "checkpoint_seconds", |n| integer(n, "checkpoint_seconds", 0..=YEAR));
     optimizer(&mut r, &mut t);

@@ -87,6 +87,8 @@ pub struct TrainRecipe {
     pub seed: u64,
     /// How weights start; biases start at zero.
     pub init: Init,
+    /// Directory of a model, or of its run, whose parameters the training starts with instead.
+    pub init_from: Option<String>,
     /// Seconds between checkpoints within an epoch; 0 for none but those at the ends of epochs.
     pub checkpoint_seconds: u64,
     /// What gradients do to parameters.
@@ -135,6 +137,7 @@ impl Default for TrainRecipe {
             lr: 0.9,
             seed: 0,
             init: Init::XavierUniform,
+            init_from: None,
             checkpoint_seconds: 60,
             optimizer: Optimizer::default(),
             schedule: Schedule::default(),

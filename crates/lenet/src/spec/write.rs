@@ -38,6 +38,9 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     let t = &recipe.train;
     writeln!(out, "\n[train]\nepochs = {}\nbatch = {}\nlr = {:?}\nseed = {}", t.epochs, t.batch, t.lr, t.seed)?;
     writeln!(out, "init = {}\ncheckpoint_seconds = {}", quoted(t.init.name()), t.checkpoint_seconds)?;
+    if let Some(path) = &t.init_from {
+        writeln!(out, "init_from = {}", quoted(path))?;
+    }
     let (o, s) = (&t.optimizer, &t.schedule);
     writeln!(out, "optimizer = {}\nmomentum = {:?}", quoted(o.kind.name()), o.momentum)?;
     writeln!(out, "nesterov = {}\nweight_decay = {:?}", o.nesterov, o.weight_decay)?;

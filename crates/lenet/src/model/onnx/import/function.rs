@@ -1,0 +1,171 @@
+//! Elementwise nodes, recognised by what they compute: exporters write one function in many patterns.
+
+use super::super::read::{Attribute, Node};
+use super::{Importer, Operand, Source, attribute, float};
+use crate::kernel::activation::naive;
+use crate::spec::{Activation, Shape};
+use std::collections::HashMap;
+
+/// Most data between a function's value and its argument, and most dominators that are tried as its argument.
+const SPAN: usize = 128;
+const TRIES: usize = 16;
+
+/// Whether an operator works on each value by itself.
+pub fn is_function(op: &str) -> bool {
+    evaluate(op, &[0.5, 0.5, 0.5], &Node::default()).is_some()
+}
+
+/// What some elementwise nodes compute together.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Function {
+    Identity,
+    Activation(Activation),
+    /// Factor and addend, one a channel.
+    Affine(Vec<f32>, Vec<f32>),
+}
+
+/// Arguments: dense around 0, where functions bend, and far out.
+fn arguments() -> impl Iterator<Item = f64> {
+    (-60..=60).map(|i| f64::from(i) * 0.1037).chain((-30..=30).map(|i| f64::from(i) * 1.013))
+}
+
+/// The datum that a function's value is one of the known functions of, and which; the last such datum at or behind `from`.
+pub fn recognize(importer: &Importer, value: usize, from: usize) -> Option<(usize, Function)> {
+    let mut argument = value;
+    for _ in 0..TRIES {
+        if argument == from || value - argument > SPAN {
+            return None;
+        }
+        argument = importer.data[argument].dominator;
+        if let Some(function) = known(importer, value, argument) {
+            return Some((argument, function));
+        }
+    }
+    None
+}
+
+fn known(importer: &Importer, value: usize, argument: usize) -> Option<Function> {
+    let channels = match importer.data[value].shape {
+        Shape::Image([c, _, _]) => c,
+        Shape::Flat(n) => n,
+    };
+    let x: Vec<f64> = arguments().collect();
+    let first = values(importer, value, argument, 0, &x)?;
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+    let is = |f: &dyn Fn(f64) -> f64| x.iter().zip(&first).all(|(&x, &y)| close(y, f(x)));
+    let uniform = !importer.data[argument + 1..=value].iter().any(|d| match &d.source {
+        Source::Function { operands, .. } => operands.iter().any(|o| matches!(o, Operand::Channels(_))),
+        _ => false,
+    });
+    if uniform && is(&|x| x) {
+        return Some(Function::Identity);
+    }
+    if let Some(a) = Activation::ALL.into_iter().find(|a| uniform && is(&|x| naive(*a, x).0)) {
+        return Some(Function::Activation(a));
+    }
+    let (mut factors, mut addends) = (Vec::new(), Vec::new());
+    for channel in 0..channels {
+        let ends = values(importer, value, argument, channel, &[0.0, 1.0, -1.0, 20.0])?;
+        let (addend, factor) = (ends[0], ends[1] - ends[0]);
+        if !close(ends[2], addend - factor) || !close(ends[3], addend + 20.0 * factor) {
+            return None;
+        }
+        factors.push(factor as f32);
+        addends.push(addend as f32);
+    }
+    let all = [&factors[..], &addends].concat();
+    (all.iter().all(|v| v.is_finite()) && (0..x.len()).all(|i| close(first[i], ends_at(&factors, &addends, x[i]))))
+        .then_some(Function::Affine(factors, addends))
+}
+
+/// The first channel's affine function.
+fn ends_at(factors: &[f32], addends: &[f32], x: f64) -> f64 {
+    f64::from(factors[0]) * x + f64::from(addends[0])
+}
+
+/// The values in one channel for these arguments, if nothing but elementwise nodes leads from `argument` to `value`.
+fn values(importer: &Importer, value: usize, argument: usize, channel: usize, x: &[f64]) -> Option<Vec<f64>> {
+    let mut known: HashMap<usize, Vec<f64>> = HashMap::from([(argument, x.to_vec())]);
+    for id in argument + 1..=value {
+        let Source::Function { node, operands } = &importer.data[id].source else { continue };
+        let depends = |o: &Operand| !matches!(o, Operand::Datum(d) if !known.contains_key(d));
+        if !operands.iter().all(depends) {
+            continue;
+        }
+        let at = |i: usize| {
+            let all: Option<Vec<f64>> = operands
+                .iter()
+                .map(|o| match o {
+                    Operand::Datum(d) => known.get(d).map(|v| v[i]),
+                    Operand::Number(n) => Some(*n),
+                    Operand::Channels(c) => c.get(channel).map(|&c| f64::from(c)),
+                })
+                .collect();
+            evaluate(node.op, &all?, node)
+        };
+        let y: Option<Vec<f64>> = (0..x.len()).map(at).collect();
+        known.insert(id, y?);
+    }
+    known.remove(&value)
+}
+
+/// One elementwise operator; `None` if it is not known or has too few operands.
+fn evaluate(op: &str, operands: &[f64], node: &Node) -> Option<f64> {
+    let (x, second) = (*operands.first()?, operands.get(1).copied());
+    let sigmoid = |x: f64| 1.0 / (1.0 + libm::exp(-x));
+    let alpha = |default| float(node, "alpha", default);
+    Some(match op {
+        "Add" => x + second?,
+        "Sub" => x - second?,
+        "Mul" => x * second?,
+        "Div" => x / second?,
+        "Pow" => libm::pow(x, second?),
+        "Max" => operands.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        "Min" => operands.iter().copied().fold(f64::INFINITY, f64::min),
+        "Neg" => -x,
+        "Abs" => x.abs(),
+        "Sqrt" => libm::sqrt(x),
+        "Exp" => libm::exp(x),
+        "Log" => libm::log(x),
+        "Erf" => libm::erf(x),
+        "Tanh" => libm::tanh(x),
+        "Sigmoid" => sigmoid(x),
+        "Relu" => x.max(0.0),
+        "LeakyRelu" => {
+            if x > 0.0 {
+                x
+            } else {
+                alpha(0.01) * x
+            }
+        }
+        "PRelu" => {
+            if x > 0.0 {
+                x
+            } else {
+                second? * x
+            }
+        }
+        "Elu" => {
+            if x > 0.0 {
+                x
+            } else {
+                alpha(1.0) * libm::expm1(x)
+            }
+        }
+        "Softplus" => x.max(0.0) + libm::log1p(libm::exp(-x.abs())),
+        "HardSigmoid" => (alpha(0.2) * x + float(node, "beta", 0.5)).clamp(0.0, 1.0),
+        "HardSwish" => x * ((x + 3.0) / 6.0).clamp(0.0, 1.0),
+        "Swish" => x * sigmoid(alpha(1.0) * x),
+        "Clip" => {
+            let low = second.unwrap_or_else(|| float(node, "min", f32::MIN));
+            let high = operands.get(2).copied().unwrap_or_else(|| float(node, "max", f32::MAX));
+            x.max(low).min(high)
+        }
+        "Gelu" => match attribute(node, "approximate") {
+            None => naive(Activation::Gelu, x).0,
+            Some(Attribute::Text(b"none")) => naive(Activation::Gelu, x).0,
+            Some(_) => 0.5 * x * (1.0 + libm::tanh(0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x))),
+        },
+        _ => return None,
+    })
+}
