@@ -30,57 +30,69 @@ fn arguments() -> impl Iterator<Item = f64> {
 }
 
 /// The datum that a function's value is one of the known functions of, and which; the last such datum at or behind `from`.
+/// Activations come first: one that begins with a factor would else be taken apart.
 pub fn recognize(importer: &Importer, value: usize, from: usize) -> Option<(usize, Function)> {
+    let mut arguments = Vec::new();
     let mut argument = value;
-    for _ in 0..TRIES {
-        if argument == from || value - argument > SPAN {
-            return None;
-        }
+    while argument != from && arguments.len() < TRIES && value - argument <= SPAN {
         argument = importer.data[argument].dominator;
-        if let Some(function) = known(importer, value, argument) {
-            return Some((argument, function));
-        }
+        arguments.push(argument);
     }
-    None
+    let found = |known: fn(&Importer, usize, usize) -> Option<Function>| {
+        arguments.iter().find_map(|&argument| Some((argument, known(importer, value, argument)?)))
+    };
+    found(uniform).or_else(|| found(affine))
 }
 
-fn known(importer: &Importer, value: usize, argument: usize) -> Option<Function> {
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-5 * b.abs().max(1.0)
+}
+
+/// Whether a constant with one number a channel lies between.
+fn is_by_channel(importer: &Importer, value: usize, argument: usize) -> bool {
+    importer.data[argument + 1..=value].iter().any(|d| match &d.source {
+        Source::Function { operands, .. } => operands.iter().any(|o| matches!(o, Operand::Channels(_))),
+        _ => false,
+    })
+}
+
+/// The identity or an activation.
+fn uniform(importer: &Importer, value: usize, argument: usize) -> Option<Function> {
+    if is_by_channel(importer, value, argument) {
+        return None;
+    }
+    let x: Vec<f64> = arguments().collect();
+    let y = values(importer, value, argument, 0, &x)?;
+    let is = |f: &dyn Fn(f64) -> f64| x.iter().zip(&y).all(|(&x, &y)| close(y, f(x)));
+    if is(&|x| x) {
+        return Some(Function::Identity);
+    }
+    Activation::ALL.into_iter().find(|a| is(&|x| naive(*a, x).0)).map(Function::Activation)
+}
+
+/// A factor and an addend in every channel.
+fn affine(importer: &Importer, value: usize, argument: usize) -> Option<Function> {
     let channels = match importer.data[value].shape {
         Shape::Image([c, _, _]) => c,
         Shape::Flat(n) => n,
     };
-    let x: Vec<f64> = arguments().collect();
-    let first = values(importer, value, argument, 0, &x)?;
-    let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
-    let is = |f: &dyn Fn(f64) -> f64| x.iter().zip(&first).all(|(&x, &y)| close(y, f(x)));
-    let uniform = !importer.data[argument + 1..=value].iter().any(|d| match &d.source {
-        Source::Function { operands, .. } => operands.iter().any(|o| matches!(o, Operand::Channels(_))),
-        _ => false,
-    });
-    if uniform && is(&|x| x) {
-        return Some(Function::Identity);
-    }
-    if let Some(a) = Activation::ALL.into_iter().find(|a| uniform && is(&|x| naive(*a, x).0)) {
-        return Some(Function::Activation(a));
-    }
+    let x: Vec<f64> = arguments().chain([0.0, 1.0]).collect();
     let (mut factors, mut addends) = (Vec::new(), Vec::new());
-    for channel in 0..channels {
-        let ends = values(importer, value, argument, channel, &[0.0, 1.0, -1.0, 20.0])?;
-        let (addend, factor) = (ends[0], ends[1] - ends[0]);
-        if !close(ends[2], addend - factor) || !close(ends[3], addend + 20.0 * factor) {
+    let different = if is_by_channel(importer, value, argument) { channels } else { 1 };
+    for channel in 0..different {
+        let y = values(importer, value, argument, channel, &x)?;
+        let addend = y[y.len() - 2];
+        let factor = y[y.len() - 1] - addend;
+        let finite = (factor as f32).is_finite() && (addend as f32).is_finite();
+        if !finite || !x.iter().zip(&y).all(|(x, y)| close(*y, factor * x + addend)) {
             return None;
         }
         factors.push(factor as f32);
         addends.push(addend as f32);
     }
-    let all = [&factors[..], &addends].concat();
-    (all.iter().all(|v| v.is_finite()) && (0..x.len()).all(|i| close(first[i], ends_at(&factors, &addends, x[i]))))
-        .then_some(Function::Affine(factors, addends))
-}
-
-/// The first channel's affine function.
-fn ends_at(factors: &[f32], addends: &[f32], x: f64) -> f64 {
-    f64::from(factors[0]) * x + f64::from(addends[0])
+    factors.resize(channels, factors[0]);
+    addends.resize(channels, addends[0]);
+    Some(Function::Affine(factors, addends))
 }
 
 /// The values in one channel for these arguments, if nothing but elementwise nodes leads from `argument` to `value`.
