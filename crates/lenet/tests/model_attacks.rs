@@ -96,8 +96,8 @@ fn no_damage_makes_a_panic() {
             }
         }
         let mut refused = 0;
-        for at in 0..whole.len() {
-            for change in [1, 0x80, 0xff] {
+        for at in (0..whole.len()).step_by(2) {
+            for change in [1, 0xff] {
                 let mut bytes = whole.clone();
                 bytes[at] ^= change;
                 match Model::from_onnx(&bytes, &ImportOptions::default()) {

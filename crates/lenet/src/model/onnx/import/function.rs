@@ -29,8 +29,9 @@ fn arguments() -> impl Iterator<Item = f64> {
     (-60..=60).map(|i| f64::from(i) * 0.1037).chain((-30..=30).map(|i| f64::from(i) * 1.013))
 }
 
-/// The datum that a function's value is one of the known functions of, and which; the last such datum at or behind `from`.
-/// Activations come first: one that begins with a factor would else be taken apart.
+/// The datum at or behind `from` that a function's value is one of the known functions of, and which. Activations of the
+/// nearest such datum come first: one that begins with a factor would else be taken apart. Affine functions go as far
+/// back as they can.
 pub fn recognize(importer: &Importer, value: usize, from: usize) -> Option<(usize, Function)> {
     let mut arguments = Vec::new();
     let mut argument = value;
@@ -38,10 +39,9 @@ pub fn recognize(importer: &Importer, value: usize, from: usize) -> Option<(usiz
         argument = importer.data[argument].dominator;
         arguments.push(argument);
     }
-    let found = |known: fn(&Importer, usize, usize) -> Option<Function>| {
-        arguments.iter().find_map(|&argument| Some((argument, known(importer, value, argument)?)))
-    };
-    found(uniform).or_else(|| found(affine))
+    let known = |argument: &usize| Some((*argument, uniform(importer, value, *argument)?));
+    let factors = |argument: &usize| Some((*argument, affine(importer, value, *argument)?));
+    arguments.iter().find_map(known).or_else(|| arguments.iter().rev().find_map(factors))
 }
 
 fn close(a: f64, b: f64) -> bool {
@@ -136,6 +136,15 @@ fn evaluate(op: &str, operands: &[f64], node: &Node) -> Option<f64> {
         "Min" => operands.iter().copied().fold(f64::INFINITY, f64::min),
         "Neg" => -x,
         "Abs" => x.abs(),
+        "Greater" => f64::from(x > second?),
+        "Less" => f64::from(x < second?),
+        "Where" => {
+            if x != 0.0 {
+                second?
+            } else {
+                *operands.get(2)?
+            }
+        }
         "Sqrt" => libm::sqrt(x),
         "Exp" => libm::exp(x),
         "Log" => libm::log(x),

@@ -327,9 +327,10 @@ impl<'a> Importer<'a> {
                 },
                 _ => {
                     let c = self.constant(node, i)?;
+                    // Of one channel, too, a constant with a place for channels is one number a channel.
                     match (&c.values[..], c.channels(shape)) {
-                        ([one], _) => Operand::Number(f64::from(*one)),
                         (_, Some(channels)) => Operand::Channels(channels),
+                        ([one], _) => Operand::Number(f64::from(*one)),
                         _ => {
                             let dims = c.dims;
                             return Err(refuse(
