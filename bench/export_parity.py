@@ -1,6 +1,6 @@
 """Compares exported and imported models with ONNX Runtime and PyTorch: every preset, and random networks of all operators.
 
-    python3 bench/export_parity.py --lenet LENET --logits LOGITS [--data idx:DIR] [--random 20] [--work DIR]
+    python3 bench/export_parity.py --lenet LENET --logits LOGITS [--data idx:DIR] [--random 20] [--only PRESET]
 
 LENET is the command, LOGITS the library's example of that name. An error is the largest difference of a logit from ours,
 over 1,000 test images, as a share of the image's largest absolute logit, or of 1 if that is smaller. It must stay under
@@ -199,10 +199,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lenet", required=True)
     parser.add_argument("--logits", required=True)
-    parser.add_argument("--data", required=True, help="idx:DIR with Fashion-MNIST")
+    parser.add_argument("--data", help="idx:DIR with Fashion-MNIST; lenet's cache unless given")
     parser.add_argument("--random", type=int, default=20, help="number of random networks")
     parser.add_argument("--only", help="one preset, and no random networks")
     args = parser.parse_args()
+    if not args.data:
+        doctor = json.loads(subprocess.run([args.lenet, "doctor", "--json"], capture_output=True, check=True).stdout)
+        args.data = f"idx:{pathlib.Path(doctor['cache']) / 'fashion-mnist'}"
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as work:
         b = Bench(args, pathlib.Path(work))

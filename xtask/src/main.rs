@@ -8,7 +8,9 @@ The developer's chores: cargo xtask VERB
 
   check      format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
   data       fetches Fashion-MNIST into the cache
-  test-full  the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first";
+  test-full  the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
+  test-export  models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
+             virtual environment under target/, unless LENET_PYTHON names a Python that has them";
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
+        ["test-export"] => data().and_then(|()| test_export()),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -49,6 +52,31 @@ fn data() -> Result<(), String> {
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
     run(cargo("test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child"))
+}
+
+fn test_export() -> Result<(), String> {
+    run(cargo("build --release --package lenet-cli"))?;
+    run(cargo("build --release --package lenet --example logits"))?;
+    let python = match std::env::var_os("LENET_PYTHON") {
+        Some(python) => python.into(),
+        None => environment("export", "bench/requirements-export.txt")?,
+    };
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("release");
+    let mut compare = Command::new(python);
+    compare.arg("bench/export_parity.py").current_dir(root());
+    run(compare.arg("--lenet").arg(built.join("lenet")).arg("--logits").arg(built.join("examples/logits")))
+}
+
+/// The Python of a virtual environment under `target/` with what a file of requirements names.
+fn environment(name: &str, requirements: &str) -> Result<PathBuf, String> {
+    let environment = root().join("target").join(format!("venv-{name}"));
+    let bin = environment.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    if !bin.exists() {
+        run(Command::new(if cfg!(windows) { "python" } else { "python3" }).args(["-m", "venv"]).arg(&environment))?;
+    }
+    let python = bin.join("python");
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", requirements]).current_dir(root()))?;
+    Ok(python)
 }
 
 /// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.
