@@ -16,7 +16,7 @@ pub struct Steps {
     pub parameters: Vec<f32>,
     pub buffers: Vec<f32>,
     /// What the graph does to the image before the first layer: factor and addend, one a channel.
-    pub affine: Option<(Vec<f32>, Vec<f32>)>,
+    pub affine: Option<(Vec<f64>, Vec<f64>)>,
 }
 
 /// A layer with its values; of a block, those of its body, then of its shortcut.
@@ -30,7 +30,7 @@ struct Walk<'w, 'a> {
     importer: &'w Importer<'a>,
     /// What became a layer already.
     used: HashSet<usize>,
-    affine: Option<(Vec<f32>, Vec<f32>)>,
+    affine: Option<(Vec<f64>, Vec<f64>)>,
 }
 
 pub fn steps(importer: &Importer, end: usize) -> Result<Steps, OnnxError> {
@@ -112,8 +112,9 @@ impl Walk<'_, '_> {
             // A normalisation by the mean 0 and the variance 1.
             Function::Affine(factors, addends) => {
                 let (norm, n) = (BatchNorm::default(), factors.len());
+                let parameters = factors.into_iter().chain(addends).map(|v| v as f32).collect();
                 let buffers = [vec![0.0; n], vec![1.0 - norm.eps; n]].concat();
-                Some(Step { layer: Layer::BatchNorm(norm), parameters: [factors, addends].concat(), buffers })
+                Some(Step { layer: Layer::BatchNorm(norm), parameters, buffers })
             }
         }
     }

@@ -21,7 +21,7 @@ pub enum Function {
     Identity,
     Activation(Activation),
     /// Factor and addend, one a channel.
-    Affine(Vec<f32>, Vec<f32>),
+    Affine(Vec<f64>, Vec<f64>),
 }
 
 /// Arguments: dense around 0, where functions bend, and far out.
@@ -87,8 +87,8 @@ fn affine(importer: &Importer, value: usize, argument: usize) -> Option<Function
         if !finite || !x.iter().zip(&y).all(|(x, y)| close(*y, factor * x + addend)) {
             return None;
         }
-        factors.push(factor as f32);
-        addends.push(addend as f32);
+        factors.push(factor);
+        addends.push(addend);
     }
     factors.resize(channels, factors[0]);
     addends.resize(channels, addends[0]);

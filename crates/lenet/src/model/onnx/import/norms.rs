@@ -11,7 +11,7 @@ pub fn normalization(
     options: &ImportOptions,
     bytes_in: bool,
     channels: usize,
-    affine: &Option<(Vec<f32>, Vec<f32>)>,
+    affine: &Option<(Vec<f64>, Vec<f64>)>,
 ) -> Result<Normalization, OnnxError> {
     let error = |what: String| Err(OnnxError::Graph(what));
     let metadata = |key| file.metadata.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
@@ -34,7 +34,7 @@ pub fn normalization(
     let mut result = Normalization { mean: Vec::new(), std: Vec::new() };
     for c in 0..channels {
         let (mean, std) = (f64::from(n.mean[c]), if bytes_in { 1.0 / 255.0 } else { f64::from(n.std[c]) });
-        let (factor, addend) = affine.as_ref().map_or((1.0, 0.0), |(f, a)| (f64::from(f[c]), f64::from(a[c])));
+        let (factor, addend) = affine.as_ref().map_or((1.0, 0.0), |(f, a)| (f[c], a[c]));
         result.mean.push((mean - addend * std / factor) as f32);
         result.std.push((std / factor) as f32);
     }
