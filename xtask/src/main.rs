@@ -10,7 +10,9 @@ The developer's chores: cargo xtask VERB
   data          fetches Fashion-MNIST into the cache
   test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
   test-serve    a stock Python client of the inference protocol against the server
-  test-browser  what people look at, in a headless Chromium; needs that, Node and npm";
+  test-browser  what people look at, in a headless Chromium; needs that, Node and npm
+  test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
+                virtual environment under target/, unless LENET_PYTHON names a Python that has them";
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         ["test-full"] => data().and_then(|()| test_full()),
         ["test-serve"] => test_serve(),
         ["test-browser"] => test_browser(),
+        ["test-export"] => data().and_then(|()| test_export()),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -58,12 +61,7 @@ fn test_full() -> Result<(), String> {
 }
 
 fn test_serve() -> Result<(), String> {
-    let environment = root().join("target/venv-serve");
-    let python = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    if !python.exists() {
-        run(Command::new(if cfg!(windows) { "python" } else { "python3" }).args(["-m", "venv"]).arg(&environment))?;
-    }
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "tritonclient[http]"]))?;
+    let python = environment("serve", "bench/requirements-serve.txt")?;
     let test = "test --release --package lenet-serve --test stock_client -- --ignored --nocapture";
     run(cargo(test).env("LENET_PYTHON", python))
 }
@@ -84,6 +82,31 @@ fn test_browser() -> Result<(), String> {
     let mut node = Command::new("node");
     node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", target.join("release/lenet"));
     run(node)
+}
+
+fn test_export() -> Result<(), String> {
+    run(cargo("build --release --package lenet-cli"))?;
+    run(cargo("build --release --package lenet --example logits"))?;
+    let python = match std::env::var_os("LENET_PYTHON") {
+        Some(python) => python.into(),
+        None => environment("export", "bench/requirements-export.txt")?,
+    };
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("release");
+    let mut compare = Command::new(python);
+    compare.arg("bench/export_parity.py").current_dir(root());
+    run(compare.arg("--lenet").arg(built.join("lenet")).arg("--logits").arg(built.join("examples/logits")))
+}
+
+/// The Python of a virtual environment under `target/` with what a file of requirements names.
+fn environment(name: &str, requirements: &str) -> Result<PathBuf, String> {
+    let environment = root().join("target").join(format!("venv-{name}"));
+    let bin = environment.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    if !bin.exists() {
+        run(Command::new(if cfg!(windows) { "python" } else { "python3" }).args(["-m", "venv"]).arg(&environment))?;
+    }
+    let python = bin.join("python");
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", requirements]).current_dir(root()))?;
+    Ok(python)
 }
 
 /// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.

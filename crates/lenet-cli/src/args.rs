@@ -40,6 +40,10 @@ pub enum Command {
     Bench(BenchArgs),
     /// Find a learning rate: one step each with rising rates, until the loss leaves.
     LrFind(LrFindArgs),
+    /// Write a model for other programs: ONNX, or PyTorch.
+    Export(ExportArgs),
+    /// Make a model of an ONNX file or of a PyTorch state dict.
+    Import(ImportArgs),
     /// Train many variants of a recipe and rank them by validation.
     Sweep(SweepArgs),
     /// Serve models over HTTP: the Open Inference Protocol v2, predictions of pictures, and a web page.
@@ -104,6 +108,9 @@ pub struct TrainArgs {
     /// Seed of the initial weights and of the shuffling.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
+    /// Start with the parameters of this model, or of this run's, for example an imported one.
+    #[arg(long, value_name = "MODEL", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
+    pub init_from: Option<PathBuf>,
     /// Directory of the run; a new one under runs/ unless given.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
@@ -237,6 +244,58 @@ pub struct InspectArgs {
     /// The same as safetensors.
     #[arg(long, value_name = "FILE", group = "file", value_hint = ValueHint::FilePath)]
     pub safetensors: Option<PathBuf>,
+}
+
+/// What a model is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One self-contained ONNX file of operator set 18, with an open batch axis.
+    Onnx,
+    /// model.safetensors with PyTorch's names, config.json, and a model card with the lines of PyTorch that load it.
+    Torch,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Directory of a model, or of the run that trained it.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum)]
+    pub format: Format,
+    /// Where to: a file for onnx (model.onnx unless given), a directory for torch (model-torch unless given).
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Make the normalisation a part of an ONNX graph, which then takes bytes (uint8) instead of floats.
+    #[arg(long)]
+    pub raw_input: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// An ONNX file, or a safetensors file with a PyTorch state dict.
+    #[arg(value_name = "FILE.onnx|FILE.safetensors", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The network of a state dict: a preset, or a recipe's file. An ONNX file has its own.
+    #[arg(long, value_name = "RECIPE", value_hint = ValueHint::AnyPath)]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Names of the classes, in the order of the outputs; the file's or the dataset's unless given.
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    pub classes: Option<Vec<String>>,
+    /// What is subtracted of bytes / 255, one number a channel; for an ONNX file that does not say it.
+    #[arg(long, value_name = "X,...", value_delimiter = ',', requires = "std", allow_negative_numbers = true)]
+    pub mean: Option<Vec<f32>>,
+    /// What that is divided by, one number a channel.
+    #[arg(long, value_name = "X,...", value_delimiter = ',', requires = "mean")]
+    pub std: Option<Vec<f32>>,
+    /// Dataset that the model is for: what `eval` takes unless told otherwise.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Directory of the model.
+    #[arg(short, long, value_name = "MODEL", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,9 @@ use std::path::Path;
 pub fn run(args: EvalArgs) -> Result<(), Failure> {
     let model = load(&args.model)?;
     let source = args.data.as_deref().unwrap_or(&model.training.dataset);
+    if source.is_empty() {
+        return Err(Failure::Usage("the model does not say what it was trained on: give --data".into()));
+    }
     let loaded = crate::data::load(source, &Options { shape: Some(model.spec.input), skip_bad: args.skip_bad })?;
     let (dataset, split) = match args.split {
         Split::Train => (loaded.train, "train"),

@@ -5,7 +5,9 @@ mod bench;
 mod data;
 mod doctor;
 mod eval;
+mod export;
 mod failure;
+mod import;
 mod inspect;
 mod interrupt;
 mod lr_find;
@@ -45,6 +47,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor { json } => doctor::run(json),
         Command::Bench(args) => bench::run(args),
         Command::LrFind(args) => lr_find::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Report(args) => report_command::run(args),

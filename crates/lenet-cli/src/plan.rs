@@ -39,15 +39,20 @@ pub fn source(data: &str) -> String {
 
 /// The network of a recipe. The data is only looked at if nothing else tells its shape.
 pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
+    let (shape, classes) = shape_and_classes(recipe)?;
+    Ok(recipe.spec(shape, classes.len())?.infer()?)
+}
+
+/// Shape and class names of a recipe's data, which is only looked at if nothing else tells them.
+pub fn shape_and_classes(recipe: &Recipe) -> Result<([usize; 3], Vec<String>), Failure> {
     let source = &recipe.data.source;
-    let (shape, classes) = match catalog::find(source) {
-        Some(entry) => (entry.shape, entry.classes.len()),
+    match catalog::find(source) {
+        Some(entry) => Ok((entry.shape, entry.classes.iter().map(|c| c.to_string()).collect())),
         None => {
             let train = crate::data::load(source, &options(recipe))?.train;
-            (train.shape, train.classes.len())
+            Ok((train.shape, train.classes))
         }
-    };
-    Ok(recipe.spec(shape, classes)?.infer()?)
+    }
 }
 
 /// The network of what was named: a model's or a run's directory, a preset or a recipe's file.

@@ -115,6 +115,9 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     all.extend(args.skip_bad.then(|| "data.skip_bad=true".to_string()));
     all.extend(args.epochs.map(|n| format!("train.epochs={n}")));
     all.extend(args.val_fraction.map(|share| format!("train.val_fraction={share}")));
+    // A run goes on wherever it is called from: the path must not depend on that.
+    let model = args.init_from.as_deref().map(|p| std::path::absolute(p).unwrap_or(p.to_path_buf()));
+    all.extend(model.map(|path| format!("train.init_from={}", json!(path.to_string_lossy()))));
     all.extend(args.seed.map(|n| format!("train.seed={n}")));
     all
 }

@@ -1,6 +1,8 @@
 //! Models as files: all that a prediction needs, and nothing of the training's state.
 
+pub mod onnx;
 pub(crate) mod tensors;
+pub mod torch;
 
 use crate::data::Normalization;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, forward_with_mirror};
@@ -110,6 +112,14 @@ pub enum ModelError {
         path: PathBuf,
         /// What is wrong.
         error: SpecError,
+    },
+    /// An ONNX file is no model of this program.
+    #[error("{path}: {error}")]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: Box<onnx::OnnxError>,
     },
 }
 
@@ -233,13 +243,17 @@ impl Model {
         let t = &self.training;
         let accuracy = t.test_accuracy.map_or(String::new(), |a| format!("- accuracy on the test images: {a:.4}\n"));
         format!(
-            "# {name} on {dataset}\n\nA small convolutional classifier, trained with `lenet`.\n\n\
+            "---\nlibrary_name: pytorch\npipeline_tag: image-classification\ntags:\n- lenet\n---\n\n\
+             # {name}{on}\n\nA small convolutional classifier, made with `lenet`.\n\n\
              - input: {input:?} (channels, rows, columns), bytes / 255, then mean {mean:?} and std {std:?}\n{flip}\
              - classes: {classes}\n- parameters: {parameters}\n- epochs: {epochs}, seed {seed}\n{accuracy}\n\
-             ## Layers\n\n```text\n{summary}\n```\n\n## Use\n\n```sh\nlenet predict MODEL IMAGE\nlenet eval MODEL --data {dataset}\n```\n\n\
-             `model.safetensors` holds the parameters under PyTorch's names for a `Sequential` of these layers.\n",
+             ## Layers\n\n```text\n{summary}\n```\n\n## Use\n\n```sh\nlenet predict MODEL IMAGE\nlenet eval MODEL{data}\n```\n\n\
+             In PyTorch, beside `model.safetensors` (which holds the parameters under the names of this `Sequential`):\n\n\
+             ```python\n{program}```\n",
             name = t.recipe,
-            dataset = t.dataset,
+            on = if t.dataset.is_empty() { String::new() } else { format!(" on {}", t.dataset) },
+            data = if t.dataset.is_empty() { String::new() } else { format!(" --data {}", t.dataset) },
+            program = torch::program(self),
             input = self.network.input,
             mean = self.normalization.mean,
             std = self.normalization.std,

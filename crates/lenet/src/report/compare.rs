@@ -63,7 +63,7 @@ fn last_numbers(runs: &[RunReport], names: &[String]) -> Markup {
         ("Training loss, last epoch", &|r| fine(r.last().map(|m| m.train_loss))),
         ("Training accuracy, last epoch", &|r| fine(r.last().map(|m| m.train_accuracy))),
         ("Validation accuracy, last epoch", &|r| fine(r.last().and_then(|m| m.val_accuracy))),
-        ("Test accuracy, last epoch", &|r| fine(r.last().map(|m| m.test_accuracy))),
+        ("Test accuracy, last epoch", &|r| fine(r.last().and_then(|m| m.test_accuracy))),
         ("Parameters", &|r| whole(r.summary().map(|s| s.parameters as u64))),
         ("Multiply-adds an image", &|r| whole(r.summary().map(|s| s.multiply_adds))),
         ("Training seconds", &|r| format!("{:.1}", seconds(r))),
@@ -79,10 +79,10 @@ fn overlaid(runs: &[RunReport], names: &[String]) -> Result<Markup, ReportError>
     let charts: [(&str, &str, &str, Of); 7] = [
         ("train-loss", "Training loss", "loss", |m| Some(m.train_loss)),
         ("val-loss", "Validation loss", "loss", |m| m.val_loss),
-        ("test-loss", "Test loss", "loss", |m| Some(m.test_loss)),
+        ("test-loss", "Test loss", "loss", |m| m.test_loss),
         ("train-accuracy", "Training accuracy", "accuracy", |m| Some(m.train_accuracy)),
         ("val-accuracy", "Validation accuracy", "accuracy", |m| m.val_accuracy),
-        ("test-accuracy", "Test accuracy", "accuracy", |m| Some(m.test_accuracy)),
+        ("test-accuracy", "Test accuracy", "accuracy", |m| m.test_accuracy),
         ("lr", "Learning rate", "learning rate", |m| Some(f64::from(m.lr))),
     ];
     let mut drawn = Vec::new();

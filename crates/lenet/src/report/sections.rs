@@ -114,8 +114,8 @@ fn training(prefix: &str, name: &str, metrics: &[EpochMetrics]) -> Result<Markup
         let all = ["training", "validation", "test"].into_iter().zip(of).map(|(name, of)| series(name, metrics, of));
         all.filter(|s| !s.points.is_empty()).collect::<Vec<_>>()
     };
-    let loss = split([|m| Some(m.train_loss), |m| m.val_loss, |m| Some(m.test_loss)]);
-    let accuracy = split([|m| Some(m.train_accuracy), |m| m.val_accuracy, |m| Some(m.test_accuracy)]);
+    let loss = split([|m| Some(m.train_loss), |m| m.val_loss, |m| m.test_loss]);
+    let accuracy = split([|m| Some(m.train_accuracy), |m| m.val_accuracy, |m| m.test_accuracy]);
     let lr = [series("learning rate", metrics, |m| Some(f64::from(m.lr)))];
     let validation = metrics.iter().any(|m| m.val_loss.is_some());
     let columns =
@@ -128,7 +128,8 @@ fn training(prefix: &str, name: &str, metrics: &[EpochMetrics]) -> Result<Markup
         if validation {
             row.extend([m.val_loss, m.val_accuracy].map(|v| v.map_or(String::new(), fine)));
         }
-        row.extend([fine(m.test_loss), fine(m.test_accuracy), format!("{:.2}", m.train_seconds)]);
+        row.extend([m.test_loss, m.test_accuracy].map(|v| v.map_or(String::new(), fine)));
+        row.push(format!("{:.2}", m.train_seconds));
         row.push(thousands(m.images_per_second.max(0.0) as u64));
         row
     };

@@ -6,7 +6,7 @@ use super::read::{integer, must, number, unknown_key, whole};
 use super::{Init, OptimizerKind, RecipeError, ScheduleKind, TrainRecipe};
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 30] = [
     "epochs",
     "batch",
     "lr",
@@ -14,6 +14,7 @@ pub(super) const KEYS: [&str; 29] = [
     "init",
     "init_gain",
     "init_std",
+    "init_from",
     "checkpoint_seconds",
     "optimizer",
     "momentum",
@@ -120,6 +121,10 @@ pub(super) fn train(node: &Node) -> Result<TrainRecipe, RecipeError> {
     r.number(&mut t.init_std, "init_std", positive, |x| x > 0.0 && x <= 100.0);
     let beside = node.get("init_std").is_some() && t.init != Init::Normal && r.errors.is_empty();
     r.refuse(beside, "init_std", format!("init_std is for init = \"normal\", {} takes init_gain", t.init));
+    r.take(&mut t.init_from, "init_from", |n| match &n.value {
+        Value::Text(path) if !path.trim().is_empty() => Ok(Some(path.clone())),
+        _ => Err(must(n, "init_from", "the directory of a model or of a run")),
+    });
     r.take(&mut t.checkpoint_seconds, "checkpoint_seconds", |n| integer(n, "checkpoint_seconds", 0..=YEAR));
     optimizer(&mut r, &mut t);
     schedule(&mut r, &mut t);

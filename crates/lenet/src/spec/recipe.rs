@@ -91,6 +91,8 @@ pub struct TrainRecipe {
     pub init_gain: f32,
     /// Standard deviation of [`Init::Normal`]; the others have their own.
     pub init_std: f32,
+    /// Directory of a model, or of its run, whose parameters the training starts with instead.
+    pub init_from: Option<String>,
     /// Seconds between checkpoints within an epoch; 0 for none but those at the ends of epochs.
     pub checkpoint_seconds: u64,
     /// What gradients do to parameters.
@@ -144,6 +146,7 @@ impl Default for TrainRecipe {
             init: Init::XavierUniform,
             init_gain: 1.0,
             init_std: 0.01,
+            init_from: None,
             checkpoint_seconds: 60,
             optimizer: Optimizer::default(),
             schedule: Schedule::default(),

@@ -74,7 +74,7 @@ fn list(items: Value) -> Value {
 /// What the value of a key may be. A key means the same wherever it stands, but for a layer's `momentum`.
 fn value(key: &str) -> Value {
     match key {
-        "source" => json!({ "type": "string", "pattern": "\\S" }),
+        "source" | "init_from" => json!({ "type": "string", "pattern": "\\S" }),
         "normalize" => json!({ "oneOf": [
             { "enum": ["unit", "dataset"] },
             {

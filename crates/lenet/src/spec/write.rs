@@ -41,6 +41,9 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     if t.init == Init::Normal {
         writeln!(out, "init_std = {:?}", t.init_std)?;
     }
+    if let Some(path) = &t.init_from {
+        writeln!(out, "init_from = {}", quoted(path))?;
+    }
     writeln!(out, "checkpoint_seconds = {}", t.checkpoint_seconds)?;
     let (o, s) = (&t.optimizer, &t.schedule);
     writeln!(out, "optimizer = {}\nmomentum = {:?}", quoted(o.kind.name()), o.momentum)?;

@@ -12,8 +12,9 @@ use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update
 use crate::kernel::elementwise::first_not_finite;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::model::{Model, ModelError, Training};
-use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
+use crate::spec::{LayerInfo, Network, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Why a training stopped.
@@ -113,8 +114,33 @@ impl Average {
     }
 }
 
+/// Parameters and buffers before the first step: drawn, or those of a model with the same tensors in the same order.
+fn start(recipe: &Recipe, network: &Network) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+    let Some(path) = &recipe.train.init_from else {
+        return Ok((initialize(network, &recipe.train), initial_buffers(network)));
+    };
+    let mut model = Model::load(Path::new(path))?;
+    let shapes = |n: &Network| -> Vec<(String, Vec<usize>)> {
+        let buffers = n.buffer_tensors().map(|b| (b.name.clone(), b.shape.clone()));
+        n.tensors().map(|t| (t.name.clone(), t.shape.clone())).chain(buffers).collect()
+    };
+    let (theirs, ours) = (shapes(&model.network), shapes(network));
+    let differ = theirs.iter().zip(&ours).find(|(a, b)| a.1 != b.1);
+    if let Some(((a, had), (b, needed))) = differ {
+        let what = format!("'{a}' has the shape {had:?}, the recipe's '{b}' has {needed:?}");
+        return Err(TrainError::Data(format!("train.init_from: the model {path} is of another network: {what}")));
+    }
+    if theirs.len() != ours.len() {
+        let (had, needed) = (theirs.len(), ours.len());
+        let what = format!("it has {had} tensors, the recipe's network {needed}");
+        return Err(TrainError::Data(format!("train.init_from: the model {path} is of another network: {what}")));
+    }
+    network.tensors().for_each(|t| t.clear_missing(&mut model.parameters));
+    Ok((model.parameters, model.buffers))
+}
+
 impl<'a> Trainer<'a> {
-    /// Prepares a training: initial parameters, or those of the run's last checkpoint.
+    /// Prepares a training: initial parameters, those of `init_from`, or those of the run's last checkpoint.
     ///
     /// `name` is that of the recipe, for the model's card; `run` is a new run, or one that was opened to go on.
     ///
@@ -168,9 +194,9 @@ impl<'a> Trainer<'a> {
                 score = Score { loss: c.loss, correct: c.correct, samples };
             }
             None => {
-                let parameters = initialize(engine.network(), &recipe.train);
+                let (parameters, buffers) = start(recipe, engine.network())?;
                 engine.set_parameters(&parameters).map_err(engine_error)?;
-                engine.set_buffers(&initial_buffers(engine.network())).map_err(engine_error)?;
+                engine.set_buffers(&buffers).map_err(engine_error)?;
             }
         }
         let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());

@@ -1,0 +1,291 @@
+//! A model as an ONNX file.
+
+use super::kind::{FLOAT, INT64, UINT8};
+use super::wire::Message;
+use crate::model::Model;
+use crate::spec::{Activation, Geometry, LayerInfo, ParameterInfo, PoolShape};
+use serde_json::json;
+
+/// The operator set, and the version of the format that came with it.
+const OPSET: i64 = 18;
+const IR_VERSION: i64 = 8;
+
+const INPUT: &str = "image";
+const OUTPUT: &str = "logits";
+
+/// An attribute of a node.
+enum Attribute<'a> {
+    Int(i64),
+    Float(f32),
+    Ints(&'a [usize]),
+}
+
+struct Builder<'a> {
+    model: &'a Model,
+    nodes: Vec<Message>,
+    initializers: Vec<Message>,
+}
+
+pub fn file(model: &Model, raw_input: bool) -> Vec<u8> {
+    let mut b = Builder { model, nodes: Vec::new(), initializers: Vec::new() };
+    let logits = b.graph(raw_input);
+    if logits != OUTPUT {
+        b.node(OUTPUT, "Identity", &[&logits], &[]);
+    }
+    let [c, h, w] = model.network.input;
+    let input = value_info(INPUT, if raw_input { UINT8 } else { FLOAT }, &[c, h, w]);
+    let output = value_info(OUTPUT, FLOAT, &[model.network.outputs]);
+    let graph = b.nodes.iter().fold(Message::default(), |g, node| g.message(1, node)).bytes(2, "lenet");
+    let graph = b.initializers.iter().fold(graph, |g, tensor| g.message(5, tensor));
+    let graph = graph.message(11, &input).message(12, &output);
+    let file = Message::default()
+        .int(1, IR_VERSION)
+        .bytes(2, "lenet")
+        .bytes(3, env!("CARGO_PKG_VERSION"))
+        .message(7, &graph)
+        .message(8, &Message::default().bytes(1, "").int(2, OPSET));
+    let pairs = metadata(model, raw_input);
+    pairs.iter().fold(file, |f, (key, value)| f.message(14, &Message::default().bytes(1, key).bytes(2, value))).0
+}
+
+fn metadata(model: &Model, raw_input: bool) -> Vec<(&'static str, String)> {
+    let (n, t) = (&model.normalization, &model.training);
+    let takes = match raw_input {
+        true => "uint8, 0 to 255",
+        false => "float32, (byte / 255 - mean) / std a channel",
+    };
+    vec![
+        ("classes", json!(model.classes).to_string()),
+        ("input", takes.to_string()),
+        ("mean", json!(n.mean).to_string()),
+        ("std", json!(n.std).to_string()),
+        ("flip_test", model.flip_test.to_string()),
+        ("training", json!(t).to_string()),
+    ]
+}
+
+/// A named value with an open batch axis.
+fn value_info(name: &str, kind: u64, sizes: &[usize]) -> Message {
+    let batch = Message::default().message(1, &Message::default().bytes(2, "batch"));
+    let dim = |shape: Message, &n: &usize| shape.message(1, &Message::default().int(1, n as i64));
+    let shape = sizes.iter().fold(batch, dim);
+    let tensor = Message::default().int(1, kind as i64).message(2, &shape);
+    Message::default().bytes(1, name).message(2, &Message::default().message(1, &tensor))
+}
+
+fn attribute(name: &str, value: &Attribute) -> Message {
+    let m = Message::default().bytes(1, name);
+    match value {
+        Attribute::Float(f) => m.float(2, *f).int(20, 1),
+        Attribute::Int(i) => m.int(3, *i).int(20, 2),
+        Attribute::Ints(list) => list.iter().fold(m, |m, &i| m.int(8, i as i64)).int(20, 7),
+    }
+}
+
+impl<'a> Builder<'a> {
+    /// Adds a node whose output and name are `name`.
+    fn node(&mut self, name: &str, op: &str, inputs: &[&str], attributes: &[(&str, Attribute)]) -> String {
+        let node = inputs.iter().fold(Message::default(), |n, input| n.bytes(1, input));
+        let node = node.bytes(2, name).bytes(3, name).bytes(4, op);
+        let node = attributes.iter().fold(node, |n, (key, value)| n.message(5, &attribute(key, value)));
+        self.nodes.push(node);
+        name.to_string()
+    }
+
+    fn constant(&mut self, name: &str, dims: &[usize], kind: u64, raw: &[u8]) -> String {
+        let tensor = dims.iter().fold(Message::default(), |t, &d| t.int(1, d as i64));
+        self.initializers.push(tensor.int(2, kind as i64).bytes(8, name).bytes(9, raw));
+        name.to_string()
+    }
+
+    fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(name, dims, FLOAT, &raw)
+    }
+
+    fn ints(&mut self, name: &str, values: &[i64]) -> String {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(name, &[values.len()], INT64, &raw)
+    }
+
+    /// A parameter under its own name.
+    fn parameter(&mut self, p: &ParameterInfo) -> String {
+        self.floats(&p.name, &p.shape, &self.model.parameters[p.range.clone()])
+    }
+
+    fn graph(&mut self, raw_input: bool) -> String {
+        let mut image = INPUT.to_string();
+        if raw_input {
+            image = self.normalization(image);
+        }
+        if self.model.flip_test {
+            image = self.with_mirror(image);
+        }
+        let network = &self.model.network;
+        let mut values = vec![image];
+        for (i, layer) in network.layers.iter().enumerate() {
+            let last = i + 1 == network.layers.len() && !self.model.flip_test;
+            let name = if last { OUTPUT } else { &layer.name };
+            let value = self.layer(layer, name, &values);
+            values.push(value);
+        }
+        let logits = values.pop().unwrap_or_default();
+        if self.model.flip_test { self.mean_of_halves(logits) } else { logits }
+    }
+
+    /// Bytes to inputs, with the roundings of [`crate::data::Normalization::tables`].
+    fn normalization(&mut self, image: String) -> String {
+        let n = &self.model.normalization;
+        let dims = [1, n.mean.len(), 1, 1];
+        let white = self.floats("input.white", &[], &[255.0]);
+        let mean = self.floats("input.mean", &dims, &n.mean);
+        let std = self.floats("input.std", &dims, &n.std);
+        let x = self.node("input.cast", "Cast", &[&image], &[("to", Attribute::Int(FLOAT as i64))]);
+        let x = self.node("input.unit", "Div", &[&x, &white], &[]);
+        let x = self.node("input.centred", "Sub", &[&x, &mean], &[]);
+        self.node("input.normalized", "Div", &[&x, &std], &[])
+    }
+
+    /// The images, and behind them their mirror images.
+    fn with_mirror(&mut self, image: String) -> String {
+        let last = self.ints("mirror.start", &[-1]);
+        let end = self.ints("mirror.end", &[i64::MIN]);
+        let columns = self.ints("mirror.axis", &[3]);
+        let mirror = self.node("mirror", "Slice", &[&image, &last, &end, &columns, &last], &[]);
+        self.node("both", "Concat", &[&image, &mirror], &[("axis", Attribute::Int(0))])
+    }
+
+    fn mean_of_halves(&mut self, logits: String) -> String {
+        let halves = self.ints("halves.shape", &[2, -1, self.model.network.outputs as i64]);
+        let axis = self.ints("halves.axis", &[0]);
+        let pair = self.node("halves", "Reshape", &[&logits, &halves], &[]);
+        self.node(OUTPUT, "ReduceMean", &[&pair, &axis], &[("keepdims", Attribute::Int(0))])
+    }
+
+    /// Adds a layer's nodes; returns the name of its value, `name` unless it does nothing.
+    fn layer(&mut self, layer: &LayerInfo, name: &str, values: &[String]) -> String {
+        let x = values[layer.source].as_str();
+        let mut inputs = vec![x.to_string()];
+        match &layer.geometry {
+            Geometry::Conv2d(s) => {
+                inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
+                let [py, px] = s.padding;
+                let attributes = [
+                    ("group", Attribute::Int(s.groups as i64)),
+                    ("kernel_shape", Attribute::Ints(&[s.kh, s.kw])),
+                    ("pads", Attribute::Ints(&[py, px, py, px])),
+                    ("strides", Attribute::Ints(&s.stride)),
+                ];
+                self.node(name, "Conv", &texts(&inputs), &attributes)
+            }
+            Geometry::Dense(_) => {
+                inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
+                self.node(name, "Gemm", &texts(&inputs), &[("transB", Attribute::Int(1))])
+            }
+            Geometry::BatchNorm(s) => {
+                inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
+                for b in &layer.buffers {
+                    inputs.push(self.floats(&b.name, &b.shape, &self.model.buffers[b.range.clone()]));
+                }
+                let attributes =
+                    [("epsilon", Attribute::Float(s.eps)), ("momentum", Attribute::Float(1.0 - s.momentum))];
+                self.node(name, "BatchNormalization", &texts(&inputs), &attributes)
+            }
+            Geometry::MaxPool(s) => self.pool(name, "MaxPool", x, s),
+            Geometry::AvgPool(s) => self.pool(name, "AveragePool", x, s),
+            Geometry::Subsample(s) => self.subsample(layer, name, x, s),
+            Geometry::Flatten => self.node(name, "Flatten", &[x], &[]),
+            Geometry::Activation(a) => self.activation(*a, name, x),
+            Geometry::Dropout(_) => x.to_string(),
+            Geometry::Add => {
+                let other = values[layer.other.unwrap_or(layer.source)].as_str();
+                self.node(name, "Add", &[x, other], &[])
+            }
+            Geometry::Rbf(_) => self.rbf(layer, name, x),
+        }
+    }
+
+    /// A window; zeros of the padding count in averages.
+    fn pool(&mut self, name: &str, op: &str, x: &str, s: &PoolShape) -> String {
+        let [py, px] = s.padding;
+        let (window, pads) = ([s.kh, s.kw], [py, px, py, px]);
+        let mut attributes = vec![
+            ("kernel_shape", Attribute::Ints(&window)),
+            ("pads", Attribute::Ints(&pads)),
+            ("strides", Attribute::Ints(&s.stride)),
+        ];
+        if op == "AveragePool" {
+            attributes.push(("count_include_pad", Attribute::Int(1)));
+        }
+        self.node(name, op, &[x], &attributes)
+    }
+
+    /// The average times (weight times window) plus bias.
+    fn subsample(&mut self, layer: &LayerInfo, name: &str, x: &str, s: &PoolShape) -> String {
+        let window = (s.kh * s.kw) as f32;
+        let mut y = self.pool(&format!("{name}.average"), "AveragePool", x, s);
+        for (p, op) in layer.weight.iter().map(|w| (w, "Mul")).chain(layer.bias.iter().map(|b| (b, "Add"))) {
+            let factor = if op == "Mul" { window } else { 1.0 };
+            let values: Vec<f32> = self.model.parameters[p.range.clone()].iter().map(|v| v * factor).collect();
+            let constant = self.floats(&p.name, &[s.c, 1, 1], &values);
+            let out = if op == "Add" { name.to_string() } else { format!("{name}.scaled") };
+            y = self.node(&out, op, &[&y, &constant], &[]);
+        }
+        y
+    }
+
+    fn rbf(&mut self, layer: &LayerInfo, name: &str, x: &str) -> String {
+        let Some(codes) = layer.buffers.first() else { return x.to_string() };
+        let codes = self.floats(&codes.name, &codes.shape, &self.model.buffers[codes.range.clone()]);
+        let one = self.ints(&format!("{name}.axis"), &[1]);
+        let two = self.ints(&format!("{name}.features"), &[2]);
+        let x = self.node(&format!("{name}.row"), "Unsqueeze", &[x, &one], &[]);
+        let d = self.node(&format!("{name}.difference"), "Sub", &[&x, &codes], &[]);
+        let d = self.node(&format!("{name}.square"), "Mul", &[&d, &d], &[]);
+        let d = self.node(&format!("{name}.distance"), "ReduceSum", &[&d, &two], &[("keepdims", Attribute::Int(0))]);
+        self.node(name, "Neg", &[&d], &[])
+    }
+
+    fn activation(&mut self, activation: Activation, name: &str, x: &str) -> String {
+        let single = |op| (op, None);
+        let (op, alpha) = match activation {
+            Activation::Sigmoid => single("Sigmoid"),
+            Activation::Tanh => single("Tanh"),
+            Activation::Relu => single("Relu"),
+            Activation::LeakyRelu => ("LeakyRelu", Some(0.01)),
+            Activation::Elu => ("Elu", Some(1.0)),
+            Activation::HardSwish => single("HardSwish"),
+            Activation::Softplus => single("Softplus"),
+            Activation::Silu => {
+                let sigmoid = self.node(&format!("{name}.sigmoid"), "Sigmoid", &[x], &[]);
+                return self.node(name, "Mul", &[x, &sigmoid], &[]);
+            }
+            Activation::Gelu => return self.gelu(name, x),
+            Activation::ScaledTanh => {
+                let inner = self.floats(&format!("{name}.inner"), &[], &[2.0 / 3.0]);
+                let outer = self.floats(&format!("{name}.outer"), &[], &[1.7159]);
+                let y = self.node(&format!("{name}.argument"), "Mul", &[x, &inner], &[]);
+                let y = self.node(&format!("{name}.tanh"), "Tanh", &[&y], &[]);
+                return self.node(name, "Mul", &[&y, &outer], &[]);
+            }
+        };
+        let alpha: Vec<_> = alpha.map(|a| ("alpha", Attribute::Float(a))).into_iter().collect();
+        self.node(name, op, &[x], &alpha)
+    }
+
+    /// x / 2 · (1 + erf(x / √2)): operator sets before 20 have no Gelu.
+    fn gelu(&mut self, name: &str, x: &str) -> String {
+        let root = self.floats(&format!("{name}.root"), &[], &[std::f32::consts::SQRT_2]);
+        let one = self.floats(&format!("{name}.one"), &[], &[1.0]);
+        let half = self.floats(&format!("{name}.half"), &[], &[0.5]);
+        let y = self.node(&format!("{name}.argument"), "Div", &[x, &root], &[]);
+        let y = self.node(&format!("{name}.erf"), "Erf", &[&y], &[]);
+        let y = self.node(&format!("{name}.sum"), "Add", &[&y, &one], &[]);
+        let y = self.node(&format!("{name}.product"), "Mul", &[x, &y], &[]);
+        self.node(name, "Mul", &[&y, &half], &[])
+    }
+}
+
+fn texts(all: &[String]) -> Vec<&str> {
+    all.iter().map(String::as_str).collect()
+}

@@ -1,0 +1,112 @@
+//! Files that must be refused (`tests/attacks`, written by `bench/onnx_fixtures.py`), and damaged ones: an error each that
+//! says what is wrong, and no panic.
+
+use lenet::data::Normalization;
+use lenet::model::onnx::{ImportOptions, OnnxError};
+use lenet::model::{Model, ModelError, Training};
+use lenet::spec::{Dense, Layer, Spec};
+use std::path::{Path, PathBuf};
+
+fn attack(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacks").join(name)
+}
+
+/// Each file, and words of its error.
+const ONNX: [(&str, &str); 25] = [
+    ("truncated.onnx", "longer than what is left of the file"),
+    ("empty.onnx", "0 graphs"),
+    ("text.onnx", "is no whole ONNX file"),
+    ("overlong-number.onnx", "more than ten bytes"),
+    ("length-beyond-the-end.onnx", "longer than what is left of the file"),
+    ("group.onnx", "wire type 3"),
+    ("external-absolute.onnx", "keeps tensor 'w' in another file"),
+    ("external-parent.onnx", "keeps tensor 'w' in another file"),
+    ("external-address.onnx", "keeps tensor 'w' in another file"),
+    ("many-nodes.onnx", "more than 10000 nodes"),
+    ("many-initializers.onnx", "more than 10000 initialisers"),
+    ("many-inputs.onnx", "more than 64 inputs of a node"),
+    ("deep-graphs.onnx", "0 inputs"),
+    ("huge-dims.onnx", "at most 67108864 values are read"),
+    ("negative-dims.onnx", "at most 67108864 values are read"),
+    ("large-dims.onnx", "at most 67108864 values are read"),
+    ("short-data.onnx", "does not hold the 8 values"),
+    ("nan.onnx", "not finite, at position 3"),
+    ("half.onnx", "element type 10"),
+    ("large-image.onnx", "does not depend on its input"),
+    ("loop.onnx", "nothing before it gives its input 'b'"),
+    ("ladder.onnx", "residual blocks"),
+    ("unknown-operator.onnx", "node 'y' (LSTM): this operator is not known"),
+    ("dilated.onnx", "node 'c' (Conv): dilations are [2, 2]"),
+    ("average-without-padding.onnx", "count_include_pad must be 1"),
+];
+
+#[test]
+fn every_onnx_attack_is_refused_in_one_line() {
+    let more = [
+        ("unknown-function.onnx", "node 'y' (Sin): this operator is not known"),
+        ("no-activation.onnx", "node 'y' (Exp): with the elementwise nodes before it, it computes none"),
+    ];
+    let all: Vec<_> = ONNX.into_iter().chain(more).collect();
+    let files = std::fs::read_dir(attack("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let unlisted: Vec<_> = files.filter(|f| f.ends_with(".onnx") && !all.iter().any(|(name, _)| f == name)).collect();
+    assert!(unlisted.is_empty(), "{unlisted:?} are not in the table");
+    for (name, words) in all {
+        let error = Model::load_onnx(&attack(name), &ImportOptions::default()).unwrap_err();
+        assert!(matches!(error, ModelError::Onnx { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(words) && error.contains(name) && !error.contains('\n'), "{name}: {error}");
+    }
+}
+
+#[test]
+fn every_state_dict_attack_is_refused_in_one_line() {
+    let layers = vec![Layer::Flatten, Layer::Dense(Dense { units: 2, bias: true })];
+    let spec = Spec { input: [1, 2, 2], layers };
+    for (name, words) in [
+        ("huge-header.safetensors", "is no whole safetensors file"),
+        ("no-json.safetensors", "is no whole safetensors file"),
+        ("nested.safetensors", "is no whole safetensors file"),
+        ("overlapping.safetensors", "is no whole safetensors file"),
+        ("hole.safetensors", "is no whole safetensors file"),
+        ("huge-shape.safetensors", "is no whole safetensors file"),
+        ("beyond-the-end.safetensors", "is no whole safetensors file"),
+        ("nan.safetensors", "tensor '1.bias' holds a value that is not finite, at position 1"),
+        ("other-shape.safetensors", "'1.weight' has the shape [4, 2] instead of [2, 4]"),
+        ("missing.safetensors", "'1.bias' is missing"),
+        ("left-over.safetensors", "'2.bias' is left over"),
+        ("integers.safetensors", "'1.weight' is I32: save the network as float32"),
+    ] {
+        let classes = vec!["a".to_string(), "b".to_string()];
+        let unit = Normalization::unit(1);
+        let error = Model::from_state_dict(&attack(name), spec.clone(), unit, classes, Training::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains(name) && !error.contains('\n'), "{name}: {error}");
+    }
+}
+
+#[test]
+fn no_damage_makes_a_panic() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
+    for name in ["plain-script.onnx", "residual-dynamo.onnx", "historical-script.onnx"] {
+        let whole = std::fs::read(fixtures.join(name)).unwrap();
+        for end in 0..whole.len() {
+            // What is cut is mostly an error; where a field ends, a shorter file may be whole.
+            if let Err(error) = Model::from_onnx(&whole[..end], &ImportOptions::default()) {
+                assert!(!error.to_string().contains('\n'));
+            }
+        }
+        let mut refused = 0;
+        for at in (0..whole.len()).step_by(2) {
+            for change in [1, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= change;
+                match Model::from_onnx(&bytes, &ImportOptions::default()) {
+                    Ok(model) => assert!(model.parameters.iter().all(|p| p.is_finite())),
+                    Err(OnnxError::Malformed(_) | OnnxError::Node { .. } | OnnxError::Graph(_)) => refused += 1,
+                    Err(error) => assert!(!error.to_string().contains('\n'), "{error:?}"),
+                }
+            }
+        }
+        assert!(refused > 100, "{refused}");
+    }
+}
