@@ -46,6 +46,7 @@ async def predict(request: Request) -> dict:
 if __name__ == "__main__":
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
     print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     asyncio.run(server.serve(sockets=[listener]))
