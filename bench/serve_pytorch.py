@@ -44,8 +44,10 @@ async def predict(request: Request) -> dict:
 
 
 if __name__ == "__main__":
-    listener = socket.socket()
+    # Asyncio turns Nagle's delay off only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
     print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     asyncio.run(server.serve(sockets=[listener]))

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Handlers run on a few asynchronous threads and never compute for long: networks run on the engine threads of
-//! [`batch`], large pictures are decoded on a pool of their own. All state is in [`State`].
+//! `batch`, large pictures are decoded on a pool of their own. All state is in `State`.
 
 mod batch;
 mod connection;
