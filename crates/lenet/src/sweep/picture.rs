@@ -103,7 +103,8 @@ fn coordinates(svg: &mut String, rows: &[&Row], scores: &[f64], share: impl Fn(f
         let _ = writeln!(
             svg,
             "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            bottom + 34.0,
+            // Names are wider than the space between axes: every second one is lower.
+            bottom + if k % 2 == 0 { 34.0 } else { 50.0 },
             escaped(&axis.name)
         );
         for (end, at) in [(0, bottom + 16.0), (1, top - 8.0)] {
