@@ -102,7 +102,10 @@ fn what_the_file_leaves_open_is_given() {
 
 fn model(spec: Spec, seed: u64) -> Model {
     let network = spec.infer().unwrap();
-    let mut parameters = initialize(&network, lenet::spec::Init::KaimingUniform, seed);
+    let mut parameters = initialize(
+        &network,
+        &lenet::spec::TrainRecipe { init: lenet::spec::Init::KaimingUniform, seed, ..Default::default() },
+    );
     // Biases and scales that are neither 0 nor 1.
     for t in network.tensors().filter(|t| t.shape.len() == 1) {
         let values = uniform(t.range.len(), seed + 1);

@@ -20,7 +20,7 @@ pub fn model(seed: u64, flip_test: bool) -> Model {
     let network = spec.infer().unwrap();
     let init = lenet::spec::Init::KaimingUniform;
     Model {
-        parameters: initialize(&network, init, seed),
+        parameters: initialize(&network, &lenet::spec::TrainRecipe { init, seed, ..Default::default() }),
         buffers: initial_buffers(&network),
         spec,
         network,

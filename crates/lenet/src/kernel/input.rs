@@ -154,13 +154,11 @@ pub fn load_single(pixels: &Pixels, index: u32, x: &Frame, out: &mut [f32]) {
     let first = index as usize * sample;
     for c in 0..x.channels {
         for r in 0..x.rows {
-            let within = (c * x.rows + r) * x.cols;
-            let from = first + within;
+            let from = first + (c * x.rows + r) * x.cols;
             let out = &mut out[x.at(c, r, 0)..][..x.cols];
             match pixels {
                 Pixels::Bytes { data, tables } => {
-                    // The frame of a network that begins with a dense layer has a channel a pixel.
-                    let table = &tables[within * tables.len() / sample];
+                    let table = &tables[c];
                     out.iter_mut().zip(&data[from..from + x.cols]).for_each(|(o, &b)| *o = table[b as usize]);
                 }
                 Pixels::Floats(data) => out.copy_from_slice(&data[from..from + x.cols]),

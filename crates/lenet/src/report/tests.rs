@@ -28,7 +28,7 @@ fn run(layers: &str, metrics: usize) -> RunReport {
     let recipe = Recipe::parse(&text, "test").unwrap();
     let spec: Spec = recipe.spec([1, 8, 8], 3).unwrap();
     let network = spec.infer().unwrap();
-    let parameters = initialize(&network, recipe.train.init, 4);
+    let parameters = initialize(&network, &crate::spec::TrainRecipe { seed: 4, ..recipe.train.clone() });
     let buffers = initial_buffers(&network);
     let model = Model {
         spec,
