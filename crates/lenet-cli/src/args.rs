@@ -22,6 +22,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Print a network's layers, shapes, parameters and cost.
     Summary(SummaryArgs),
+    /// Draw what a network does: activations of every layer, filters, class means, saliency, strangeness, its layers.
+    Inspect(Box<InspectArgs>),
     /// List, fetch, check or look at datasets.
     #[command(subcommand)]
     Data(DataCommand),
@@ -156,6 +158,80 @@ pub struct PredictArgs {
     /// One JSON object a picture instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How saliency is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Saliency {
+    /// Gradient × input.
+    Gradient,
+    /// What the logit loses where a square covers the image.
+    Occlusion,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("view").multiple(false))]
+#[command(group = clap::ArgGroup::new("file").multiple(true).required(true))]
+pub struct InspectArgs {
+    /// Directory of a model, or of the run that trained it; for --network also a preset or a recipe's file.
+    #[arg(value_name = "MODEL", value_hint = ValueHint::AnyPath)]
+    pub what: String,
+    /// A layer by its name in `lenet summary`, or all; may be repeated. The first two convolutions, activated, unless given.
+    #[arg(long = "layer", value_name = "LAYER")]
+    pub layers: Vec<String>,
+    /// Images of this class; may be repeated. One image of every class unless something is chosen.
+    #[arg(long = "class", value_name = "CLASS")]
+    pub classes: Vec<String>,
+    /// Images of each class: 4 unless given; for --means 100.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub count: Option<usize>,
+    /// The image at this place in the data, from 0; may be repeated.
+    #[arg(long = "index", value_name = "I")]
+    pub indices: Vec<usize>,
+    /// A picture's file, taken as `lenet predict` takes it; may be repeated.
+    #[arg(long = "image", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub images: Vec<PathBuf>,
+    /// So many images of noise.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub noise: u32,
+    /// Seed of the noise.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// A dataset's name, a folder of pictures, or idx:DIR; that of the training unless given.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Which images of the data.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    pub split: Split,
+    /// Instead of activations: the filters of the first layer.
+    #[arg(long, group = "view")]
+    pub filters: bool,
+    /// Instead: means of activations over classes, and of two classes the difference.
+    #[arg(long, group = "view")]
+    pub means: bool,
+    /// Instead: which pixels the logit of the predicted class hangs on.
+    #[arg(long, group = "view", value_enum, value_name = "HOW")]
+    pub saliency: Option<Saliency>,
+    /// The class whose logit --saliency asks about.
+    #[arg(long, value_name = "CLASS", requires = "saliency")]
+    pub target: Option<String>,
+    /// Instead: how strange the inputs are, beside all images of the data.
+    #[arg(long, group = "view")]
+    pub ood: bool,
+    /// Instead: the layers and shapes of the network.
+    #[arg(long, group = "view")]
+    pub network: bool,
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Write the picture here, as PNG or SVG by the name's ending.
+    #[arg(short, long, value_name = "FILE", group = "file", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Write the numbers here, as NumPy reads them; of all layers unless --layer is given.
+    #[arg(long, value_name = "FILE", group = "file", value_hint = ValueHint::FilePath)]
+    pub npz: Option<PathBuf>,
+    /// The same as safetensors.
+    #[arg(long, value_name = "FILE", group = "file", value_hint = ValueHint::FilePath)]
+    pub safetensors: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

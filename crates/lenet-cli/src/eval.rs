@@ -45,7 +45,8 @@ pub fn engine(model: &Model, threads: usize) -> Result<CpuEngine, Failure> {
     model.engine(CpuOptions { threads, path: None }).map_err(|e| Failure::Usage(e.to_string()))
 }
 
-fn check(model: &Model, dataset: &Dataset, source: &str) -> Result<(), Failure> {
+/// Whether a dataset's images and classes are the model's.
+pub fn check(model: &Model, dataset: &Dataset, source: &str) -> Result<(), Failure> {
     if dataset.shape != model.spec.input {
         let (data, model) = (dataset.shape, model.spec.input);
         let message = format!("the images of {source} are {data:?}, the model takes {model:?}: give other --data");

@@ -1,6 +1,7 @@
 //! Why a command ends early, and the exit code that says so.
 
 use lenet::data::DataError;
+use lenet::inspect::InspectError;
 use lenet::model::ModelError;
 use lenet::spec::{RecipeError, SpecError};
 use lenet::train::{CheckpointError, RunError, TrainError};
@@ -94,5 +95,15 @@ impl From<TrainError> for Failure {
 impl From<ModelError> for Failure {
     fn from(e: ModelError) -> Self {
         Failure::Failed(e.to_string())
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(e: InspectError) -> Self {
+        use InspectError::*;
+        match e {
+            UnknownLayer { .. } | UnknownClass { .. } | TooLarge { .. } => Failure::Usage(e.to_string()),
+            e => Failure::Failed(e.to_string()),
+        }
     }
 }

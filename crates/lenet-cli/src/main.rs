@@ -6,6 +6,7 @@ mod data;
 mod doctor;
 mod eval;
 mod failure;
+mod inspect;
 mod interrupt;
 mod lr_find;
 mod plan;
@@ -36,6 +37,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Data(command) => data::run(command),
         Command::Recipe(command) => recipe::run(command),
         Command::Doctor { json } => doctor::run(json),

@@ -1,8 +1,10 @@
 //! From what was typed to a recipe and its network, before anything runs.
 
+use crate::args::SetArgs;
 use crate::failure::Failure;
 use lenet::data::{Options, catalog};
 use lenet::spec::{Network, Recipe};
+use std::path::Path;
 
 /// How a recipe has its pictures read.
 pub fn options(recipe: &Recipe) -> Options {
@@ -25,4 +27,16 @@ pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
         }
     };
     Ok(recipe.spec(shape, classes)?.infer()?)
+}
+
+/// The network of what was named: a model's or a run's directory, a preset or a recipe's file.
+pub fn network_of(what: &str, set: &SetArgs) -> Result<Network, Failure> {
+    let path = Path::new(what);
+    if !path.is_dir() {
+        return network(&Recipe::load_with(what, &set.set)?);
+    }
+    if !set.set.is_empty() {
+        return Err(Failure::Usage(format!("{what}: --set changes recipes, a model is as it is")));
+    }
+    Ok(crate::eval::load(path)?.network)
 }

@@ -101,20 +101,31 @@ impl Reference<'_> {
         let all = self.values(x);
         let mut gradient = vec![0.0; self.network.parameters];
         let mut total = 0.0;
-        let mut d: Vec<Values> = all.iter().map(|v| v.iter().map(|v| vec![0.0; v.len()]).collect()).collect();
-        for (i, &label) in labels.iter().enumerate() {
-            let last = all.len() - 1;
-            let (loss, dy) = loss::naive(&all[last][i], label);
+        let mut last = Vec::with_capacity(labels.len());
+        for (logits, &label) in all[all.len() - 1].iter().zip(labels) {
+            let (loss, dy) = loss::naive(logits, label);
             total += loss;
-            d[last][i] = dy.iter().map(|d| d / x.len() as f64).collect();
+            last.push(dy.iter().map(|d| d / x.len() as f64).collect());
         }
+        self.back(&all, last, &mut gradient);
+        self.network.tensors().for_each(|t| t.clear_missing(&mut gradient));
+        (gradient, total)
+    }
+
+    /// By each sample's input, the gradient of `Σ weights[o] · output[o]`, with weights for each sample.
+    pub fn input_gradient(&self, x: &[Vec<f64>], weights: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        self.back(&self.values(x), weights.to_vec(), &mut vec![0.0; self.network.parameters])
+    }
+
+    /// From the gradients of the outputs to those of the input; those of the parameters are added to.
+    fn back(&self, all: &[Values], last: Values, gradient: &mut [f64]) -> Values {
+        let mut d: Vec<Values> = all.iter().map(|v| v.iter().map(|v| vec![0.0; v.len()]).collect()).collect();
+        d[all.len() - 1] = last;
         for (number, layer) in self.network.layers.iter().enumerate().rev() {
             let dy = std::mem::take(&mut d[number + 1]);
             let dx = match &layer.geometry {
-                Geometry::BatchNorm(s) => self.norm_backward(layer, s, &all[layer.source], &dy, &mut gradient),
-                _ => (0..dy.len())
-                    .map(|i| self.backward(layer, i, &all[layer.source][i], &dy[i], &mut gradient))
-                    .collect(),
+                Geometry::BatchNorm(s) => self.norm_backward(layer, s, &all[layer.source], &dy, gradient),
+                _ => (0..dy.len()).map(|i| self.backward(layer, i, &all[layer.source][i], &dy[i], gradient)).collect(),
             };
             let targets = [Some((layer.source, &dx)), layer.other.map(|v| (v, &dy))];
             for (value, from) in targets.into_iter().flatten() {
@@ -123,8 +134,7 @@ impl Reference<'_> {
                 }
             }
         }
-        self.network.tensors().for_each(|t| t.clear_missing(&mut gradient));
-        (gradient, total)
+        std::mem::take(&mut d[0])
     }
 
     fn backward(&self, layer: &LayerInfo, sample: usize, x: &[f64], dy: &[f64], gradient: &mut [f64]) -> Vec<f64> {
@@ -171,7 +181,11 @@ impl Reference<'_> {
         let mut dx = dy.to_vec();
         for c in 0..s.channels {
             let (values, d) = (Self::channel(s, x, c), Self::channel(s, dy, c));
-            let (part, dw, db) = norm::naive::backward(&values, &d, f64::from(s.eps), w[c]);
+            let running = |i: usize| self.buffers[layer.buffers[i].range.start + c];
+            let (part, dw, db) = match self.train {
+                Some(_) => norm::naive::backward(&values, &d, f64::from(s.eps), w[c]),
+                None => norm::naive::backward_running(&values, &d, (running(0), running(1)), f64::from(s.eps), w[c]),
+            };
             for (info, value) in layer.weight.iter().zip([dw]).chain(layer.bias.iter().zip([db])) {
                 gradient[info.range.start + c] += value;
             }

@@ -1,5 +1,22 @@
-//! Looking inside: summaries and pictures.
+//! Looking inside: summaries, activations, saliency, scores of strangeness; as arrays and as pictures.
+//!
+//! Everything here takes images as bytes, `[n, c, h, w]`, as [`crate::data::picture::prepare`] and datasets give them, and
+//! normalises them as prediction does. Values are computed by the naive reference in f64
+//! ([`crate::engine::reference`]), which has every layer's; logits of many images by an engine.
 
+mod activations;
+mod arrays;
+mod error;
+mod ood;
+pub mod picture;
+mod saliency;
 mod summary;
 
+pub use activations::{
+    ClassMean, LayerValues, activations, class_means, filters, find_class, find_layers, first_two, noise,
+};
+pub use arrays::{Array, npz, safetensors};
+pub use error::InspectError;
+pub use ood::{Distribution, Verdict, energy, logits, verdicts};
+pub use saliency::{gradient_times_input, occlusion, occlusion_window};
 pub use summary::{Summary, SummaryRow};

@@ -373,4 +373,17 @@ pub mod naive {
         let dx = dy.iter().zip(&normal).map(|(d, x)| weight * inverse * (d - db / n - x * dw / n)).collect();
         (dx, dw, db)
     }
+
+    /// The same where mean and variance are given and depend on nothing.
+    pub fn backward_running(
+        x: &[f64],
+        dy: &[f64],
+        (mean, variance): (f64, f64),
+        eps: f64,
+        weight: f64,
+    ) -> (Vec<f64>, f64, f64) {
+        let inverse = 1.0 / (variance + eps).sqrt();
+        let dw = dy.iter().zip(x).map(|(d, x)| d * (x - mean) * inverse).sum();
+        (dy.iter().map(|d| d * weight * inverse).collect(), dw, dy.iter().sum())
+    }
 }

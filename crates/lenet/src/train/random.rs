@@ -18,6 +18,8 @@ pub enum Purpose {
     Augment = 16,
     /// Which image it is mixed with, likewise.
     Mixup = 17,
+    /// Images of noise, to look at what a network makes of them; the stream's number is that of the image.
+    Noise = 18,
     /// The validation images; the stream's number is that of the class.
     Split = 9,
 }
