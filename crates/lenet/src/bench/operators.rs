@@ -138,13 +138,13 @@ fn norm(bench: &mut Bench, name: &str, s: &NormShape, shape: Shape) -> Result<()
     }
     let back = norm::NormBackward { e: &e, channels: &channels };
     let mut dz = z.clone();
-    back.finish(path, CHUNK, &mut dz, &dy);
+    back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &dy);
     agree(&format!("{name} backward"), dz.iter().copied(), &want, 1e-5)?;
     bench.row(format!("{name} statistics"), 0, || norm::statistics(path, &f, CHUNK, &z, &mut moments));
     bench.row(format!("{name} forward"), 0, || e.forward_affine(path, 0..f.rows, &channels, &mut z.clone(), &mut y));
     bench.row(format!("{name} backward"), 0, || {
         back.sums(path, &z, &dy, &mut sums);
-        back.finish(path, CHUNK, &mut dz, &dy);
+        back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &dy);
     });
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::path::{Path, Program, dispatch};
 use super::pool::{Epilogue, PoolKind, larger, preactivation};
 use super::simd::{CHUNK, Simd, sum_lanes};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Mean and sum of squared deviations of each channel over the first `samples` lanes of a chunk's `z`: `[channel][2]`.
 ///
@@ -129,24 +130,32 @@ impl NormBackward<'_> {
         self.e.check_backward(&(0..self.e.y.rows), z, dy);
         let z = z.as_ptr().cast_mut();
         // SAFETY: the buffers were compared; z is only read.
-        unsafe { self.dispatch::<false>(path, z, dy, sums.as_mut_ptr()) }
+        unsafe { self.dispatch::<false>(path, 0..self.e.y.rows, z, dy, sums.as_mut_ptr()) }
     }
 
-    /// Turns `z` into its gradient: `scale · (d - mean d - ẑ · mean (d · ẑ))`; lanes from `samples` on become 0.
-    pub fn finish(&self, path: Path, samples: usize, z: &mut [f32], dy: &[f32]) {
-        self.e.check_backward(&(0..self.e.y.rows), z, dy);
+    /// Turns the rows of `z` that belong to some rows of y into their gradient: `scale · (d - mean d - ẑ · mean (d · ẑ))`;
+    /// lanes from `samples` on become 0.
+    pub fn finish(&self, path: Path, rows: Range<usize>, samples: usize, z: &mut [f32], dy: &[f32]) {
+        self.e.check_backward(&rows, z, dy);
         // SAFETY: the buffers were compared.
-        unsafe { self.dispatch::<true>(path, z.as_mut_ptr(), dy, std::ptr::null_mut()) }
+        unsafe { self.dispatch::<true>(path, rows.clone(), z.as_mut_ptr(), dy, std::ptr::null_mut()) }
         if samples < CHUNK {
             let f = &self.e.z;
-            for (c, row) in (0..f.channels * f.rows).map(|i| (i / f.rows, i % f.rows)) {
+            for (c, row) in (0..f.channels).flat_map(|c| self.e.z_rows(&rows).map(move |row| (c, row))) {
                 let at = f.at(c, row, 0);
                 z[at..at + f.cols * CHUNK].as_chunks_mut::<CHUNK>().0.iter_mut().for_each(|v| v[samples..].fill(0.0));
             }
         }
     }
 
-    unsafe fn dispatch<const APPLY: bool>(&self, path: Path, z: *mut f32, dy: &[f32], sums: *mut f32) {
+    unsafe fn dispatch<const APPLY: bool>(
+        &self,
+        path: Path,
+        rows: Range<usize>,
+        z: *mut f32,
+        dy: &[f32],
+        sums: *mut f32,
+    ) {
         self.channels.check(self.e.z.channels);
         let (e, k, dy) = (self.e, self.channels, dy.as_ptr());
         with_function!(e.activation, F => {
@@ -154,9 +163,9 @@ impl NormBackward<'_> {
             // SAFETY: the caller compared the buffers with the frames.
             unsafe {
                 match e.pool {
-                    None => dispatch(path, Backward::<F, 0, APPLY> { e, k, z, dy, sums, f }),
-                    Some(PoolKind::Average) => dispatch(path, Backward::<F, 1, APPLY> { e, k, z, dy, sums, f }),
-                    Some(PoolKind::Maximum) => dispatch(path, Backward::<F, 2, APPLY> { e, k, z, dy, sums, f }),
+                    None => dispatch(path, Backward::<F, 0, APPLY> { e, k, rows, z, dy, sums, f }),
+                    Some(PoolKind::Average) => dispatch(path, Backward::<F, 1, APPLY> { e, k, rows, z, dy, sums, f }),
+                    Some(PoolKind::Maximum) => dispatch(path, Backward::<F, 2, APPLY> { e, k, rows, z, dy, sums, f }),
                 }
             }
         })
@@ -166,6 +175,7 @@ impl NormBackward<'_> {
 struct Backward<'a, F, const KIND: u8, const APPLY: bool> {
     e: &'a Epilogue,
     k: &'a Channels,
+    rows: Range<usize>,
     z: *mut f32,
     dy: *const f32,
     sums: *mut f32,
@@ -303,7 +313,7 @@ impl<F: Function, const KIND: u8, const APPLY: bool> Program for Backward<'_, F,
                 for part in 0..S::PER_POSITION {
                     let lane = part * S::LANES;
                     let mut total = [S::splat(0.0); 2];
-                    for r in 0..e.y.rows {
+                    for r in self.rows.clone() {
                         let z = self.z.add(e.z.at(c, r * e.stride[0], 0) + lane);
                         let dy = self.dy.add(e.dy.at(c, r, 0) + lane);
                         let mut sums = [S::splat(0.0); 2];

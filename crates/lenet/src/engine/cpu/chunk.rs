@@ -25,14 +25,37 @@ pub(super) struct Workspace {
     extras: Vec<AlignedVec>,
     /// Places of maxima of pooling stages.
     places: Vec<AlignedVec>,
-    /// Sums of each stage with the lanes apart: of a convolution's weights, then its biases; of a normalisation's channels.
-    lanes: Vec<AlignedVec>,
     /// What the whole batch needs of the normalisation where the chunk stopped, `[channel][2]`.
     pub stop: Vec<f32>,
+    /// What is needed only while a stage runs.
+    pub room: Room,
+}
+
+/// Buffers that hold nothing between stages, so that chunks which wait need none of their own.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Sums of a stage with the lanes apart: of a convolution's weights, then its biases; of a normalisation's channels.
+    lanes: AlignedVec,
     /// Augmented images.
     augmented: augment::Scratch,
     /// What a convolution needs while it runs.
     scratch: Scratch,
+}
+
+impl Room {
+    pub fn new(program: &Program) -> Self {
+        let lanes = |s: &Stage| match &s.work {
+            Work::Core { core: Core::Conv(s), .. } => s.kernel.acc_len() + s.shape.oc * CHUNK,
+            _ => 0,
+        };
+        let most = program.stages.iter().map(|s| lanes(s).max(norm_len(s))).max();
+        Room { lanes: AlignedVec::zeros(most.unwrap_or(0)), ..Room::default() }
+    }
+}
+
+/// Floats of the sums of a normalisation's channels, lanes apart.
+fn norm_len(stage: &Stage) -> usize {
+    if stage.norm().is_some() { 2 * z_channels(stage) * CHUNK } else { 0 }
 }
 
 /// The packed weights of a stage: forward, gradient.
@@ -99,14 +122,10 @@ impl Context<'_> {
 }
 
 impl Workspace {
+    /// Without room, which is a thread's.
     pub fn new(program: &Program) -> Self {
         let z = |s: &Stage| if let Work::Core { epilogue, .. } = &s.work { epilogue.z.len() } else { 0 };
         let places = |s: &Stage| if let Work::Pool(p) = &s.work { p.places_len() } else { 0 };
-        let norm = |s: &Stage| if s.norm().is_some() { 2 * z_channels(s) * CHUNK } else { 0 };
-        let lanes = |s: &Stage| match &s.work {
-            Work::Core { core: Core::Conv(s), .. } => s.kernel.acc_len() + s.shape.oc * CHUNK,
-            _ => 0,
-        };
         let each = |f: &dyn Fn(&Stage) -> usize| program.stages.iter().map(|s| AlignedVec::zeros(f(s))).collect();
         let frames = |frames: &[crate::kernel::frame::Frame]| -> Vec<AlignedVec> {
             frames.iter().map(|f| AlignedVec::zeros(f.len())).collect()
@@ -116,11 +135,14 @@ impl Workspace {
             z: each(&z),
             extras: frames(&program.extras),
             places: each(&places),
-            lanes: each(&|s| lanes(s).max(norm(s))),
-            stop: vec![0.0; program.stages.iter().map(norm).max().unwrap_or(0) / CHUNK],
-            augmented: augment::Scratch::default(),
-            scratch: Scratch::default(),
+            stop: vec![0.0; program.stages.iter().map(norm_len).max().unwrap_or(0) / CHUNK],
+            room: Room::default(),
         }
+    }
+
+    /// With room of its own.
+    pub fn of_a_thread(program: &Program) -> Self {
+        Workspace { room: Room::new(program), ..Workspace::new(program) }
     }
 
     /// The logits, `[outputs][16]`.
@@ -166,7 +188,7 @@ impl Workspace {
         };
         let shape = [frame.channels, frame.rows, frame.cols];
         let context = augment::Context { path: c.path, seed: how.seed, epoch: how.epoch };
-        let data = augment.chunk(&context, data, s.indices, shape, &mut self.augmented);
+        let data = augment.chunk(&context, data, s.indices, shape, &mut self.room.augmented);
         let places: [u32; CHUNK] = std::array::from_fn(|lane| lane as u32);
         let pixels = Pixels::Bytes { data, tables };
         input::load_chunk(c.path, &pixels, &places[..s.indices.len()], frame, &mut self.a[0]);
@@ -182,7 +204,7 @@ impl Workspace {
                 let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
                 // Row by row, while the rows are in the first-level cache.
                 for row in 0..e.y.rows {
-                    conv.kernel.forward(c.path, e.z_rows(&(row..row + 1)), inputs, z, &mut self.scratch);
+                    conv.kernel.forward(c.path, e.z_rows(&(row..row + 1)), inputs, z, &mut self.room.scratch);
                     match norm {
                         None => e.forward(c.path, row..row + 1, c.train.is_some(), z, y),
                         Some(n) => e.forward_affine(c.path, row..row + 1, &c.channels[n.number], z, y),
@@ -221,7 +243,7 @@ impl Workspace {
         match core {
             Core::Conv(s) => {
                 let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
-                s.kernel.forward(c.path, 0..e.z.rows, inputs, z, &mut self.scratch);
+                s.kernel.forward(c.path, 0..e.z.rows, inputs, z, &mut self.room.scratch);
             }
             Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), z),
             Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, z),
@@ -278,7 +300,11 @@ impl Workspace {
         }
         if let Some(i) = end {
             self.sums(c, i);
-            elementwise::sum_all_lanes(c.path, &self.lanes[i], &mut self.stop[..2 * z_channels(&c.program.stages[i])]);
+            elementwise::sum_all_lanes(
+                c.path,
+                &self.room.lanes,
+                &mut self.stop[..2 * z_channels(&c.program.stages[i])],
+            );
         }
     }
 
@@ -287,7 +313,7 @@ impl Workspace {
         let Work::Core { norm: Some(norm), epilogue: e, .. } = &c.program.stages[i].work else { return };
         let dy = c.program.elsewhere[i + 1].map_or(&self.a[i + 1], |stage| &self.z[stage]);
         let back = NormBackward { e, channels: &c.channels[norm.number] };
-        back.sums(c.path, &self.z[i], dy, &mut self.lanes[i]);
+        back.sums(c.path, &self.z[i], dy, &mut self.room.lanes);
     }
 
     fn stage_backward(&mut self, c: &Context, i: usize, s: Samples, own: &mut [f32], rows: &mut [DenseRows]) {
@@ -298,7 +324,7 @@ impl Workspace {
             self.sums(c, i);
             let mut sums = [0.0; 2];
             for channel in 0..z_channels(stage) {
-                elementwise::sum_all_lanes(c.path, &self.lanes[i][2 * channel * CHUNK..], &mut sums);
+                elementwise::sum_all_lanes(c.path, &self.room.lanes[2 * channel * CHUNK..], &mut sums);
                 let place = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(|r| r.start + channel);
                 place(&norm.place.own_weight).into_iter().for_each(|at| own[at] = sums[1] * gain);
                 place(&norm.place.own_bias).into_iter().for_each(|at| own[at] = sums[0]);
@@ -311,22 +337,17 @@ impl Workspace {
         let dy = c.program.elsewhere[i + 1].map_or(&self.a[i + 1], |stage| &self.z[stage]);
         match &stage.work {
             Work::Core { core, norm, epilogue: e } => {
-                let mut finished = Some(e);
-                if let Some(n) = norm {
-                    let back = NormBackward { e, channels: &c.channels[n.number] };
-                    back.finish(c.path, s.indices.len(), &mut z, dy);
-                    finished = None;
-                }
+                let back = match norm {
+                    None => Back::Plain(e),
+                    Some(n) => Back::Norm(NormBackward { e, channels: &c.channels[n.number] }, s.indices.len()),
+                };
                 match core {
-                    Core::Conv(conv) => {
-                        let (lanes, scratch) = (&mut self.lanes[i], &mut self.scratch);
-                        conv_backward(c, conv, e, finished, &x, &mut z, dy, lanes, scratch, own);
-                    }
+                    Core::Conv(conv) => conv_backward(c, conv, &back, &x, &mut z, dy, &mut self.room, own),
                     Core::Dense(dense) => {
-                        finished.into_iter().for_each(|e| e.backward(c.path, 0..1, &mut z, dy));
+                        back.run(c.path, 0..1, &mut z, dy);
                         dense_backward(c, dense, &x, &z, own, &mut rows[dense.number]);
                     }
-                    _ => finished.into_iter().for_each(|e| e.backward(c.path, 0..e.y.rows, &mut z, dy)),
+                    _ => back.run(c.path, 0..e.y.rows, &mut z, dy),
                 }
                 let to = match stage.dx {
                     Some(Gradient::Value) => Some(&mut x),
@@ -335,7 +356,7 @@ impl Workspace {
                 };
                 if let Some(to) = to {
                     match core {
-                        Core::Conv(s) => s.kernel.gradient(c.path, &z, &c.packs[i][1], to, &mut self.scratch),
+                        Core::Conv(s) => s.kernel.gradient(c.path, &z, &c.packs[i][1], to, &mut self.room.scratch),
                         Core::Dense(_) => {
                             if let Some(g) = stage.contractions()[1] {
                                 g.run(0..g.rows(), &z, &c.packs[i][1], None, to);
@@ -400,27 +421,49 @@ fn z_channels(stage: &Stage) -> usize {
     if let Work::Core { epilogue, .. } = &stage.work { epilogue.z.channels } else { 0 }
 }
 
-/// Gradients of weights and biases; `epilogue` is passed on the way, strip by strip, unless z is its gradient already.
+/// The way from the gradient of what a stage gives to that of its z.
+enum Back<'a> {
+    Plain(&'a Epilogue),
+    /// Of so many samples.
+    Norm(NormBackward<'a>, usize),
+}
+
+impl Back<'_> {
+    fn epilogue(&self) -> &Epilogue {
+        match self {
+            Back::Plain(e) => e,
+            Back::Norm(back, _) => back.e,
+        }
+    }
+
+    fn run(&self, path: Path, rows: std::ops::Range<usize>, z: &mut [f32], dy: &[f32]) {
+        match self {
+            Back::Plain(e) => e.backward(path, rows, z, dy),
+            Back::Norm(back, samples) => back.finish(path, rows, *samples, z, dy),
+        }
+    }
+}
+
+/// Gradients of z, strip by strip, and of weights and biases while the strip is in the nearest caches.
 #[allow(clippy::too_many_arguments)]
 fn conv_backward(
     c: &Context,
     s: &ConvCore,
-    e: &Epilogue,
-    epilogue: Option<&Epilogue>,
+    back: &Back,
     x: &[f32],
     z: &mut [f32],
     dy: &[f32],
-    lanes: &mut [f32],
-    scratch: &mut Scratch,
+    Room { lanes, scratch, .. }: &mut Room,
     own: &mut [f32],
 ) {
-    let (weights, biases) = lanes.split_at_mut(s.kernel.acc_len());
+    let e = back.epilogue();
+    let (weights, biases) = lanes[..s.kernel.acc_len() + s.shape.oc * CHUNK].split_at_mut(s.kernel.acc_len());
     biases.fill(0.0);
     let mut row = 0;
     while row < e.y.rows {
         let rows = row..(row + s.strip).min(e.y.rows);
         row = rows.end;
-        epilogue.into_iter().for_each(|e| e.backward(c.path, rows.clone(), z, dy));
+        back.run(c.path, rows.clone(), z, dy);
         let z_rows = e.z_rows(&rows);
         s.kernel.weight(c.path, z_rows.clone(), z, x, weights, scratch);
         if s.place.own_bias.is_some() {

@@ -95,7 +95,7 @@ impl CpuEngine {
         Ok(CpuEngine {
             path,
             packs: program.stages.iter().map(new_packs).collect(),
-            workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::new(&program))).collect(),
+            workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::of_a_thread(&program))).collect(),
             parameters: AlignedVec::zeros(network.parameters),
             gradients: AlignedVec::zeros(network.parameters),
             buffers: initial_buffers(&network),

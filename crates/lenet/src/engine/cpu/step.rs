@@ -110,6 +110,12 @@ impl CpuEngine {
             let context = Context { channels: self.norms.training(), train: Some(how), ..self.context() };
             self.pool.run(chunks.len(), &|worker, k| {
                 let mut workspace = lock(if stops > 0 { &self.kept[k] } else { &self.workspaces[worker] });
+                let lend = |workspace: &mut Workspace| {
+                    if stops > 0 {
+                        std::mem::swap(&mut workspace.room, &mut lock(&self.workspaces[worker]).room);
+                    }
+                };
+                lend(&mut workspace);
                 let samples = Samples { batch, indices: chunks[k] };
                 if round <= stops {
                     workspace.forward_round(&context, samples, round);
@@ -121,6 +127,7 @@ impl CpuEngine {
                     let (mut own, mut rows) = (lock(&self.own[k]), lock(&self.rows[k]));
                     workspace.backward_round(&context, samples, round - stops, &mut own, &mut rows);
                 }
+                lend(&mut workspace);
             });
             let stopped: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
             let stopped: Vec<(usize, &[f32])> = stopped.iter().map(|(n, w)| (*n, &w.stop[..])).collect();
