@@ -162,6 +162,12 @@ export class Layers {
     }
 }
 
+/** Relative luminance as WCAG defines it; from 0.179 on black has more contrast than white. */
+function luminance(...rgb) {
+    const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
 /** Numbers of a window, coloured by value. */
 function heat(name, values, width, colour) {
     const body = el("tbody");
@@ -170,8 +176,7 @@ function heat(name, values, width, colour) {
             const [r, g, b] = colour(value);
             const cell = el("td", {}, shown(value, 2));
             cell.style.backgroundColor = `rgb(${r},${g},${b})`;
-            // Black or white, whichever is farther from the colour.
-            cell.style.color = 0.299 * r + 0.587 * g + 0.114 * b > 125 ? "#000" : "#fff";
+            cell.style.color = luminance(r, g, b) > 0.179 ? "#000" : "#fff";
             return cell;
         })));
     }

@@ -201,7 +201,7 @@ function chart(title, series, runs) {
         return { run, words, dash, points };
     })).filter((line) => line.points.length > 0);
     if (lines.length === 0) return null;
-    const [width, height, left, bottom, top, right] = [640, 300, 64, 40, 12, 14];
+    const [width, height, left, bottom, top, right] = [640, 300, 74, 40, 12, 14];
     const values = lines.flatMap((l) => l.points.map((p) => p[1]));
     const last = Math.max(...lines.flatMap((l) => l.points.map((p) => p[0])), 2);
     let [low, high] = [Math.min(...values), Math.max(...values)];
@@ -209,7 +209,7 @@ function chart(title, series, runs) {
     [low, high] = [Math.max(low - room, low >= 0 ? 0 : -Infinity), high + room];
     const x = (epoch) => left + (epoch - 1) / (last - 1) * (width - left - right);
     const y = (value) => height - bottom - (value - low) / (high - low) * (height - bottom - top);
-    const ofAxis = (value) => (title === "Accuracy" ? `${+(100 * value).toFixed(2)} %` : `${+value.toPrecision(4)}`);
+    const ofAxis = (value) => (title === "Accuracy" ? `${+(100 * value).toFixed(2)} %` : (Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en") : `${+value.toPrecision(4)}`));
     const finals = lines.filter((l) => l.dash === "").map((l) => `${l.run.name} ${ofAxis(l.points.at(-1)[1])}`).join(", ");
     const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title} by epoch. Last: ${finals}` });
     for (const value of ticks(low, high, 5)) {
