@@ -4,8 +4,8 @@ import { askJson, byId, el, fault, floatsOf, grey, paint, sequential, shown, sig
 
 /** Most maps of a layer that are drawn at first. */
 const MOST = 64;
-/** Pixels of the screen that a map's longer side has at least. */
-const SIDE = 84;
+/** Pixels of the screen that a map's longer side may have; fewer on narrow screens, so that maps stand side by side. */
+const SIDE = matchMedia("(max-width: 619px)").matches ? 60 : 84;
 
 /** Channels, rows and columns as drawn: what has no place is laid out in lines. */
 function planes(shape) {
@@ -174,7 +174,8 @@ function heat(name, values, width, colour) {
     for (let at = 0; at < values.length; at += width) {
         body.append(el("tr", {}, ...values.slice(at, at + width).map((value) => {
             const [r, g, b] = colour(value);
-            const cell = el("td", {}, shown(value, 2));
+            // Without the sign of what is rounded to 0.
+            const cell = el("td", {}, value.toFixed(3).replace(/^-(?!0\.000$)/, "−").replace(/^-/, ""));
             cell.style.backgroundColor = `rgb(${r},${g},${b})`;
             cell.style.color = luminance(r, g, b) > 0.179 ? "#000" : "#fff";
             return cell;

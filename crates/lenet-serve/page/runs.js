@@ -201,7 +201,9 @@ function chart(title, series, runs) {
         return { run, words, dash, points };
     })).filter((line) => line.points.length > 0);
     if (lines.length === 0) return null;
-    const [width, height, left, bottom, top, right] = [640, 300, 74, 40, 12, 14];
+    // A unit is about a pixel of the screen, so that labels can be read on narrow ones too.
+    const narrow = matchMedia("(max-width: 619px)").matches;
+    const [width, height, left, bottom, top, right] = [narrow ? 320 : 640, narrow ? 220 : 300, 74, 40, 12, 14];
     const values = lines.flatMap((l) => l.points.map((p) => p[1]));
     const last = Math.max(...lines.flatMap((l) => l.points.map((p) => p[0])), 2);
     let [low, high] = [Math.min(...values), Math.max(...values)];
@@ -216,7 +218,7 @@ function chart(title, series, runs) {
         picture.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
             svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, ofAxis(value)));
     }
-    for (const epoch of ticks(1, last, 8).filter((e) => Number.isInteger(e) && e >= 1)) {
+    for (const epoch of ticks(1, last, narrow ? 4 : 8).filter((e) => Number.isInteger(e) && e >= 1)) {
         picture.append(svg("text", { x: x(epoch), y: height - bottom + 18, "text-anchor": "middle" }, String(epoch)));
     }
     picture.append(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "epoch"));

@@ -105,7 +105,7 @@ fn describe(parent: &Path, name: &str, time: SystemTime, (active, ended): &Own) 
     let metrics = read_metrics(&dir).unwrap_or_default();
     let last = metrics.last().cloned();
     let done = metrics.len();
-    let planned = recipe.as_ref().map_or(0, |r| r.train.epochs as usize);
+    let planned = recipe.as_ref().map_or(0, |r| r.train.epochs);
     let line = recipe.map(|r| {
         let layers = r.model.layers.len();
         format!(

@@ -146,7 +146,7 @@ struct Wish {
 async fn wish(state: &State, request: Request) -> Result<Wish, Problem> {
     let (head, body) = request.into_parts();
     // Forms of other pages cannot send this type.
-    if !head.headers.get(CONTENT_TYPE).is_some_and(|t| t == "application/json") {
+    if head.headers.get(CONTENT_TYPE).is_none_or(|t| t != "application/json") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }
     let bytes = read_body(&head.headers, body, state.options.max_body.min(1 << 16), state.options.body_time).await?;
