@@ -128,7 +128,8 @@ fn floats(values: &[f32]) -> String {
 /// `GET /v1/models/{name}/weights?layer=`: kernels and biases of a convolution.
 pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Response, Problem> {
     let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
-    let (model, wanted) = (&loaded.model, parameter(query, "layer").unwrap_or_default());
+    let model = &loaded.model;
+    let wanted = parameter(query, "layer").ok_or_else(|| Problem::bad("say which layer: layer=NAME"))?;
     let layer = model.network.layers.iter().find(|l| l.name == wanted);
     let layer = layer.ok_or_else(|| Problem::not_found("there is no such layer: layer=NAME as activations name it"))?;
     let (Geometry::Conv2d(s), Some(weight)) = (layer.geometry, &layer.weight) else {
