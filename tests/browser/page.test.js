@@ -128,8 +128,8 @@ test("a picture of a file is taken", async (t) => {
 
 test("a training is started, followed and stopped", async (t) => {
     const page = await open(t, browser, `${url}/#runs`, looks[2]);
-    await page.getByLabel("Recipe", { exact: true }).selectOption("lenet-relu-max");
-    assert.equal(await page.getByLabel("Dataset").inputValue(), data);
+    await page.getByRole("combobox", { name: "Recipe" }).selectOption("lenet-relu-max");
+    assert.equal(await page.getByRole("combobox", { name: "Dataset" }).inputValue(), data);
     await page.getByLabel("Epochs").fill("2000");
     await page.getByRole("button", { name: "Start" }).click();
     // Live: the epoch that is told grows while nobody does anything.
