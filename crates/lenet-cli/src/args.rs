@@ -515,6 +515,12 @@ pub struct ServeArgs {
     /// Most bytes of a request's body.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, value_parser = count)]
     pub max_body: usize,
+    /// Directory whose runs the page shows; runs/ if that is there.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub runs: Option<PathBuf>,
+    /// Let the page start, stop and resume trainings under --runs; they take this machine's cores.
+    #[arg(long)]
+    pub allow_training: bool,
     /// Log only failures and events, not each request.
     #[arg(long)]
     pub quiet: bool,

@@ -4,6 +4,7 @@ use crate::args::ServeArgs;
 use crate::failure::{Failure, file_error};
 use crate::terminal::print_line;
 use lenet_serve::{LoadError, Options, ServeError, Server, Source, Token};
+use std::path::PathBuf;
 
 pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let sources: Result<Vec<Source>, LoadError> = args.models.iter().map(|m| Source::parse(m)).collect();
@@ -11,6 +12,12 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     if args.open && token.is_none() && !args.addr.ip().is_loopback() {
         eprintln!("warning: whoever reaches {} may use this server: there is no token, and no encryption", args.addr);
     }
+    let usual = || Some(PathBuf::from("runs")).filter(|dir| args.allow_training || dir.is_dir());
+    let runs = args.runs.clone().or_else(usual);
+    let trainer = match args.allow_training {
+        true => Some(std::env::current_exe().map_err(|e| Failure::Failed(format!("cannot find this program: {e}")))?),
+        false => None,
+    };
     let options = Options {
         address: args.addr,
         token,
@@ -19,6 +26,8 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         queue: args.queue,
         max_body: args.max_body,
         log_requests: !args.quiet,
+        runs,
+        trainer,
         ..Options::default()
     };
     let server = Server::start(sources.map_err(ServeError::Load)?, options)?;

@@ -64,6 +64,10 @@ pub struct Options {
     pub poll: Duration,
     /// Whether each request is a line of the log; else only failures and events are.
     pub log_requests: bool,
+    /// The directory whose runs the page shows.
+    pub runs: Option<PathBuf>,
+    /// The program whose `train` the page may start; nothing if it may not.
+    pub trainer: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -81,6 +85,8 @@ impl Default for Options {
             drain_time: Duration::from_secs(10),
             poll: Duration::from_secs(2),
             log_requests: true,
+            runs: None,
+            trainer: None,
         }
     }
 }
@@ -119,6 +125,12 @@ pub(crate) struct State {
     pub log: Log,
     /// Large pictures that are decoded at a time.
     pub decoders: Semaphore,
+    /// What the page compares inputs with.
+    pub references: page::References,
+    /// Streams of runs' metrics that may still be opened.
+    pub followers: Arc<Semaphore>,
+    /// Trainings that the page has started.
+    pub trainings: page::Trainings,
     /// Becomes true when the server is to stop: what streams must end then.
     pub stop: watch::Sender<bool>,
 }
@@ -145,6 +157,9 @@ pub struct Server {
 /// Large pictures that are decoded at a time; each takes up to 8 bytes a pixel ([`predict::MAX_PIXELS`]).
 const DECODERS: usize = 2;
 
+/// Clients that follow runs at a time.
+const FOLLOWERS: usize = 64;
+
 impl Server {
     /// Loads the models, binds the address and serves on threads of its own.
     ///
@@ -168,6 +183,9 @@ impl Server {
             metrics: Metrics::default(),
             log: Log::start(options.log_requests).map_err(ServeError::Start)?,
             decoders: Semaphore::new(DECODERS),
+            references: page::References::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            trainings: page::Trainings::default(),
             stop: watch::Sender::new(false),
             options,
         });

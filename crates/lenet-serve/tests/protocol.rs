@@ -214,15 +214,21 @@ fn pictures_are_judged_as_on_the_command_line() {
 fn the_document_lists_routes_that_exist() {
     let dir = tempfile::tempdir().unwrap();
     model(1, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
-    let mut client = Client::new(server.address());
-    let document = client.get("/openapi.json").json();
+    let run = dir.path().join("runs/one");
+    std::fs::create_dir_all(&run).unwrap();
+    for file in ["recipe.toml", "report.html"] {
+        std::fs::write(run.join(file), "").unwrap();
+    }
+    let options = lenet_serve::Options { runs: Some(dir.path().join("runs")), ..options() };
+    let server = start(&[dir.path()], options);
+    let document = Client::new(server.address()).get("/openapi.json").json();
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() >= 13, "{paths:?}");
     for (path, operations) in paths {
-        let path = path.replace("{name}", "m0").replace("{version}", "1");
+        let path = path.replace("{name}", "m0").replace("{version}", "1").replace("{run}", "one");
         for (method, operation) in operations.as_object().unwrap() {
-            let answer = client.ask(&method.to_uppercase(), &path, "", b"");
+            // One connection each: a stream does not end.
+            let answer = Client::new(server.address()).ask(&method.to_uppercase(), &path, "", b"");
             assert!(answer.status != 404 && answer.status != 405, "{method} {path}: {answer:?}");
             let listed = operation["responses"].as_object().unwrap();
             assert!(listed.contains_key(&answer.status.to_string()), "{method} {path}: {}", answer.status);

@@ -1,0 +1,185 @@
+// Every layer's values as maps, the difference of two inputs, and the sum behind a cell of a convolution's map.
+
+import { askJson, byId, el, fault, floatsOf, grey, paint, sequential, shown, signed } from "./common.js";
+
+/** Most maps of a layer that are drawn at first. */
+const MOST = 64;
+/** Pixels of the screen that a map's longer side may have; fewer on narrow screens, so that maps stand side by side. */
+const SIDE = matchMedia("(max-width: 619px)").matches ? 60 : 84;
+
+/** Channels, rows and columns as drawn: what has no place is laid out in lines. */
+function planes(shape) {
+    if (shape.length === 3) return { c: shape[0], h: shape[1], w: shape[2] };
+    const w = Math.min(shape[0], 42);
+    return { c: 1, h: Math.ceil(shape[0] / w), w };
+}
+
+export class Layers {
+    /** `place` holds the layers; `model` gives the name of the model. */
+    constructor(place, model) {
+        this.place = place;
+        this.model = model;
+        byId("cell-close").onclick = () => byId("cell").close();
+    }
+
+    clear() {
+        this.key = null;
+        this.inputs = [];
+        this.place.replaceChildren(el("p", { className: "hint" }, "Draw something, or take a test image."));
+    }
+
+    /** Shows the layers of inputs, `[[letter, layers], …]`. */
+    show(inputs) {
+        if (inputs.length === 0) return;
+        this.inputs = inputs.map(([letter, layers]) => [letter, layers.map((l) => ({ ...l, values: floatsOf(l.values) }))]);
+        const key = JSON.stringify([this.model(), inputs.map(([letter]) => letter), inputs[0][1].map((l) => [l.name, l.shape])]);
+        // Elements stay while only values change: the focus does too.
+        if (key !== this.key) this.build();
+        this.key = key;
+        this.draw();
+    }
+
+    build() {
+        this.drawn = [];
+        this.place.replaceChildren(...this.inputs[0][1].map((layer, number) => {
+            const range = el("span");
+            const title = layer.name === layer.kind ? layer.name : `${layer.name} · ${layer.kind}`;
+            const heading = el("h3", {}, title, el("span", {}, layer.shape.join("×")), range);
+            const rows = this.inputs.map(([letter], input) => this.row(`Input ${letter}`, layer, number, input));
+            if (this.inputs.length === 2) rows.push(this.row("A − B", layer, number, null));
+            this.drawn.push({ range, rows });
+            return el("section", { className: "layer", "aria-label": title }, heading, el("div", { className: "rows" }, ...rows.map((r) => r.element)));
+        }));
+    }
+
+    /** The maps of a layer for one input; without an input, of the difference. */
+    row(name, layer, number, input) {
+        const { c, h, w } = planes(layer.shape);
+        const scale = Math.max(1, Math.floor(SIDE / Math.max(h, layer.shape.length === 3 ? w : 12)));
+        const choosable = layer.kind === "conv2d" && input !== null;
+        const maps = Array.from({ length: Math.min(c, MOST) }, (_, channel) => {
+            const canvas = el("canvas", { width: w, height: h });
+            canvas.style.width = `${w * scale}px`;
+            const label = layer.shape.length === 3 ? `${name}, ${layer.name}, map ${channel}` : `${name}, ${layer.name}`;
+            if (choosable) return { canvas, element: this.choosable(canvas, label, { number, input, channel, h, w }) };
+            canvas.setAttribute("role", "img");
+            canvas.setAttribute("aria-label", label);
+            return { canvas, element: el("span", { className: "map" }, canvas) };
+        });
+        if (choosable) maps.forEach((map, i) => (map.element.tabIndex = i === 0 ? 0 : -1));
+        const more = c > MOST ? [el("span", {}, `and ${c - MOST} more maps`)] : [];
+        const element = el("div", { className: "row" }, el("span", {}, name), el("div", { className: "maps" }, ...maps.map((m) => m.element), ...more));
+        return { element, maps, input, h, w };
+    }
+
+    /** A map whose cells can be chosen, by pointer or by keys. */
+    choosable(canvas, label, { number, input, channel, h, w }) {
+        const cursor = el("span", { className: "cursor" });
+        const button = el("button", { type: "button", className: "map", "aria-label": `${label}: choose a cell` }, canvas, cursor);
+        let at = [Math.floor(h / 2), Math.floor(w / 2)];
+        const show = () => Object.assign(cursor.style, {
+            top: `${100 * at[0] / h}%`, left: `${100 * at[1] / w}%`, height: `${100 / h}%`, width: `${100 / w}%`,
+        });
+        const under = (event) => {
+            const box = canvas.getBoundingClientRect();
+            const inside = (share, n) => Math.min(Math.max(Math.floor(share * n), 0), n - 1);
+            at = [inside((event.clientY - box.top) / box.height, h), inside((event.clientX - box.left) / box.width, w)];
+            show();
+        };
+        button.onpointermove = under;
+        button.onclick = (event) => {
+            // Keys click without a place.
+            if (event.detail > 0) under(event);
+            this.explain(number, input, channel, at).catch(fault);
+        };
+        button.onkeydown = (event) => {
+            const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+            const others = { PageUp: button.previousElementSibling, PageDown: button.nextElementSibling };
+            if (event.key in steps) {
+                const [dy, dx] = steps[event.key];
+                at = [Math.min(Math.max(at[0] + dy, 0), h - 1), Math.min(Math.max(at[1] + dx, 0), w - 1)];
+                show();
+                button.setAttribute("aria-label", `${label}: row ${at[0]}, column ${at[1]}`);
+            } else if (others[event.key]?.matches("button")) {
+                button.tabIndex = -1;
+                others[event.key].tabIndex = 0;
+                others[event.key].focus();
+            } else if (!(event.key in others)) return;
+            event.preventDefault();
+        };
+        show();
+        return button;
+    }
+
+    draw() {
+        this.drawn.forEach(({ range, rows }, number) => {
+            const all = this.inputs.map(([, layers]) => layers[number]);
+            const low = Math.min(...all.map((l) => l.min)), high = Math.max(...all.map((l) => l.max));
+            range.textContent = `${shown(low)} to ${shown(high)}`;
+            const colour = all[0].kind === "input" ? grey(low, high) : sequential(low, high);
+            for (const { maps, input, h, w } of rows) {
+                const values = input === null ? all[0].values.map((v, i) => v - all[1].values[i]) : all[input].values;
+                const size = input === null ? values.reduce((most, v) => Math.max(most, Math.abs(v)), 0) : 0;
+                maps.forEach(({ canvas }, c) => {
+                    paint(canvas, values.subarray(c * h * w, (c + 1) * h * w), w, h, input === null ? signed(size) : colour);
+                });
+            }
+        });
+    }
+
+    /** Shows window, kernel and products behind a cell of a convolution. */
+    async explain(number, input, channel, [row, column]) {
+        const [letter, layers] = this.inputs[input];
+        const layer = layers[number], source = layers[layer.source];
+        const weights = await askJson(`/v1/models/${this.model()}/weights?layer=${layer.name}`);
+        const kernels = floatsOf(weights.weight), bias = weights.bias ? floatsOf(weights.bias)[channel] : 0;
+        const [outputs, ic, kh, kw] = weights.shape, [, ih, iw] = source.shape;
+        const first = Math.floor(channel / (outputs / weights.groups)) * ic;
+        const [top, left] = [row * weights.stride[0] - weights.padding[0], column * weights.stride[1] - weights.padding[1]];
+        const channels = Array.from({ length: ic }, (_, c) => {
+            const window = Array.from({ length: kh * kw }, (_, i) => {
+                const [y, x] = [top + Math.floor(i / kw), left + i % kw];
+                return y >= 0 && y < ih && x >= 0 && x < iw ? source.values[((first + c) * ih + y) * iw + x] : 0;
+            });
+            const kernel = [...kernels.subarray((channel * ic + c) * kh * kw, (channel * ic + c + 1) * kh * kw)];
+            const products = window.map((v, i) => v * kernel[i]);
+            return { window, kernel, products, sum: products.reduce((a, b) => a + b, 0) };
+        });
+        const sum = channels.reduce((total, c) => total + c.sum, 0);
+        const value = layer.values[(channel * layer.shape[1] + row) * layer.shape[2] + column];
+        const most = (part) => Math.max(...channels.flatMap((c) => c[part].map(Math.abs)));
+        const colours = Object.fromEntries(["window", "kernel", "products"].map((part) => [part, signed(most(part))]));
+        const blocks = channels.map((parts, c) => el("section", { className: "channel" },
+            el("h3", {}, `Input channel ${first + c}: sum ${shown(parts.sum)}`),
+            el("div", { className: "three" },
+                heat("Window", parts.window, kw, colours.window), "×", heat("Kernel", parts.kernel, kw, colours.kernel),
+                "=", heat("Products", parts.products, kw, colours.products))));
+        byId("cell-title").textContent = `Input ${letter}, ${layer.name} · conv2d, map ${channel}, row ${row}, column ${column}`;
+        byId("cell-content").replaceChildren(
+            el("p", { className: "sum" }, `${shown(sum)} (products) + ${shown(bias)} (bias) = ${shown(sum + bias)}; the layer gives `, el("strong", {}, shown(value)), "."),
+            el("p", { className: "hint" }, `What lies beyond the border counts as 0. The window comes from layer ${source.name}.`), ...blocks);
+        byId("cell").showModal();
+    }
+}
+
+/** Relative luminance as WCAG defines it; from 0.179 on black has more contrast than white. */
+function luminance(...rgb) {
+    const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** Numbers of a window, coloured by value. */
+function heat(name, values, width, colour) {
+    const body = el("tbody");
+    for (let at = 0; at < values.length; at += width) {
+        body.append(el("tr", {}, ...values.slice(at, at + width).map((value) => {
+            const [r, g, b] = colour(value);
+            // Without the sign of what is rounded to 0.
+            const cell = el("td", {}, value.toFixed(3).replace(/^-(?!0\.000$)/, "−").replace(/^-/, ""));
+            cell.style.backgroundColor = `rgb(${r},${g},${b})`;
+            cell.style.color = luminance(r, g, b) > 0.179 ? "#000" : "#fff";
+            return cell;
+        })));
+    }
+    return el("figure", {}, el("figcaption", {}, name), el("table", { className: "heat", "aria-label": name }, body));
+}

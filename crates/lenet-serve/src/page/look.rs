@@ -1,0 +1,167 @@
+//! What the page shows of a model: activations, weights, images of the test set, strangeness.
+
+use super::on_pool;
+use crate::State;
+use crate::http::{Problem, Request, Response, json, parameter, read_body};
+use crate::models::{Loaded, Slot};
+use crate::predict::{inputs, no_model, prepare, slot, softmax};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::CONTENT_TYPE;
+use lenet::data::picture::Invert;
+use lenet::data::{self, CacheOptions, Dataset, catalog};
+use lenet::engine::CpuOptions;
+use lenet::inspect::{self, Distribution};
+use lenet::model::Model;
+use lenet::spec::{Geometry, Shape};
+use serde_json::{Value, json as object};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// Test images whose energies others are compared with.
+const REFERENCE: usize = 2000;
+
+/// Most test images in one answer, and how many there are without `n`.
+const SAMPLES: (usize, usize) = (100, 10);
+
+/// The dataset that a model was trained on, as far as this machine has it.
+struct Reference {
+    test: Dataset,
+    energies: Distribution,
+}
+
+type Cell = Arc<OnceCell<Result<Arc<Reference>, String>>>;
+
+/// The references of all models, each with the model's version; read when they are first asked for.
+#[derive(Default)]
+pub struct References(Mutex<HashMap<String, (u64, Cell)>>);
+
+impl References {
+    /// The reference of a model, or why there is none.
+    async fn get(&self, slot: &Slot, loaded: &Loaded) -> Result<Arc<Reference>, String> {
+        let cell = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = all.entry(slot.name().to_string()).or_default();
+            if entry.0 != loaded.version {
+                *entry = (loaded.version, Cell::default());
+            }
+            entry.1.clone()
+        };
+        let model = loaded.model.clone();
+        let read = || async { on_pool(move || reference(&model)).await.unwrap_or_else(|p| Err(p.message)) };
+        cell.get_or_init(read).await.clone()
+    }
+}
+
+/// Reads the test images and judges some. Nothing is downloaded, and no folder is searched for pictures.
+fn reference(model: &Model) -> Result<Arc<Reference>, String> {
+    let source = &model.training.dataset;
+    if catalog::find(source).is_none() && !source.starts_with("idx:") {
+        return Err("only named datasets and IDX files are shown here".into());
+    }
+    let cache = CacheOptions { offline: true, official: false, ..CacheOptions::from_env() };
+    let found = data::load(source, &cache, &mut |_| {});
+    let test = found.map_err(|_| format!("{source} is not on this machine: lenet data fetch {source}"))?.test;
+    if test.shape != model.spec.input || test.classes.len() != model.classes.len() || test.is_empty() {
+        return Err(format!("{source} does not fit the model"));
+    }
+    let few = &test.images[..REFERENCE.min(test.len()) * test.sample_len()];
+    let mut engine = model.engine(CpuOptions { threads: 1, path: None }).map_err(|e| e.to_string())?;
+    let verdicts = inspect::verdicts(model, &mut engine, few).map_err(|e| e.to_string())?;
+    let energies = Distribution::new(verdicts.iter().map(|v| v.energy));
+    Ok(Arc::new(Reference { test, energies }))
+}
+
+/// `POST /v1/activations?model=`: what every layer gives for an image.
+pub async fn activations(state: &Arc<State>, request: Request) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let slot = slot(state, parameter(head.uri.query(), "model"))?;
+    let loaded = slot.current();
+    let bytes = read_body(&head.headers, body, state.options.max_body, state.options.body_time).await?;
+    let raw = head.headers.get(CONTENT_TYPE).is_some_and(|t| t == "application/octet-stream");
+    let pixels =
+        if raw { bytes.to_vec() } else { prepare(state, bytes, loaded.model.spec.input, Invert::Auto).await?.pixels };
+    let [c, h, w] = loaded.model.spec.input;
+    if pixels.len() != c * h * w {
+        return Err(Problem::unfit(format!("{} bytes are no image of {c}×{h}×{w}", pixels.len())));
+    }
+    let logits = loaded.batcher.logits(inputs(&loaded, &pixels), state.options.body_time).await?;
+    let energy = inspect::energy(&logits);
+    let percentile = state.references.get(slot, &loaded).await.ok().map(|r| r.energies.percentile(energy));
+    // The reference is slow beside the engine: few at a time, so that predictions have their cores.
+    let turn = state.decoders.acquire().await.map_err(|e| Problem::internal(e.to_string()))?;
+    let model = loaded.model.clone();
+    let (layers, pixels) = on_pool(move || (layers(&model, &pixels), pixels)).await?;
+    drop(turn);
+    json(&object!({
+        "model": slot.name(), "version": loaded.version.to_string(), "input": loaded.model.spec.input,
+        "image": STANDARD.encode(&pixels), "layers": layers?, "labels": loaded.model.classes, "logits": logits,
+        "probabilities": softmax(&logits), "energy": energy, "energy_percentile": percentile,
+    }))
+}
+
+/// The input and every layer.
+fn layers(model: &Model, pixels: &[u8]) -> Result<Vec<Value>, Problem> {
+    let all = inspect::activations(model, pixels).map_err(|e| Problem::internal(e.to_string()))?;
+    let describe = |(number, layer): (usize, &inspect::LayerValues)| {
+        let info = number.checked_sub(1).and_then(|i| model.network.layers.get(i));
+        let (low, high) =
+            layer.values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+        let shape = match layer.shape {
+            Shape::Image(shape) => shape.to_vec(),
+            other => vec![other.len()],
+        };
+        object!({
+            "name": layer.name, "kind": layer.kind, "shape": shape, "min": low, "max": high,
+            "source": info.map(|i| i.source), "values": floats(&layer.values),
+        })
+    };
+    Ok(all.iter().enumerate().map(describe).collect())
+}
+
+/// f32, little-endian, in base64.
+fn floats(values: &[f32]) -> String {
+    STANDARD.encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// `GET /v1/models/{name}/weights?layer=`: kernels and biases of a convolution.
+pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Response, Problem> {
+    let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
+    let model = &loaded.model;
+    let wanted = parameter(query, "layer").ok_or_else(|| Problem::bad("say which layer: layer=NAME"))?;
+    let layer = model.network.layers.iter().find(|l| l.name == wanted);
+    let layer = layer.ok_or_else(|| Problem::not_found("there is no such layer: layer=NAME as activations name it"))?;
+    let (Geometry::Conv2d(s), Some(weight)) = (layer.geometry, &layer.weight) else {
+        return Err(Problem::unfit(format!("{} is no convolution", layer.title())));
+    };
+    let bias = layer.bias.as_ref().map(|b| floats(&model.parameters[b.range.clone()]));
+    json(&object!({
+        "layer": layer.name, "source": layer.source, "shape": [s.oc, s.group_inputs(), s.kh, s.kw],
+        "stride": s.stride, "padding": s.padding, "groups": s.groups,
+        "weight": floats(&model.parameters[weight.range.clone()]), "bias": bias,
+    }))
+}
+
+/// `GET /v1/samples?model=&class=&n=&from=`: test images, of one class or all; none if the dataset is not here.
+pub async fn samples(state: &State, query: Option<&str>) -> Result<Response, Problem> {
+    let number = |name: &str| match parameter(query, name).map(str::parse::<usize>) {
+        None => Ok(None),
+        Some(Ok(n)) => Ok(Some(n)),
+        Some(Err(_)) => Err(Problem::bad(format!("{name} must be a whole number"))),
+    };
+    let (class, from) = (number("class")?, number("from")?.unwrap_or(0));
+    let n = number("n")?.unwrap_or(SAMPLES.1).min(SAMPLES.0);
+    let slot = slot(state, parameter(query, "model"))?;
+    let loaded = slot.current();
+    let dataset = &loaded.model.training.dataset;
+    let reference = match state.references.get(slot, &loaded).await {
+        Ok(reference) => reference,
+        Err(reason) => return json(&object!({"dataset": dataset, "samples": [], "reason": reason})),
+    };
+    let test = &reference.test;
+    let fits = |i: &usize| class.is_none_or(|c| usize::from(test.labels[*i]) == c);
+    let sample = |i| object!({"index": i, "label": test.labels[i], "image": STANDARD.encode(test.image(i))});
+    let found: Vec<Value> = (0..test.len()).filter(fits).skip(from).take(n).map(sample).collect();
+    json(&object!({"dataset": dataset, "shape": test.shape, "samples": found, "reason": null}))
+}
