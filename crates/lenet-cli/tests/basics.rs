@@ -176,7 +176,7 @@ fn completions_know_every_flag_of_the_help() {
     let scripts = ["bash", "zsh", "fish"].map(|shell| run(dir.path(), &["completions", shell]).0);
     for command in commands {
         let (help, _) = run(dir.path(), &[command, "--help"]);
-        let words = help.split(|c: char| c.is_whitespace() || c == ',' || c == '[' || c == ']');
+        let words = help.split(|c: char| c.is_whitespace() || ",;[]".contains(c));
         let flags: Vec<_> = words.filter_map(|w| w.strip_prefix("--")).filter(|w| !w.is_empty()).collect();
         assert!(!flags.is_empty());
         for script in &scripts {

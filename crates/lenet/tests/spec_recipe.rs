@@ -210,7 +210,7 @@ fn errors_of_the_whole() {
         ),
         (
             "preset = \"lenett\"",
-            "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, fast)",
+            "1:10: no preset \"lenett\", did you mean \"lenet\"? (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, medium, fast)",
         ),
         (
             "preset = \"lenet\"\n[trian]\n",
@@ -290,7 +290,7 @@ fn loading_by_name_and_path() {
     assert_eq!(
         Recipe::load("lenet-relu-mx").unwrap_err().to_string(),
         "no recipe \"lenet-relu-mx\": it is neither a file nor a preset, did you mean \"lenet-relu-max\"? \
-         (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, fast)"
+         (presets: lenet, lenet-d2l-v1, lenet-relu-max, lenet-modern, lenet5-1998, softmax, mlp, small, medium, fast)"
     );
     std::fs::write(&path, b"\xff\xfe").unwrap();
     assert!(load().unwrap_err().to_string().contains("invalid utf-8"));

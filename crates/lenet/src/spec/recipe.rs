@@ -12,7 +12,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 /// The recipes that come with the program: name and text.
-pub const PRESETS: [(&str, &str); 9] = [
+pub const PRESETS: [(&str, &str); 10] = [
     ("lenet", include_str!("../../../../recipes/lenet.toml")),
     ("lenet-d2l-v1", include_str!("../../../../recipes/lenet-d2l-v1.toml")),
     ("lenet-relu-max", include_str!("../../../../recipes/lenet-relu-max.toml")),
@@ -21,6 +21,7 @@ pub const PRESETS: [(&str, &str); 9] = [
     ("softmax", include_str!("../../../../recipes/softmax.toml")),
     ("mlp", include_str!("../../../../recipes/mlp.toml")),
     ("small", include_str!("../../../../recipes/small.toml")),
+    ("medium", include_str!("../../../../recipes/medium.toml")),
     ("fast", include_str!("../../../../recipes/fast.toml")),
 ];
 
