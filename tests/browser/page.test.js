@@ -71,7 +71,8 @@ test("drawing gives a prediction, the layers, and the sum behind a cell", async 
     assert.equal(await page.locator("#cell").isVisible(), false);
     // By pointer.
     await page.locator(".layer").nth(1).locator("button.map").nth(2).click({ position: { x: 3, y: 3 } });
-    assert.match(await page.locator("#cell-title").innerText(), /map 2, row 0, column 0|map 2, row 1, column 1/);
+    // The weights arrive a moment later.
+    await page.locator("#cell-title", { hasText: /map 2, row [01], column [01]/ }).waitFor();
     assert.deepEqual(page.faults, []);
 });
 
