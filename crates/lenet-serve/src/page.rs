@@ -6,6 +6,7 @@ mod training;
 
 use crate::State;
 use crate::http::{Problem, Request, Response, ok, only_get, only_post};
+use crate::router::segments;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use std::sync::Arc;
 
@@ -79,10 +80,6 @@ async fn api(state: &Arc<State>, request: Request, parts: &[&str]) -> Result<Res
         ["v1", "runs", name, "resume"] => training::resume(state, name, request).await,
         _ => Err(Problem::not_found("there is nothing here")),
     }
-}
-
-fn segments(path: &str) -> Vec<&str> {
-    path.strip_prefix('/').unwrap_or(path).split('/').collect()
 }
 
 fn file(content_type: &'static str, bytes: &'static [u8]) -> Response {

@@ -95,6 +95,6 @@ fn nothing(path: &str) -> Problem {
 }
 
 /// The parts of a path between slashes.
-fn segments(path: &str) -> Vec<&str> {
+pub fn segments(path: &str) -> Vec<&str> {
     path.strip_prefix('/').unwrap_or(path).split('/').collect()
 }

@@ -34,7 +34,7 @@ impl LayerValues {
 }
 
 /// A model's numbers in f64, for the reference.
-pub(super) struct Doubles {
+pub(crate) struct Doubles {
     parameters: Vec<f64>,
     buffers: Vec<f64>,
     tables: Vec<[f32; 256]>,
@@ -222,16 +222,20 @@ pub fn first_two(network: &Network) -> Vec<usize> {
     if starts.is_empty() {
         starts = of(|g| matches!(g, Geometry::Dense(_)));
     }
-    let behind = |start: usize| {
-        let mut value = start + 1;
-        while layers.get(value).is_some_and(|l| {
-            l.source == value && matches!(l.geometry, Geometry::BatchNorm(_) | Geometry::Activation(_))
-        }) {
-            value += 1;
-        }
-        value
-    };
-    starts.into_iter().map(behind).collect()
+    starts.into_iter().map(|start| stage_end(network, start)).collect()
+}
+
+/// The position behind a layer and the normalisation and activation that follow it at once.
+pub(crate) fn stage_end(network: &Network, start: usize) -> usize {
+    let mut end = start + 1;
+    while network
+        .layers
+        .get(end)
+        .is_some_and(|l| l.source == end && matches!(l.geometry, Geometry::BatchNorm(_) | Geometry::Activation(_)))
+    {
+        end += 1;
+    }
+    end
 }
 
 /// A class by its name, in whatever case, or by its number.

@@ -15,6 +15,7 @@ mod summary;
 pub use activations::{
     ClassMean, LayerValues, activations, class_means, filters, find_class, find_layers, first_two, noise,
 };
+pub(crate) use activations::{Doubles, stage_end};
 pub use arrays::{Array, npz, safetensors};
 pub use error::InspectError;
 pub use ood::{Distribution, Verdict, energy, logits, verdicts};

@@ -3,12 +3,12 @@
 use super::picture::{Picture, diverging, sequential};
 use super::{ReportError, RunReport};
 use crate::data::{Dataset, Loaded};
-use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuOptions, Pixels};
+use crate::inspect::{Doubles, stage_end};
 use crate::metrics::{Confused, Predictions};
 use crate::model::Model;
 use crate::spec::{Geometry, LayerInfo, Network, Shape};
-use crate::train::split;
+use crate::train::recipe_split;
 
 /// Samples that are predicted at a time.
 const BATCH: usize = 4096;
@@ -124,10 +124,7 @@ impl RunReport {
                 let n = recipe.data.test_limit.unwrap_or(usize::MAX).min(data.test.len());
                 (&data.test, (0..n as u32).collect())
             }
-            Part::Validation => {
-                let n = recipe.data.train_limit.unwrap_or(usize::MAX).min(data.train.len());
-                (&data.train, split(&data.train.labels[..n], recipe.train.val_fraction, recipe.train.seed).1)
-            }
+            Part::Validation => (&data.train, recipe_split(recipe, &data.train).1),
         };
         if indices.is_empty() {
             let (name, part) = (&self.name, part.name());
@@ -232,32 +229,17 @@ fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
     Ok(Some(Filters { layer: layer.title(), shown: [shown, all], shape, scale, picture }))
 }
 
-/// How many of a network's first layers lead to the first convolution's activation: with the normalisation and the
-/// activation function behind it.
-fn first_stage(network: &Network) -> Option<[usize; 2]> {
-    let first = network.layers.iter().position(|l| matches!(l.geometry, Geometry::Conv2d(_)))?;
-    let follows = |i: usize, l: &LayerInfo| {
-        l.source == i && matches!(l.geometry, Geometry::BatchNorm(_) | Geometry::Activation(_))
-    };
-    let behind = network.layers.iter().enumerate().skip(first + 1).take_while(|(i, l)| follows(*i, l)).count();
-    Some([first, first + 1 + behind])
-}
-
 fn activations(model: &Model, dataset: &Dataset, shown: Vec<Example>) -> Result<Option<Activations>, ReportError> {
-    let Some([first, end]) = first_stage(&model.network) else { return Ok(None) };
+    let layers = &model.network.layers;
+    let Some(first) = layers.iter().position(|l| matches!(l.geometry, Geometry::Conv2d(_))) else { return Ok(None) };
+    let end = stage_end(&model.network, first);
     let network = Network { layers: model.network.layers[..end].to_vec(), ..model.network.clone() };
     let Some((Shape::Image([c, h, w]), false)) = network.layers.last().map(|l| (l.output, shown.is_empty())) else {
         return Ok(None);
     };
-    let [parameters, buffers] = [&model.parameters, &model.buffers].map(|slab| doubles(slab));
-    let reference = Reference { network: &network, parameters: &parameters, buffers: &buffers, train: None };
-    let tables = model.normalization.tables();
-    let plane = dataset.shape[1] * dataset.shape[2];
-    let input = |e: &Example| {
-        let bytes = dataset.image(e.index).iter().enumerate();
-        bytes.map(|(i, &b)| f64::from(tables[i / plane][usize::from(b)])).collect::<Vec<f64>>()
-    };
-    let values = reference.values(&shown.iter().map(input).collect::<Vec<_>>()).pop().unwrap_or_default();
+    let doubles = Doubles::of(model);
+    let images: Vec<u8> = shown.iter().flat_map(|e| dataset.image(e.index)).copied().collect();
+    let values = doubles.reference(&network).values(&doubles.inputs(&network, &images)).pop().unwrap_or_default();
     let maps = c.min(MAPS);
     let values: Vec<Vec<f32>> = values.iter().map(|v| v[..maps * h * w].iter().map(|&v| v as f32).collect()).collect();
     let all = || values.iter().flatten().copied();
@@ -271,8 +253,4 @@ fn activations(model: &Model, dataset: &Dataset, shown: Vec<Example>) -> Result<
     let examples = examples.collect::<Result<_, ReportError>>()?;
     let layers = [first, end - 1].map(|i| network.layers[i].title());
     Ok(Some(Activations { layers, shown: [maps, c], range, examples }))
-}
-
-fn doubles(slab: &[f32]) -> Vec<f64> {
-    slab.iter().copied().map(f64::from).collect()
 }
