@@ -6,11 +6,8 @@
 
 use super::InspectError;
 use super::activations::count;
-use crate::engine::{Batch, Engine, Pixels};
+use crate::engine::Engine;
 use crate::model::Model;
-
-/// Images that pass at a time.
-const BATCH: u32 = 1024;
 
 /// Logits of images, `[n, outputs]`, as predictions have them. `engine` must hold the model's parameters.
 ///
@@ -18,15 +15,7 @@ const BATCH: u32 = 1024;
 /// Bytes that are no whole images, or what the engine says.
 pub fn logits(model: &Model, engine: &mut dyn Engine, images: &[u8]) -> Result<Vec<f32>, InspectError> {
     let n = count(model, images)? as u32;
-    let tables = model.normalization.tables();
-    let pixels = Pixels::Bytes { data: images, tables: &tables };
-    let mut all = vec![0.0; n as usize * model.network.outputs];
-    let indices: Vec<u32> = (0..n).collect();
-    for (part, out) in indices.chunks(BATCH as usize).zip(all.chunks_mut(BATCH as usize * model.network.outputs.max(1)))
-    {
-        model.logits(engine, &Batch { pixels, labels: &[], indices: part }, out)?;
-    }
-    Ok(all)
+    Ok(model.logits_of(engine, images, &(0..n).collect::<Vec<_>>())?)
 }
 
 /// `-ln Σ exp(logit)`: the energy of an image with these logits.

@@ -5,7 +5,7 @@ pub(crate) mod tensors;
 pub mod torch;
 
 use crate::data::Normalization;
-use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, forward_with_mirror};
+use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, forward_with_mirror};
 use crate::fs::{hex, write_atomic};
 use crate::spec::{Network, Spec, SpecError};
 use serde::{Deserialize, Serialize};
@@ -236,6 +236,22 @@ impl Model {
     /// As [`Engine::forward`].
     pub fn logits(&self, engine: &mut dyn Engine, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
         if self.flip_test { forward_with_mirror(engine, batch, logits) } else { engine.forward(batch, logits) }
+    }
+
+    /// The logits of some of the images `[n, c, h, w]`, `[indices, outputs]`, a few thousand at a time.
+    ///
+    /// # Errors
+    /// As [`Engine::forward`].
+    pub fn logits_of(&self, engine: &mut dyn Engine, images: &[u8], indices: &[u32]) -> Result<Vec<f32>, EngineError> {
+        const AT_A_TIME: usize = 4096;
+        let tables = self.normalization.tables();
+        let pixels = Pixels::Bytes { data: images, tables: &tables };
+        let outputs = self.network.outputs;
+        let mut all = vec![0.0; indices.len() * outputs];
+        for (part, logits) in indices.chunks(AT_A_TIME).zip(all.chunks_mut(AT_A_TIME * outputs.max(1))) {
+            self.logits(engine, &Batch { pixels, labels: &[], indices: part }, logits)?;
+        }
+        Ok(all)
     }
 
     /// The model card.

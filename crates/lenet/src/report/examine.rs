@@ -3,15 +3,12 @@
 use super::picture::{Picture, diverging, sequential};
 use super::{ReportError, RunReport};
 use crate::data::{Dataset, Loaded};
-use crate::engine::{Batch, CpuOptions, Pixels};
+use crate::engine::CpuOptions;
 use crate::inspect::{Doubles, stage_end};
 use crate::metrics::{Confused, Predictions};
 use crate::model::Model;
 use crate::spec::{Geometry, LayerInfo, Network, Shape};
 use crate::train::recipe_split;
-
-/// Samples that are predicted at a time.
-const BATCH: usize = 4096;
 
 /// Images that are shown: mistakes, pairs of classes and images of each, classes and maps of the activations, filters.
 const MISTAKES: usize = 24;
@@ -159,15 +156,9 @@ fn fits(model: &Model, dataset: &Dataset, name: &str) -> Result<(), ReportError>
 
 fn predict(model: &Model, dataset: &Dataset, indices: &[u32], threads: usize) -> Result<Predictions, ReportError> {
     let mut engine = model.engine(CpuOptions { threads, path: None })?;
-    let tables = model.normalization.tables();
-    let pixels = Pixels::Bytes { data: &dataset.images, tables: &tables };
-    let outputs = model.network.outputs;
-    let mut logits = vec![0.0; indices.len() * outputs];
-    for (part, logits) in indices.chunks(BATCH).zip(logits.chunks_mut(BATCH * outputs)) {
-        model.logits(&mut engine, &Batch { pixels, labels: &dataset.labels, indices: part }, logits)?;
-    }
+    let logits = model.logits_of(&mut engine, &dataset.images, indices)?;
     let labels = indices.iter().map(|&i| dataset.labels[i as usize]).collect();
-    Ok(Predictions::from_logits(outputs, labels, &logits)?)
+    Ok(Predictions::from_logits(model.network.outputs, labels, &logits)?)
 }
 
 fn evidence(
