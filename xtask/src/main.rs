@@ -10,6 +10,8 @@ The developer's chores: cargo xtask VERB
   data          fetches Fashion-MNIST into the cache
   test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
   test-serve    a stock Python client of the inference protocol against the server
+  test-tensorboard
+                TensorBoard's own reader on a run's event files
   test-browser  what people look at, in a headless Chromium; needs that, Node and npm
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them";
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
         ["test-serve"] => test_serve(),
+        ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
         ["test-export"] => data().and_then(|()| test_export()),
         ["help" | "--help" | "-h"] => {
@@ -56,13 +59,19 @@ fn data() -> Result<(), String> {
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
     run(cargo(
-        "test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client",
+        "test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
     ))
 }
 
 fn test_serve() -> Result<(), String> {
     let python = environment("serve", "bench/requirements-serve.txt")?;
     let test = "test --release --package lenet-serve --test stock_client -- --ignored --nocapture";
+    run(cargo(test).env("LENET_PYTHON", python))
+}
+
+fn test_tensorboard() -> Result<(), String> {
+    let python = environment("tensorboard", "bench/requirements-tensorboard.txt")?;
+    let test = "test --release --package lenet-cli --test tensorboard -- --ignored --nocapture";
     run(cargo(test).env("LENET_PYTHON", python))
 }
 

@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod metrics;
 pub mod model;
+mod protobuf;
 pub mod report;
 pub mod spec;
 pub mod sweep;

@@ -118,7 +118,7 @@ fn errors_in_layers() {
     }
 }
 
-const TRAIN_KEYS: &str = "epochs, batch, lr, seed, init, init_gain, init_std, init_from, checkpoint_seconds, optimizer, momentum, nesterov, \
+const TRAIN_KEYS: &str = "epochs, batch, lr, seed, init, init_gain, init_std, init_from, checkpoint_seconds, histograms, optimizer, momentum, nesterov, \
     weight_decay, decay_norms_and_biases, beta1, beta2, eps, schedule, warmup_epochs, step_epochs, gamma, final_lr, \
     peak, clip_norm, ema, val_fraction, patience, evaluate_every, label_smoothing, class_weights";
 

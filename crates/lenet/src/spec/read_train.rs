@@ -6,7 +6,7 @@ use super::read::{integer, must, number, unknown_key, whole};
 use super::{Init, OptimizerKind, RecipeError, ScheduleKind, TrainRecipe};
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 31] = [
     "epochs",
     "batch",
     "lr",
@@ -16,6 +16,7 @@ pub(super) const KEYS: [&str; 30] = [
     "init_std",
     "init_from",
     "checkpoint_seconds",
+    "histograms",
     "optimizer",
     "momentum",
     "nesterov",
@@ -126,6 +127,7 @@ pub(super) fn train(node: &Node) -> Result<TrainRecipe, RecipeError> {
         _ => Err(must(n, "init_from", "the directory of a model or of a run")),
     });
     r.take(&mut t.checkpoint_seconds, "checkpoint_seconds", |n| integer(n, "checkpoint_seconds", 0..=YEAR));
+    r.flag(&mut t.histograms, "histograms");
     optimizer(&mut r, &mut t);
     schedule(&mut r, &mut t);
     r.optional(&mut t.clip_norm, "clip_norm", "a number above 0", |x| x > 0.0);

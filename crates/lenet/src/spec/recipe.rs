@@ -96,6 +96,8 @@ pub struct TrainRecipe {
     pub init_from: Option<String>,
     /// Seconds between checkpoints within an epoch; 0 for none but those at the ends of epochs.
     pub checkpoint_seconds: u64,
+    /// Whether the event files get histograms of the weights after every epoch.
+    pub histograms: bool,
     /// What gradients do to parameters.
     pub optimizer: Optimizer,
     /// How the learning rate goes.
@@ -149,6 +151,7 @@ impl Default for TrainRecipe {
             init_std: 0.01,
             init_from: None,
             checkpoint_seconds: 60,
+            histograms: false,
             optimizer: Optimizer::default(),
             schedule: Schedule::default(),
             clip_norm: None,

@@ -129,7 +129,7 @@ fn value(key: &str) -> Value {
         ] }),
         "fill" => json!({ "oneOf": [{ "const": "noise" }, whole(0..=255)] }),
         "mixup" => json!({ "oneOf": [{ "const": 0 }, from_to(0.01, 100.0)] }),
-        "bias" | "skip_bad" | "flip" | "flip_test" | "nesterov" | "decay_norms_and_biases" => {
+        "bias" | "skip_bad" | "flip" | "flip_test" | "nesterov" | "decay_norms_and_biases" | "histograms" => {
             json!({ "type": "boolean" })
         }
         // A key that this does not know yet may be anything; a test says which.

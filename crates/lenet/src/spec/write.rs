@@ -44,7 +44,7 @@ fn write(recipe: &Recipe, out: &mut String) -> fmt::Result {
     if let Some(path) = &t.init_from {
         writeln!(out, "init_from = {}", quoted(path))?;
     }
-    writeln!(out, "checkpoint_seconds = {}", t.checkpoint_seconds)?;
+    writeln!(out, "checkpoint_seconds = {}\nhistograms = {}", t.checkpoint_seconds, t.histograms)?;
     let (o, s) = (&t.optimizer, &t.schedule);
     writeln!(out, "optimizer = {}\nmomentum = {:?}", quoted(o.kind.name()), o.momentum)?;
     writeln!(out, "nesterov = {}\nweight_decay = {:?}", o.nesterov, o.weight_decay)?;

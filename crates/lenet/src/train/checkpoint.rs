@@ -99,6 +99,7 @@ pub(super) fn identity(recipe: &Recipe, train: &Dataset) -> String {
         recipe.train.epochs = 1;
     }
     recipe.train.checkpoint_seconds = 0;
+    recipe.train.histograms = false;
     // Evaluations decide nothing but when patience is out.
     if recipe.train.patience.is_none() {
         recipe.train.evaluate_every = 1;

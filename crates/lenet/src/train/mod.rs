@@ -10,6 +10,7 @@ pub mod random;
 mod run;
 mod sampler;
 mod split;
+mod tensorboard;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

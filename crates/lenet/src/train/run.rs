@@ -2,6 +2,7 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::event::EpochMetrics;
+use super::tensorboard::EventFile;
 use super::trainer::TrainError;
 use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 pub struct Run {
     dir: PathBuf,
     metrics: Vec<EpochMetrics>,
+    /// From the first epoch that this process ends.
+    events: Option<EventFile>,
     _lock: File,
 }
 
@@ -73,7 +76,7 @@ impl Run {
         let lock = lock(dir)?;
         refuse_content(dir)?;
         remove_temporaries(dir).map_err(io(dir))?;
-        let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
+        let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), events: None, _lock: lock };
         fs::create_dir_all(run.checkpoints()).map_err(io(dir))?;
         run.write_environment(environment)?;
         // The recipe is last: where it is, the run can be resumed.
@@ -90,7 +93,7 @@ impl Run {
             return Err(RunError::NotARun(dir.to_path_buf()));
         }
         let lock = lock(dir)?;
-        let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), _lock: lock };
+        let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), events: None, _lock: lock };
         for d in [dir.to_path_buf(), run.checkpoints(), run.model_dir()] {
             if d.is_dir() {
                 remove_temporaries(&d).map_err(|error| RunError::Io { path: d, error })?;
@@ -213,9 +216,21 @@ impl Run {
         self.write("metrics.jsonl", text.as_bytes())
     }
 
-    pub(super) fn add_metrics(&mut self, metrics: EpochMetrics) -> Result<(), RunError> {
-        self.metrics.push(metrics);
-        self.write_metrics()
+    /// Adds an epoch to the metrics and to the event files.
+    pub(super) fn add_epoch(
+        &mut self,
+        metrics: &EpochMetrics,
+        model: &Model,
+        histograms: bool,
+    ) -> Result<(), RunError> {
+        self.metrics.push(metrics.clone());
+        self.write_metrics()?;
+        let io = |error| RunError::Io { path: self.dir.clone(), error };
+        let events = match &mut self.events {
+            Some(events) => events,
+            none => none.insert(EventFile::create(&self.dir, metrics.epoch).map_err(io)?),
+        };
+        events.add(metrics, model, histograms).map_err(io)
     }
 
     pub(super) fn save_checkpoint(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {

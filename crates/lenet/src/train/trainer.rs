@@ -407,6 +407,7 @@ impl<'a> Trainer<'a> {
     fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
         self.check_parameters()?;
         let clock = Instant::now();
+        let recipe: &'a Recipe = self.recipe;
         let epoch = self.epoch + 1;
         let [val, test] = self.evaluate(epoch).map_err(|e| self.stopped(e))?;
         if [val, test].iter().flatten().any(|score| !score.loss.is_finite()) {
@@ -428,8 +429,9 @@ impl<'a> Trainer<'a> {
         };
         (self.epoch, self.step, self.score, self.seconds) = (epoch, 0, Score::default(), 0.0);
         // Metrics and best first: what a kill leaves behind the last checkpoint is dropped and done again.
-        if let Some(run) = &mut self.run {
-            run.add_metrics(metrics.clone())?;
+        if self.run.is_some() {
+            let model = self.model();
+            self.run.iter_mut().try_for_each(|run| run.add_epoch(&metrics, &model, recipe.train.histograms))?;
         }
         if let (true, Some(run)) = (self.best.take(epoch, metrics.val_accuracy), &self.run) {
             run.save_best(&self.state(), self.engine.network())?;

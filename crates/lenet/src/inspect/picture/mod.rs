@@ -13,4 +13,4 @@ pub use colour::ColourMap;
 pub use network::network;
 pub use ood::ood;
 pub use scene::{Rgb, Scene};
-pub use views::{Input, Occlusion, activations, filters, means, saliency};
+pub use views::{Input, Occlusion, activations, filter_grid, filters, means, saliency};

@@ -261,3 +261,27 @@ pub fn filters(model: &Model) -> Result<Scene, InspectError> {
     };
     Ok(table.draw())
 }
+
+/// The filters of [`filters`] alone, small and without words: beside one another in rows, one row a channel if there are several.
+///
+/// # Errors
+/// A first layer whose weights no image could show.
+pub fn filter_grid(model: &Model) -> Result<Scene, InspectError> {
+    const BETWEEN: f64 = 1.0;
+    let (layer, [outputs, c, h, w], weights) = super::super::filters(model)?;
+    let scale = Scale::symmetric(weights.iter());
+    // Whole pixels a weight, of which a unit has two.
+    let unit = 0.5 * (24 / w.max(h)).max(1) as f64;
+    let columns = if c == 1 { outputs.min(8) } else { outputs };
+    let [width, height] = [w, h].map(|n| n as f64 * unit + BETWEEN);
+    let mut scene = Scene::new(&format!("Filters of layer {layer}"));
+    for (number, filter) in weights.chunks_exact(h * w).enumerate() {
+        let (output, channel) = (number / c, number % c);
+        let (row, column) = if c == 1 { (output / columns, output % columns) } else { (channel, output) };
+        let area = [column as f64 * width, row as f64 * height, width - BETWEEN, height - BETWEEN];
+        scene.bitmap(area, w, filter.iter().map(|v| scale.colour(*v)).collect());
+        scene.width = scene.width.max(area[0] + area[2]);
+        scene.height = scene.height.max(area[1] + area[3]);
+    }
+    Ok(scene)
+}

@@ -1,8 +1,8 @@
 //! A model as an ONNX file.
 
 use super::kind::{FLOAT, INT64, UINT8};
-use super::wire::Message;
 use crate::model::Model;
+use crate::protobuf::Message;
 use crate::spec::{Activation, Geometry, LayerInfo, ParameterInfo, PoolShape};
 use serde_json::json;
 

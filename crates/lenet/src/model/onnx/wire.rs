@@ -1,4 +1,4 @@
-//! Protobuf's wire format: fields out of bytes without copies or recursion, and into bytes.
+//! Protobuf's wire format: fields out of bytes without copies or recursion.
 //!
 //! Own code, since decoders that build whole messages allocate by what a file claims: two bytes of an empty message
 //! become hundreds in memory. Here nothing is built; the readers of messages (`read.rs`) count before they keep.
@@ -79,50 +79,10 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// A message that is being written.
-#[derive(Clone, Debug, Default)]
-pub struct Message(pub Vec<u8>);
-
-impl Message {
-    fn raw(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.0.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        self.0.push(n as u8);
-    }
-
-    /// An integer or an enumeration.
-    pub fn int(mut self, field: u64, value: i64) -> Self {
-        self.raw(field << 3);
-        self.raw(value as u64);
-        self
-    }
-
-    /// A float.
-    pub fn float(mut self, field: u64, value: f32) -> Self {
-        self.raw(field << 3 | 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    /// Bytes or text.
-    pub fn bytes(mut self, field: u64, value: impl AsRef<[u8]>) -> Self {
-        self.raw(field << 3 | 2);
-        self.raw(value.as_ref().len() as u64);
-        self.0.extend(value.as_ref());
-        self
-    }
-
-    /// A message within.
-    pub fn message(self, field: u64, value: &Message) -> Self {
-        self.bytes(field, &value.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protobuf::Message;
 
     #[test]
     fn fields_are_those_of_the_specification_and_come_back() {

@@ -127,6 +127,7 @@ fn an_identity_is_what_decides_the_training() {
     let base = of("train.epochs=5", 0);
     assert_eq!(base, of("train.epochs=9", 0));
     assert_eq!(base, of("train.checkpoint_seconds=1", 0));
+    assert_eq!(base, of("train.histograms=true", 0));
     for set in ["train.lr=0.8", "train.seed=1", "train.batch=255", "train.init=normal", "data.train_limit=100"] {
         assert_ne!(base, of(set, 0), "{set}");
     }
