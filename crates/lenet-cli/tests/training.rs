@@ -38,7 +38,7 @@ fn metrics(run: &Path) -> Vec<serde_json::Value> {
     text.lines().map(timeless).collect()
 }
 
-/// All names under a directory, sorted.
+/// All names under a directory, sorted; event files, of which each process leaves one, under one name.
 fn names(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -46,10 +46,12 @@ fn names(dir: &Path) -> Vec<String> {
         if path.is_dir() {
             found.extend(names(&path));
         } else {
-            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            found.push(if name.starts_with("events.out.tfevents.") { "events".into() } else { name });
         }
     }
     found.sort();
+    found.dedup();
     found
 }
 
@@ -103,12 +105,26 @@ fn a_training_leaves_a_model_that_evaluates_and_predicts() {
     // A second run takes the next number and, having the same recipe, gives the same bytes.
     let (_, _) = run(dir, &train(&data, &["--epochs", "12", "--threads", "1"]));
     assert_eq!(model(&dir.join("runs/lenet-1")), model(&dir.join("runs/lenet-2")));
-    let files =
-        ["README.md", "best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl"];
-    assert_eq!(
-        names(&dir.join("runs/lenet-1")),
-        [&[".lock"], &files[..], &["model.safetensors", "recipe.toml", "report.html"]].concat()
-    );
+    let files = [
+        ".lock",
+        "README.md",
+        "best.safetensors",
+        "config.json",
+        "environment.json",
+        "events",
+        "last.safetensors",
+        "metrics.csv",
+        "metrics.jsonl",
+        "model.safetensors",
+        "recipe.toml",
+        "report.html",
+    ];
+    assert_eq!(names(&dir.join("runs/lenet-1")), files);
+    let table = String::from_utf8(read(&dir.join("runs/lenet-1/metrics.csv"))).unwrap();
+    let last = metrics(&dir.join("runs/lenet-1")).pop().unwrap();
+    let cells: Vec<&str> = table.lines().last().unwrap().split(',').collect();
+    assert_eq!((table.lines().count(), cells[0], cells[4]), (13, "12", ""), "{table}");
+    assert_eq!(cells[7], last["test_accuracy"].to_string());
 }
 
 #[test]

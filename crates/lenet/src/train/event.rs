@@ -36,6 +36,23 @@ pub struct EpochMetrics {
     pub images_per_second: f64,
 }
 
+impl EpochMetrics {
+    /// The fields' names, in order.
+    pub(super) const NAMES: [&'static str; 11] = [
+        "epoch",
+        "lr",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "train_seconds",
+        "eval_seconds",
+        "images_per_second",
+    ];
+}
+
 /// What a training tells.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {

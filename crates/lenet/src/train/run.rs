@@ -207,12 +207,17 @@ impl Run {
     }
 
     fn write_metrics(&self) -> Result<(), RunError> {
-        let mut text = String::new();
+        let (mut text, mut table) = (String::new(), format!("{}\n", EpochMetrics::NAMES.join(",")));
         for metrics in &self.metrics {
-            let line = serde_json::to_string(metrics);
-            text += &line.map_err(|e| RunError::Io { path: self.metrics_path(), error: e.into() })?;
-            text.push('\n');
+            let io = |e: serde_json::Error| RunError::Io { path: self.metrics_path(), error: e.into() };
+            let line = serde_json::to_string(metrics).map_err(io)?;
+            // From the line, so that both have the same digits.
+            let value: Value = serde_json::from_str(&line).map_err(io)?;
+            let cell = |name| value.get(name).map_or(String::new(), Value::to_string);
+            table += &format!("{}\n", EpochMetrics::NAMES.map(cell).join(","));
+            text += &format!("{line}\n");
         }
+        self.write("metrics.csv", table.as_bytes())?;
         self.write("metrics.jsonl", text.as_bytes())
     }
 

@@ -117,7 +117,7 @@ pub fn results(dir: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Every file below a directory, by its path.
+/// Every file below a directory, by its path; event files, of which each process leaves one, as one without its time.
 pub fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_path_buf()];
@@ -127,10 +127,12 @@ pub fn files(dir: &Path) -> Vec<String> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                found.push(path.strip_prefix(dir).unwrap().to_string_lossy().into_owned());
+                let path = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+                found.push(if path.starts_with("events.out.tfevents.") { "events".into() } else { path });
             }
         }
     }
     found.sort();
+    found.dedup();
     found
 }
