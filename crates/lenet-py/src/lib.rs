@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Whatever takes longer than a fraction of a millisecond runs detached from the interpreter. No panic of the library
-//! becomes a panic in Python ([`error::detached`]).
+//! becomes a panic in Python (`error::detached`).
 
 mod array;
 mod data;
