@@ -1,12 +1,12 @@
 """Inference from Python on one thread: the same model in lenet, ONNX Runtime and PyTorch, in one interleaved run.
 
-    python3 bench/inference.py [--lenet LENET] [--torch-python PYTHON] [--preset lenet] [--rounds 15]
+    python3 bench/inference.py [--library target/release/examples/latency] [--torch-python PYTHON] [--rounds 15]
 
-This Python has the packages `lenet`, `onnxruntime` and NumPy (bench/requirements-inference.txt). PyTorch may live in
-another one, given by --torch-python. Every contestant is a process of its own that first gives its logits, which must agree
-with ours. In a round each one in turn times batch 1 (the latency of a call, NumPy in and NumPy out) and batch 256; the
-medians over the rounds are printed, with the ratios to lenet's of the same round. With --lenet the command line's
-`bench` tells, in the same rounds, what the library takes without Python.
+This Python has the packages `lenet`, `onnxruntime` and NumPy (bench/requirements-inference.txt, crates/lenet-py). PyTorch may
+live in another one, given by --torch-python; --library is the library's example, for what it takes without Python. Every
+contestant is a process of its own that first gives its logits, which must agree with ours. In a round each one in turn
+times batch 1 (the latency of a call, NumPy in and NumPy out) and batch 256; the medians over the rounds are printed, with
+the ratios to lenet's of the same round.
 """
 
 import argparse
@@ -25,17 +25,18 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 import numpy as np  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve()
-SIZES = {1: 2000, 256: 12}
+LARGE = 256
+CALLS = {1: 2000, LARGE: 12}
 LIMIT = 1e-5
 
 
-def lenet_predict(folder, x):
+def lenet_predict(folder):
     import lenet
 
     return lenet.load(folder / "model", threads=1).logits
 
 
-def onnxruntime_predict(folder, x):
+def onnxruntime_predict(folder):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -45,22 +46,15 @@ def onnxruntime_predict(folder, x):
     return lambda x: session.run(None, {name: x})[0]
 
 
-def torch_network(folder):
+def torch_predict(folder):
     import torch
 
     from pytorch_net import network
 
     torch.set_num_threads(1)
-    spec = json.loads((folder / "model/config.json").read_text())["spec"]
-    net = network(spec)
+    net = network(json.loads((folder / "model/config.json").read_text())["spec"])
     net.load_state_dict({name: torch.from_numpy(values) for name, values in np.load(folder / "weights.npz").items()})
-    return net.eval()
-
-
-def torch_eager(folder, x):
-    import torch
-
-    net = torch_network(folder)
+    net.eval()
 
     def predict(x):
         with torch.inference_mode():
@@ -69,36 +63,21 @@ def torch_eager(folder, x):
     return predict
 
 
-def torch_jit(folder, x):
-    import torch
-
-    with torch.inference_mode():
-        net = torch.jit.optimize_for_inference(torch.jit.trace(torch_network(folder), torch.from_numpy(x)))
-
-    def predict(x):
-        with torch.inference_mode():
-            return net(torch.from_numpy(x)).numpy()
-
-    return predict
-
-
-CONTESTANTS = {
-    "lenet": lenet_predict, "ONNX Runtime": onnxruntime_predict, "PyTorch": torch_eager, "PyTorch jit": torch_jit,
-}
+CONTESTANTS = {"lenet": lenet_predict, "ONNX Runtime": onnxruntime_predict, "PyTorch": torch_predict}
 
 
 def serve(name, folder):
-    """A contestant: answers each number of images on standard input with seconds a call, 0 with its versions."""
+    """A contestant: answers every line `BATCH CALLS` on standard input with the median seconds of a call."""
     x = np.load(folder / "x.npy")
-    predictors = {n: CONTESTANTS[name](folder, x[:n]) for n in SIZES}
-    np.save(folder / f"{name}.npy", np.concatenate([predictors[256](x), predictors[1](x[:1])]))
+    predict = CONTESTANTS[name](folder)
+    predict(x).astype("<f4").tofile(folder / f"{name}.bin")
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
-        n = int(line)
-        predict, batch, times = predictors[n], np.ascontiguousarray(x[:n]), []
-        for _ in range(SIZES[n] // 10):
+        n, calls = map(int, line.split())
+        batch, times = np.ascontiguousarray(x[:n]), []
+        for _ in range(calls // 10):
             predict(batch)
-        for _ in range(SIZES[n]):
+        for _ in range(calls):
             start = time.perf_counter()
             predict(batch)
             times.append(time.perf_counter() - start)
@@ -106,12 +85,12 @@ def serve(name, folder):
 
 
 class Contestant:
-    def __init__(self, name, python, folder):
+    def __init__(self, name, folder, words):
         self.name = name
-        words = [str(python), str(HERE), "--contestant", name, "--folder", str(folder)]
+        words = list(map(str, words))
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
         self.answer()
-        self.logits = np.load(folder / f"{name}.npy")
+        self.logits = np.fromfile(folder / f"{name}.bin", "<f4").reshape(LARGE, -1)
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -120,22 +99,24 @@ class Contestant:
         return json.loads(line)
 
     def seconds(self, n):
-        self.process.stdin.write(f"{n}\n")
+        self.process.stdin.write(f"{n} {CALLS[n]}\n")
         self.process.stdin.flush()
         return self.answer()
 
 
-def library(lenet, what):
-    """Seconds of a batch by the library alone, as `lenet bench` tells."""
-    done = subprocess.run([lenet, "bench", "--json", "--quick", what], check=True, capture_output=True, text=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    rows = {row["name"]: row["seconds"] for row in rows if row["group"] == "inference"}
-    return {n: seconds for n in SIZES for name, seconds in rows.items() if name.startswith(f"batch {n},")}
+def contestants(args, folder):
+    for name in CONTESTANTS:
+        python = args.torch_python if name == "PyTorch" else sys.executable
+        yield Contestant(name, folder, [python, HERE, "--contestant", name, "--folder", folder])
+    if args.library:
+        name = "lenet, without Python"
+        files = [folder / "model", folder / "x.bin", folder / f"{name}.bin"]
+        yield Contestant(name, folder, [args.library.resolve(), *files])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lenet", help="the command line, for the library without Python")
+    parser.add_argument("--library", type=pathlib.Path, help="the library's example `latency`")
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--preset", default="lenet")
     parser.add_argument("--data", help="to train the model on; synthetic images otherwise")
@@ -156,32 +137,29 @@ def main():
         model.save(folder / "model")
         model.export(folder / "model.onnx")
         np.savez(folder / "weights.npz", **model.state_dict())
-        np.save(folder / "x.npy", random.random((256, *model.input_shape), np.float32))
-        contestants = [
-            Contestant(name, args.torch_python if "PyTorch" in name else sys.executable, folder) for name in CONTESTANTS
-        ]
-        ours = contestants[0].logits
-        for other in contestants[1:]:
+        x = random.random((LARGE, *model.input_shape), np.float32)
+        np.save(folder / "x.npy", x)
+        x.astype("<f4").tofile(folder / "x.bin")
+        all_of_them = list(contestants(args, folder))
+        ours = all_of_them[0].logits
+        for other in all_of_them[1:]:
             error = float((np.abs(ours - other.logits).max(1) / np.maximum(np.abs(ours).max(1), 1)).max())
             if not error <= LIMIT:
                 sys.exit(f"{other.name}: the logits differ by {error:.1e}, no more than {LIMIT} is allowed")
-        names = [c.name for c in contestants] + ["lenet, without Python"] * bool(args.lenet)
-        seconds = {(name, n): [] for name in names for n in SIZES}
+        seconds = {(c.name, n): [] for c in all_of_them for n in CALLS}
         for _ in range(args.rounds):
-            for n in SIZES:
-                for c in contestants:
+            for n in CALLS:
+                for c in all_of_them:
                     seconds[c.name, n].append(c.seconds(n))
-            if args.lenet:
-                for n, value in library(args.lenet, args.preset).items():
-                    seconds["lenet, without Python", n].append(value)
     if args.json:
-        args.json.write_text(json.dumps([{"name": a, "batch": n, "seconds": s} for (a, n), s in seconds.items()], indent=1))
+        raw = [{"name": name, "batch": n, "seconds": values} for (name, n), values in seconds.items()]
+        args.json.write_text(json.dumps(raw, indent=1) + "\n")
     print(f"{args.preset}, one thread, medians of {args.rounds} rounds; the ratio is to lenet's time in the same round")
     print(f"{'':22} {'batch 1':>10} {'ratio':>7} {'batch 256':>12} {'images/s':>10} {'ratio':>7}")
-    for name in names:
-        one, many = (statistics.median(seconds[name, n]) for n in SIZES)
-        ratios = [statistics.median(a / b for a, b in zip(seconds[name, n], seconds["lenet", n])) for n in SIZES]
-        print(f"{name:22} {one * 1e6:7.1f} µs {ratios[0]:6.2f}x {many * 1e3:9.2f} ms {256 / many:10,.0f} {ratios[1]:6.2f}x")
+    for c in all_of_them:
+        one, many = (statistics.median(seconds[c.name, n]) for n in CALLS)
+        ratios = [statistics.median(a / b for a, b in zip(seconds[c.name, n], seconds["lenet", n])) for n in CALLS]
+        print(f"{c.name:22} {one * 1e6:7.1f} µs {ratios[0]:6.2f}x {many * 1e3:9.2f} ms {LARGE / many:10,.0f} {ratios[1]:6.2f}x")
 
 
 if __name__ == "__main__":
