@@ -1,7 +1,7 @@
 //! Datasets from names, folders and pairs of arrays.
 
 use crate::array::{Images, Values, check_pictures, tuple};
-use crate::error::{Raise, caught, wrong};
+use crate::error::{Raise, caught, detached, wrong};
 use lenet::data::{self, CacheOptions, Dataset, Loaded, Options};
 use lenet::spec::Recipe;
 use lenet::train::split;
@@ -66,17 +66,19 @@ pub fn is_pair(value: &Bound<'_, PyAny>) -> bool {
 
 /// Both splits from pairs of arrays. Without test images a fifth of every class is kept for the test, always the same.
 pub fn from_arrays(
-    train: &Bound<'_, PyAny>,
+    pair: &Bound<'_, PyAny>,
     test: Option<&Bound<'_, PyAny>>,
     classes: Option<Vec<String>>,
 ) -> PyResult<Loaded> {
-    let mut train = dataset(train, "data")?;
+    let mut train = dataset(pair, "data")?;
     let mut test = match test {
-        Some(pair) => dataset(pair, "test")?,
+        Some(test) => dataset(test, "test")?,
         None => {
-            let (kept, held) = split(&train.labels, TEST, 0);
-            let test = part(&train, &held);
-            train = part(&train, &kept);
+            let (kept, test) = detached(pair.py(), || {
+                let (kept, held) = split(&train.labels, TEST, 0);
+                Ok((part(&train, &kept), part(&train, &held)))
+            })?;
+            train = kept;
             test
         }
     };
@@ -105,11 +107,13 @@ pub fn from_arrays(
 }
 
 /// Some images of a dataset.
-fn part(data: &Dataset, indices: &[u32]) -> Dataset {
+pub fn part(data: &Dataset, indices: &[u32]) -> Dataset {
     let indices = || indices.iter().map(|&i| i as usize);
+    let mut images = Vec::with_capacity(indices().len() * data.sample_len());
+    indices().for_each(|i| images.extend_from_slice(data.image(i)));
     Dataset {
         shape: data.shape,
-        images: indices().flat_map(|i| data.image(i).iter().copied()).collect(),
+        images,
         labels: indices().map(|i| data.labels[i]).collect(),
         classes: data.classes.clone(),
     }
@@ -141,13 +145,14 @@ pub fn dataset(pair: &Bound<'_, PyAny>, name: &str) -> PyResult<Dataset> {
         )));
     }
     let labels = labels(&y, n, name)?;
-    let images = match images.values()? {
-        Values::Bytes(bytes) => bytes.to_vec(),
+    let values = images.values()?;
+    let images = detached(pair.py(), || match values {
+        Values::Bytes(bytes) => Ok(bytes.to_vec()),
         Values::Floats(floats) => {
             check_pictures(floats)?;
-            floats.iter().map(|v| (v * 255.0).round() as u8).collect()
+            Ok(floats.iter().map(|v| (v * 255.0).round() as u8).collect())
         }
-    };
+    })?;
     Ok(Dataset { shape, images, labels, classes: Vec::new() })
 }
 

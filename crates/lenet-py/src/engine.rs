@@ -1,6 +1,6 @@
 //! One engine a model, shared by Python's threads and made when it is first needed.
 
-use crate::error::Raise;
+use crate::error::{Raise, wrong};
 use lenet::engine::{CpuEngine, CpuOptions};
 use lenet::model::Model;
 use pyo3::prelude::*;
@@ -15,6 +15,11 @@ static FORKS: AtomicUsize = AtomicUsize::new(0);
 #[pyfunction]
 pub fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Checks a number of threads; far more than a machine has is a slip of the finger.
+pub fn check_threads(threads: usize) -> PyResult<()> {
+    if threads <= 1024 { Ok(()) } else { Err(wrong(format!("threads is {threads}: at most 1024 are possible"))) }
 }
 
 /// An engine with the model's parameters.

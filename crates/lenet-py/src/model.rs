@@ -2,11 +2,11 @@
 
 use crate::array::{Images, Values, check_finite, check_pictures};
 use crate::data;
-use crate::engine::Shared;
+use crate::engine::{Shared, check_threads};
 use crate::error::{Raise, caught, detached, wrong};
 use crate::{recipe, value};
 use lenet::data::{Dataset, Options};
-use lenet::engine::{Batch, Pixels};
+use lenet::engine::{Batch, Pixels, Score};
 use lenet::inspect::{self, Summary};
 use lenet::model::Model;
 use lenet::model::onnx::ImportOptions;
@@ -25,6 +25,9 @@ const LOOK: u64 = 2_000_000_000;
 
 /// Images whose activations are computed at a time, in f64 and all layers at once.
 const ACTIVATIONS: usize = 16;
+
+/// Images that are evaluated between two looks, as many as the library takes at a time: sums are then the same.
+const EVALUATION: usize = 4096;
 
 /// A trained network: what `train` and `load` give.
 #[pyclass(name = "Model", module = "lenet", frozen, weakref)]
@@ -272,10 +275,18 @@ impl PyModel {
             }
         };
         self.check(&dataset)?;
-        let (n, flip) = (dataset.len(), self.model.flip_test);
-        let score = self.engine.with(py, &self.model, 0, |engine, _| {
-            detached(py, || train::evaluate(engine, &dataset, &self.tables, n, flip).map_err(Raise::raise))
-        })?;
+        let mut score = Score::default();
+        let indices: Vec<u32> = (0..dataset.len() as u32).collect();
+        for indices in indices.chunks(EVALUATION) {
+            score += self.engine.with(py, &self.model, 0, |engine, _| {
+                detached(py, || {
+                    let part = data::part(&dataset, indices);
+                    let flip = self.model.flip_test;
+                    train::evaluate(engine, &part, &self.tables, part.len(), flip).map_err(Raise::raise)
+                })
+            })?;
+            py.check_signals()?;
+        }
         let result = PyDict::new(py);
         result.set_item("images", score.samples)?;
         result.set_item("accuracy", score.accuracy())?;
@@ -373,6 +384,7 @@ impl PyModel {
 #[pyfunction]
 #[pyo3(signature = (path, *, threads=0))]
 pub fn load(py: Python<'_>, path: PathBuf, threads: usize) -> PyResult<PyModel> {
+    check_threads(threads)?;
     detached(py, || PyModel::load(&path, threads))
 }
 

@@ -1,6 +1,7 @@
 //! `lenet.train`.
 
 use crate::data::{self, ARRAYS};
+use crate::engine::check_threads;
 use crate::error::{Raise, detached, wrong};
 use crate::model::PyModel;
 use crate::recipe::{self, Named};
@@ -50,6 +51,7 @@ pub fn train(
     set: Option<&Bound<'_, PyDict>>,
     settings: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<PyModel> {
+    check_threads(threads)?;
     let named = match (&resume, recipe) {
         (None, recipe) => Named::of(recipe)?,
         (Some(_), Some(_)) => return Err(wrong("a run that goes on has its recipe: leave recipe out")),

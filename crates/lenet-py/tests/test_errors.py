@@ -23,6 +23,8 @@ X, Y = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 2
         (lambda: lenet.train({"train\n": 3}), lenet.Error, None),
         (lambda: lenet.train(3), TypeError, None),
         (lambda: lenet.train(threads=-1), OverflowError, None),
+        (lambda: lenet.train(threads=10**6), lenet.Error, "at most 1024"),
+        (lambda: lenet.load(".", threads=10**6), lenet.Error, "at most 1024"),
         (lambda: lenet.train(data="fashion-mnits"), lenet.Error, "did you mean fashion-mnist"),
         (lambda: lenet.train(data="idx:/nowhere"), FileNotFoundError, "/nowhere"),
         (lambda: lenet.train(data=3), TypeError, None),
