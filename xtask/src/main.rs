@@ -13,6 +13,7 @@ The developer's chores: cargo xtask VERB
   test-tensorboard
                 TensorBoard's own reader on a run's event files
   test-browser  what people look at, in a headless Chromium; needs that, Node and npm
+  test-python   the Python package, as a wheel in a virtual environment of its own, against the command line
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them";
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         ["test-serve"] => test_serve(),
         ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
+        ["test-python"] => test_python(),
         ["test-export"] => data().and_then(|()| test_export()),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
@@ -91,6 +93,32 @@ fn test_browser() -> Result<(), String> {
     let mut node = Command::new("node");
     node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", target.join("release/lenet"));
     run(node)
+}
+
+fn test_python() -> Result<(), String> {
+    run(cargo("build --release --package lenet-cli"))?;
+    let package = root().join("crates/lenet-py");
+    let python = environment("python", "crates/lenet-py/tests/requirements.txt")?;
+    let wheels = root().join("target/wheels-test");
+    // An older wheel must not be taken for the one that is built now.
+    if wheels.exists() {
+        std::fs::remove_dir_all(&wheels).map_err(|e| format!("cannot remove {}: {e}", wheels.display()))?;
+    }
+    let mut build = Command::new(&python);
+    build
+        .args(["-m", "maturin", "build", "--release", "--quiet", "--interpreter"])
+        .arg(&python)
+        .arg("--out")
+        .arg(&wheels);
+    // Python closes the files of cargo's job server, which this would still name.
+    run(build.current_dir(&package).env_remove("CARGO_MAKEFLAGS"))?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", "--no-index", "--find-links"]);
+    run(install.arg(&wheels).arg("lenet"))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    let mut tests = Command::new(&python);
+    tests.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"]).arg(package.join("tests"));
+    run(tests.current_dir(root()).env("LENET", target.join("release/lenet")))
 }
 
 fn test_export() -> Result<(), String> {
