@@ -20,6 +20,8 @@ pub mod model;
 pub mod report;
 pub mod spec;
 pub mod sweep;
+mod text;
 pub mod train;
 
 pub use fs::write_atomic;
+pub use text::thousands;

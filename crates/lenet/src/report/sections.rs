@@ -1,10 +1,11 @@
 //! The sections of one run.
 
-use super::chart::{Series, curves, reliability, short};
-use super::page::{Section, numbers, pairs, percent, table, thousands, wide};
+use super::chart::{Series, curves, reliability};
+use super::page::{Section, numbers, pairs, percent, table, wide};
 use super::picture::Picture;
 use super::{Activations, Evidence, Example, Filters, ReportError, RunReport};
 use crate::metrics::{Calibration, Confusion};
+use crate::text::{short, thousands};
 use crate::train::EpochMetrics;
 use maud::{Markup, html};
 use serde_json::Value;
