@@ -63,6 +63,8 @@ function showTraining({ training, presets, datasets, failures }) {
         };
     }
     form.hidden = !training;
+    const stopped = listed.find((run) => run.status === "stopped" && byId("train-said").textContent === `${run.name}: stopping`);
+    if (stopped) byId("train-said").textContent = `${stopped.name}: stopped`;
     const words = Object.entries(failures ?? {}).map(([name, text]) => `${name}: ${text}`);
     if (words.length > 0) byId("train-said").textContent = words.join("; ");
 }

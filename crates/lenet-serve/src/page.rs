@@ -66,6 +66,7 @@ async fn api(state: &Arc<State>, request: Request, parts: &[&str]) -> Result<Res
     match *parts {
         // What is there is listed, and a new one is posted.
         ["v1", "runs"] if *request.method() == hyper::Method::POST => return training::start(state, request).await,
+        ["v1", "runs"] => only_get(request.method()).map_err(|_| Problem::method("GET, HEAD, POST"))?,
         _ if posts => only_post(request.method())?,
         _ => only_get(request.method())?,
     }

@@ -108,6 +108,7 @@ fn test_images_come_from_the_dataset_of_the_model() {
     let percentile = client.ask("POST", "/v1/activations", RAW, &image).json()["energy_percentile"].as_f64().unwrap();
     assert!((0.0..=100.0).contains(&percentile));
     client.get("/v1/samples?class=x").refused(400);
+    client.get("/v1/samples?n=101").refused(400);
 }
 
 /// A run of one epoch.

@@ -181,7 +181,10 @@ pub async fn samples(state: &State, query: Option<&str>) -> Result<Response, Pro
         Some(Err(_)) => Err(Problem::bad(format!("{name} must be a whole number"))),
     };
     let (class, from) = (number("class")?, number("from")?.unwrap_or(0));
-    let n = number("n")?.unwrap_or(SAMPLES.1).min(SAMPLES.0);
+    let n = number("n")?.unwrap_or(SAMPLES.1);
+    if n > SAMPLES.0 {
+        return Err(Problem::bad(format!("n must be at most {}: ask for the others with from", SAMPLES.0)));
+    }
     let slot = slot(state, parameter(query, "model"))?;
     let loaded = slot.current();
     let dataset = &loaded.model.training.dataset;

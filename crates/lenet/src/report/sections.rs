@@ -61,7 +61,9 @@ fn overview(run: &RunReport) -> Markup {
         let n = thousands(e.predictions.len() as u64);
         facts.push(("Accuracy", percent(e.predictions.confusion().accuracy())));
         facts.push(("Loss", format!("{:.4}", e.predictions.log_loss())));
-        facts.push(("Measured on", format!("{n} {} images of {}", e.part.name(), e.data)));
+        // Of a path its end: the whole of it is in the recipe.
+        let data = e.data.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&e.data);
+        facts.push(("Measured on", format!("{n} {} images of {data}", e.part.name())));
         facts.push(("Expected calibration error", format!("{:.4}", e.predictions.calibration(BINS).expected_error())));
     }
     if let Some(s) = run.summary() {
