@@ -231,17 +231,24 @@ fn large_bodies_share_a_room_and_small_ones_need_none() {
     let mut holds = Client::new(server.address());
     holds.send(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
     holds.send(&[0; 300 << 10]);
+    // That it takes the room, and later that it has gone, is seen a little later.
+    let reached = |room: usize| {
+        let line = format!("lenet_body_room_bytes {room}\n");
+        (0..600).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap().contains(&line)
+        })
+    };
+    // 300 KiB without the first 64.
+    assert!(reached(20 << 10));
     let large = vec![b' '; 200 << 10];
     let ask = || Client::new(server.address()).ask("POST", "/v2/models/m0/infer", "", &large);
-    let reached = |status: u16| {
-        (0..600).any(|_| ask().status == status || (std::thread::sleep(Duration::from_millis(20)), false).1)
-    };
-    // That it has taken the room is seen a little later, and so is that it has gone.
-    assert!(reached(503));
+    ask().refused(503);
     assert_eq!(ask().header("retry-after"), Some("1"));
     others_are_answered(&server);
     drop(holds);
-    assert!(reached(400));
+    assert!(reached(256 << 10));
+    ask().refused(400);
 }
 
 #[test]
