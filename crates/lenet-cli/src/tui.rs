@@ -13,7 +13,7 @@ use ratatui::prelude::CrosstermBackend;
 use ratatui::style::{Color, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::Line;
-use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph, Wrap};
+use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, LegendPosition, Paragraph, Wrap};
 use ratatui::{Frame, Terminal};
 use std::io::{self, IsTerminal, Stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,8 +215,9 @@ impl View {
         // Beside each other where there is room.
         let split = if charts.width >= 80 { Layout::horizontal(halves) } else { Layout::vertical(halves) };
         let [left, right] = split.areas(charts);
-        self.chart(frame, left, "loss", &self.losses);
-        self.chart(frame, right, "accuracy", &self.accuracies);
+        // Where curves seldom are.
+        self.chart(frame, left, "loss", &self.losses, LegendPosition::TopRight);
+        self.chart(frame, right, "accuracy", &self.accuracies, LegendPosition::Bottom);
         frame.render_widget(Paragraph::new(self.numbers().map(Line::from).to_vec()), numbers);
         frame.render_widget(self.progress(foot.width), foot);
     }
@@ -230,7 +231,7 @@ impl View {
         frame.render_widget(self.progress(foot.width), foot);
     }
 
-    fn chart(&self, frame: &mut Frame, area: Rect, title: &str, curves: &[Curve; 3]) {
+    fn chart(&self, frame: &mut Frame, area: Rect, title: &str, curves: &[Curve; 3], legend: LegendPosition) {
         let named = curves.iter().zip(CURVES).filter(|(curve, _)| !curve.is_empty());
         let sets = named.map(|(curve, (name, colour))| {
             let set = Dataset::default().name(name).marker(Marker::Braille).graph_type(GraphType::Line);
@@ -242,6 +243,9 @@ impl View {
         let end = reach(self.step.epoch.max(self.last.as_ref().map_or(0, |m| m.epoch)), self.goal);
         let x = Axis::default().bounds([0.0, end as f64]).labels(["0".to_string(), end.to_string()]).title("epoch");
         let chart = Chart::new(sets.collect()).block(Block::bordered().title(title)).x_axis(x).y_axis(y);
+        let chart = chart
+            .legend_position(Some(legend))
+            .hidden_legend_constraints((Constraint::Percentage(50), Constraint::Percentage(50)));
         frame.render_widget(chart, area);
     }
 
@@ -385,6 +389,7 @@ mod tests {
         ] {
             assert!(drawn.contains(words), "{words:?} is not in:\n{drawn}");
         }
+        assert_eq!(text(&view, 80, 24).matches("│train│").count(), 2, "both charts say which curve is which");
         // Where no epoch was evaluated on test images there is no such curve.
         assert!(!drawn.contains("test"), "{drawn}");
         let dots = |text: &str| text.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
