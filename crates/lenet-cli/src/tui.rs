@@ -401,7 +401,7 @@ mod tests {
     #[test]
     fn a_small_screen_shows_numbers_alone() {
         let drawn = text(&view(), 20, 8);
-        for words in ["epoch 2 of 4", "loss 1.250", "val acc", "12 s; q stops"] {
+        for words in ["epoch 2 of 4", "loss 1.250", "acc 0.483", "12 s; q stops"] {
             assert!(drawn.contains(words), "{words:?} is not in:\n{drawn}");
         }
         assert!(!drawn.contains('┌'), "{drawn}");

@@ -62,7 +62,8 @@ fn overview(run: &RunReport) -> Markup {
         facts.push(("Accuracy", percent(e.predictions.confusion().accuracy())));
         facts.push(("Loss", format!("{:.4}", e.predictions.log_loss())));
         // Of a path its end: the whole of it is in the recipe.
-        let data = e.data.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&e.data);
+        let path = e.data.split_once(':').map(|(_, path)| path.trim_end_matches(['/', '\\']));
+        let data = path.and_then(|path| path.rsplit(['/', '\\']).next()).unwrap_or(&e.data);
         facts.push(("Measured on", format!("{n} {} images of {data}", e.part.name())));
         facts.push(("Expected calibration error", format!("{:.4}", e.predictions.calibration(BINS).expected_error())));
     }
