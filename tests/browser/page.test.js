@@ -25,7 +25,14 @@ after(async () => {
 });
 
 const panel = (page, letter) => page.getByRole("region", { name: `Input ${letter}` });
-const verdict = (page, letter) => panel(page, letter).getByRole("status");
+const verdict = (page, letter) => panel(page, letter).locator(".verdict");
+
+/** The sum that the open dialog tells is what the layer gives. */
+async function assertSum(page) {
+    const words = await page.locator("#cell .sum").innerText();
+    const [, total, given] = words.replaceAll("−", "-").match(/= ([-\d.e]+); the layer gives ([-\d.e]+)\.$/);
+    assert.ok(Math.abs(total - given) <= 0.0011, words);
+}
 
 /** Draws a shirt-like outline with the mouse, and waits for what the model says. */
 async function draw(page) {
@@ -60,9 +67,7 @@ test("drawing gives a prediction, the layers, and the sum behind a cell", async 
     await page.keyboard.press("PageDown");
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("Enter");
-    const words = await page.locator("#cell .sum").innerText();
-    const [, total, given] = words.replaceAll("−", "-").match(/= ([-\d.e]+); the layer gives ([-\d.e]+)\.$/);
-    assert.ok(Math.abs(total - given) <= 0.0011, words);
+    await assertSum(page);
     assert.match(await page.locator("#cell-title").innerText(), /map 1, row 4, column 5/);
     assert.equal(await page.locator("#cell .channel").count(), 6);
     await assertSound(page);
@@ -73,7 +78,39 @@ test("drawing gives a prediction, the layers, and the sum behind a cell", async 
     await page.locator(".layer").nth(1).locator("button.map").nth(2).click({ position: { x: 3, y: 3 } });
     // The weights arrive a moment later.
     await page.locator("#cell-title", { hasText: /map 2, row [01], column [01]/ }).waitFor();
-    assert.deepEqual(page.faults, []);
+    await page.keyboard.press("Escape");
+    // A maximum, and a unit of the first dense layer behind the maps of the last pooling.
+    await page.getByRole("button", { name: "Input A, 2, map 3: choose a cell" }).click({ position: { x: 40, y: 40 } });
+    await page.locator("#cell-title", { hasText: "2 · max_pool, map 3" }).waitFor();
+    await assertSum(page);
+    assert.equal(await page.locator("#cell td").count(), 4);
+    assert.equal(await page.locator("#cell td.chosen").count(), 1);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Input A, 7: choose a cell" }).focus();
+    for (const key of ["ArrowLeft", "Enter"]) await page.keyboard.press(key);
+    await page.locator("#cell-title", { hasText: "7 · dense, unit" }).waitFor();
+    await assertSum(page);
+    assert.equal(await page.locator("#cell .terms tbody tr").count(), 13);
+    assert.match(await page.locator("#cell .terms").innerText(), /map \d+, row \d+, column \d+/);
+    await assertSound(page);
+    await screenshot(page, "page-unit");
+});
+
+test("one draws with the keyboard alone", async (t) => {
+    const page = await open(t, browser, url, looks[0]);
+    const canvas = panel(page, "A").locator(".draw");
+    await panel(page, "A").getByRole("button", { name: /test image/ }).first().waitFor();
+    await canvas.focus();
+    const keys = ["ArrowUp", "ArrowLeft", " ", ...Array(8).fill("ArrowRight"), "Shift+ArrowDown", " ", "ArrowDown"];
+    for (const key of keys) await page.keyboard.press(key === " " ? "Space" : key);
+    // Where the pen was down there is ink, where it was up there is none.
+    const level = (x, y) => canvas.evaluate((c, at) => c.getContext("2d").getImageData(...at, 1, 1).data[0], [x, y]);
+    assert.ok(await level(17, 13) > 200 && await level(21, 16) > 200);
+    assert.ok(await level(8, 13) === 0 && await level(21, 20) === 0);
+    assert.equal(await panel(page, "A").getByText(/Pen up, row 18, column 21/).count(), 1);
+    await page.locator(".layer").first().waitFor();
+    await assertSound(page);
+    await screenshot(page, "page-pen");
 });
 
 for (const look of looks) {
@@ -131,7 +168,7 @@ test("a training is started, followed and stopped", async (t) => {
     const page = await open(t, browser, `${url}/#runs`, looks[2]);
     await page.getByRole("combobox", { name: "Recipe" }).selectOption("lenet-relu-max");
     assert.equal(await page.getByRole("combobox", { name: "Dataset" }).inputValue(), data);
-    await page.getByLabel("Epochs").fill("2000");
+    await page.getByLabel("Epochs", { exact: true }).fill("2000");
     await page.getByRole("button", { name: "Start" }).click();
     // Live: the epoch that is told grows while nobody does anything.
     const live = page.locator("#runs-live");
@@ -139,6 +176,15 @@ test("a training is started, followed and stopped", async (t) => {
     const told = await live.innerText();
     await page.waitForFunction((before) => document.querySelector("#runs-live").textContent !== before, told);
     await page.getByRole("button", { name: "Stop lenet-relu-max-1" }).click();
-    await page.getByRole("button", { name: "Resume lenet-relu-max-1" }).waitFor({ timeout: 150_000 });
+    // What has stopped says so at once, and goes on to the epoch that is asked for.
+    const resume = page.getByRole("button", { name: "Resume lenet-relu-max-1" });
+    await resume.waitFor();
+    const row = page.getByRole("row", { name: /lenet-relu-max-1/ });
+    const done = Number((await row.innerText()).match(/(\d+) of 2000/)[1]);
+    await page.getByLabel("Epochs of lenet-relu-max-1 in all").fill(String(done + 3));
+    await screenshot(page, "page-resume");
+    await resume.click();
+    await row.getByText(`${done + 3} of ${done + 3}`).waitFor();
+    await row.getByText("finished").waitFor();
     assert.deepEqual(page.faults, []);
 });

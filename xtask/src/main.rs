@@ -9,7 +9,7 @@ The developer's chores: cargo xtask VERB
   check         format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
   data          fetches Fashion-MNIST into the cache
   test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
-  test-serve    a stock Python client of the inference protocol against the server
+  test-serve    stock Python clients against the server: of the inference protocol, and of its OpenAPI document
   test-tensorboard
                 TensorBoard's own reader on a run's event files
   test-browser  what people look at, in a headless Chromium; needs that, Node and npm

@@ -1,6 +1,7 @@
 //! The `lenet` command line: arguments, terminal and exit codes. What it does, the library does.
 
 mod args;
+mod aside;
 mod bench;
 mod data;
 mod doctor;

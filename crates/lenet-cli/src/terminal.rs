@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lenet::data::DataEvent;
+pub use lenet::thousands;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes a result and flushes it, so that a reader at the other end of a pipe sees it at once.
@@ -102,29 +103,7 @@ impl Drop for DataReporter {
     }
 }
 
-/// A number with a comma between thousands.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes in the unit that a person would use.
 pub fn bytes(n: u64) -> String {
     indicatif::DecimalBytes(n).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_separated() {
-        let got = [0, 999, 1000, 61_706, 1_234_567].map(super::thousands);
-        assert_eq!(got, ["0", "999", "1,000", "61,706", "1,234,567"]);
-    }
 }

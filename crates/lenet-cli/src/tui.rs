@@ -1,9 +1,9 @@
 //! `lenet train --tui`: the training as a full-screen picture, with curves that grow.
 
 use crate::failure::Failure;
-use crate::interrupt;
 use crate::terminal::thousands;
 use crate::train::Start;
+use crate::{aside, interrupt};
 use lenet::train::{EpochMetrics, Event};
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
@@ -13,7 +13,7 @@ use ratatui::prelude::CrosstermBackend;
 use ratatui::style::{Color, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::Line;
-use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph};
+use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, LegendPosition, Paragraph, Wrap};
 use ratatui::{Frame, Terminal};
 use std::io::{self, IsTerminal, Stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two pictures.
 const PERIOD: Duration = Duration::from_millis(100);
+/// Columns and rows from which on there are curves.
+const SMALL: (u16, u16) = (40, 14);
 /// Points of the curve of the training loss, at most; then every second one goes.
 const POINTS: usize = 2000;
 
@@ -36,6 +38,7 @@ pub fn restore() {
     if OPEN.swap(false, Ordering::Relaxed) {
         let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
+        aside::give_back();
     }
 }
 
@@ -67,6 +70,7 @@ impl Tui {
         }));
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(failed)?;
         OPEN.store(true, Ordering::Relaxed);
+        aside::put().map_err(failed)?;
         let tui = Tui { terminal, view: View::new(start, done), drawn: None };
         enable_raw_mode().map_err(failed)?;
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).map_err(failed)?;
@@ -199,21 +203,35 @@ impl View {
     }
 
     fn draw(&self, frame: &mut Frame) {
+        let area = frame.area();
+        if area.width < SMALL.0 || area.height < SMALL.1 {
+            return self.draw_small(frame);
+        }
         let rows = [Constraint::Length(3), Constraint::Min(0), Constraint::Length(2), Constraint::Length(1)];
-        let [head, charts, numbers, foot] = Layout::vertical(rows).areas(frame.area());
+        let [head, charts, numbers, foot] = Layout::vertical(rows).areas(area);
         let lines = [self.title.clone(), self.about.clone(), self.run.clone()];
         frame.render_widget(Paragraph::new(lines.map(Line::from).to_vec()), head);
         let halves = [Constraint::Fill(1); 2];
         // Beside each other where there is room.
         let split = if charts.width >= 80 { Layout::horizontal(halves) } else { Layout::vertical(halves) };
         let [left, right] = split.areas(charts);
-        self.chart(frame, left, "loss", &self.losses);
-        self.chart(frame, right, "accuracy", &self.accuracies);
+        // Where curves seldom are.
+        self.chart(frame, left, "loss", &self.losses, LegendPosition::TopRight);
+        self.chart(frame, right, "accuracy", &self.accuracies, LegendPosition::Bottom);
         frame.render_widget(Paragraph::new(self.numbers().map(Line::from).to_vec()), numbers);
-        frame.render_widget(self.progress(), foot);
+        frame.render_widget(self.progress(foot.width), foot);
     }
 
-    fn chart(&self, frame: &mut Frame, area: Rect, title: &str, curves: &[Curve; 3]) {
+    /// Numbers alone: there is no room for curves.
+    fn draw_small(&self, frame: &mut Frame) {
+        let rows = [Constraint::Min(0), Constraint::Length(1)];
+        let [text, foot] = Layout::vertical(rows).areas(frame.area());
+        let lines = self.numbers().map(Line::from).to_vec();
+        frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), text);
+        frame.render_widget(self.progress(foot.width), foot);
+    }
+
+    fn chart(&self, frame: &mut Frame, area: Rect, title: &str, curves: &[Curve; 3], legend: LegendPosition) {
         let named = curves.iter().zip(CURVES).filter(|(curve, _)| !curve.is_empty());
         let sets = named.map(|(curve, (name, colour))| {
             let set = Dataset::default().name(name).marker(Marker::Braille).graph_type(GraphType::Line);
@@ -222,9 +240,12 @@ impl View {
         let [low, high] = ends(curves);
         let middle = (low + high) / 2.0;
         let y = Axis::default().bounds([low, high]).labels([low, middle, high].map(|v| format!("{v:.3}")));
-        let goal = self.goal.max(1);
-        let x = Axis::default().bounds([0.0, goal as f64]).labels(["0".to_string(), goal.to_string()]).title("epoch");
+        let end = reach(self.step.epoch.max(self.last.as_ref().map_or(0, |m| m.epoch)), self.goal);
+        let x = Axis::default().bounds([0.0, end as f64]).labels(["0".to_string(), end.to_string()]).title("epoch");
         let chart = Chart::new(sets.collect()).block(Block::bordered().title(title)).x_axis(x).y_axis(y);
+        let chart = chart
+            .legend_position(Some(legend))
+            .hidden_legend_constraints((Constraint::Percentage(50), Constraint::Percentage(50)));
         frame.render_widget(chart, area);
     }
 
@@ -240,20 +261,47 @@ impl View {
             s.loss,
             thousands(s.rate as u64)
         );
-        let last = self.last.as_ref().map_or(String::new(), crate::report::line);
+        let last = self.last.as_ref().map_or(String::new(), line);
         [if s.epoch > 0 { moment } else { String::new() }, last]
     }
 
-    fn progress(&self) -> Gauge<'_> {
+    /// The bar, with as many words as fit into `width` columns.
+    fn progress(&self, width: u16) -> Gauge<'_> {
         let s = &self.step;
         let done = s.epoch.saturating_sub(1) as f64 + s.step as f64 / s.steps.max(1) as f64;
-        let label = match self.is_stopping {
-            true => "stopping after this step, with a checkpoint (q or Ctrl-C leaves at once)".to_string(),
-            false => format!("{:.0} s left; q or Ctrl-C stops, with a checkpoint", s.left.as_secs_f64()),
+        let left = s.left.as_secs_f64();
+        let labels = match self.is_stopping {
+            true => [
+                "stopping after this step, with a checkpoint (q or Ctrl-C leaves at once)".to_string(),
+                "stopping".to_string(),
+            ],
+            false => {
+                [format!("{left:.0} s left; q or Ctrl-C stops, with a checkpoint"), format!("{left:.0} s; q stops")]
+            }
         };
+        let [long, short] = labels;
+        let label = if long.len() <= usize::from(width) { long } else { short };
         let ratio = (done / self.goal.max(1) as f64).clamp(0.0, 1.0);
         Gauge::default().gauge_style(Style::new().fg(Color::Blue).bg(Color::Black)).ratio(ratio).label(label)
     }
+}
+
+/// The last epoch on the axis: that of the plan, or for a long one the next round number, so that the beginning is seen.
+fn reach(epoch: usize, goal: usize) -> usize {
+    let rounds =
+        (0..).map(|power| 10_usize.saturating_pow(power)).flat_map(|ten| [1, 2, 5].map(|n| ten.saturating_mul(n)));
+    rounds.map(|end| end.max(10)).find(|end| *end > epoch).unwrap_or(goal).min(goal).max(1)
+}
+
+/// Losses and accuracies of an epoch; the rest is elsewhere on the screen.
+fn line(m: &EpochMetrics) -> String {
+    let mut text = format!("epoch {}, loss {:.3}, train acc {:.3}", m.epoch, m.train_loss, m.train_accuracy);
+    for (name, value) in [("val", m.val_accuracy), ("test", m.test_accuracy)] {
+        if let Some(value) = value {
+            text += &format!(", {name} acc {value:.3}");
+        }
+    }
+    text + &format!(", {:.1} s", m.train_seconds + m.eval_seconds)
 }
 
 /// Adds a point where the curve goes on; a curve that has become long keeps every second point.
@@ -333,7 +381,7 @@ mod tests {
             "train",
             "val",
             "epoch 2 of 4, step 10 of 10, loss 1.250, 61,234 images/s",
-            "epoch 2, loss 1.250, train acc 0.583, val acc 0.483, time 1.0 sec, 60,000 images/s",
+            "epoch 2, loss 1.250, train acc 0.583, val acc 0.483, 1.1 s",
             "12 s left; q or Ctrl-C stops, with a checkpoint",
             // From the least to the largest loss.
             "2.600",
@@ -341,12 +389,28 @@ mod tests {
         ] {
             assert!(drawn.contains(words), "{words:?} is not in:\n{drawn}");
         }
+        assert_eq!(text(&view, 80, 24).matches("│train│").count(), 2, "both charts say which curve is which");
         // Where no epoch was evaluated on test images there is no such curve.
         assert!(!drawn.contains("test"), "{drawn}");
         let dots = |text: &str| text.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
         assert!(dots(&drawn) > 20, "the curves are drawn:\n{drawn}");
         view.is_stopping = true;
         assert!(text(&view, 120, 30).contains("stopping after this step"));
+    }
+
+    #[test]
+    fn a_small_screen_shows_numbers_alone() {
+        let drawn = text(&view(), 20, 8);
+        for words in ["epoch 2 of 4", "loss 1.250", "acc 0.483", "12 s; q stops"] {
+            assert!(drawn.contains(words), "{words:?} is not in:\n{drawn}");
+        }
+        assert!(!drawn.contains('┌'), "{drawn}");
+    }
+
+    #[test]
+    fn the_axis_grows_with_a_long_training() {
+        let got = [(0, 5), (3, 5), (3, 30), (10, 30), (29, 30), (30, 30), (99, 3000), (100, 3000), (0, 0)];
+        assert_eq!(got.map(|(epoch, goal)| reach(epoch, goal)), [5, 5, 10, 20, 30, 30, 100, 200, 1]);
     }
 
     #[test]

@@ -92,8 +92,13 @@ fn every_view_is_drawn() {
         assert!(out.starts_with(name) && out.lines().count() == 1, "{out}");
         assert!(size(&dir.join(name)).0 > 300, "{name}");
     }
-    let (out, _) = run(dir, &["inspect", "run", "--ood", "--noise", "1", "--index", "0", "-o", "ood.svg"]);
-    assert!(out.contains("noise 0: energy") && out.contains("of 256 test images"), "{out}");
+    let cat = fixtures().join("../../../../examples/pictures/cat.png").display().to_string();
+    let (out, _) =
+        run(dir, &["inspect", "run", "--ood", "--image", &cat, "--noise", "1", "--index", "0", "-o", "ood.svg"]);
+    assert!(
+        out.contains("cat.png: energy") && out.contains("noise 0: energy") && out.contains("of 256 test images"),
+        "{out}"
+    );
     run(dir, &["inspect", "small", "--network", "--set", "model.layers.0.channels=24", "-o", "small.svg"]);
     let svg = std::fs::read_to_string(dir.join("small.svg")).unwrap();
     assert!(svg.contains("4.shortcut.0") && svg.contains("24 × 28 × 28"));

@@ -69,6 +69,25 @@ fn a_key_stops_and_the_terminal_is_as_before() {
 }
 
 #[test]
+fn an_error_is_told_after_the_screen_was_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ours, theirs) = terminal();
+    let before = tcgetattr(&ours).unwrap();
+    let data = fixture();
+    let args = ["train", "lenet-relu-max", "--data", &data, "--epochs", "50", "--set", "lr=1e30", "--tui"];
+    let mut command = lenet(dir.path(), &args);
+    let other = || theirs.try_clone().unwrap();
+    let mut child = command.stdin(other()).stdout(other()).stderr(other()).spawn().unwrap();
+    drop((command, theirs));
+    let mut read = String::new();
+    read_until(&mut ours, "error: ", &mut read);
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{read:?}");
+    let (_, after) = read.rsplit_once("\x1b[?1049l").expect("the screen is given back");
+    assert!(after.contains("error: "), "{after:?}");
+    assert_eq!(tcgetattr(&ours).unwrap().local_modes, before.local_modes);
+}
+
+#[test]
 fn without_a_terminal_there_is_no_screen() {
     let dir = tempfile::tempdir().unwrap();
     let data = fixture();

@@ -17,7 +17,10 @@ const layers = new Layers(byId("layers"), () => model().name);
 class Input {
     constructor(letter) {
         this.letter = letter;
-        this.canvas = el("canvas", { className: "draw", role: "img", "aria-label": `Input ${letter}: draw here with mouse or finger` });
+        this.canvas = el("canvas", { className: "draw", role: "application", tabIndex: 0 });
+        this.cursor = el("span", { className: "pen" });
+        this.pen = { at: [0, 0], down: false };
+        this.said = el("p", { className: "hint", role: "status" }, "Draw with mouse or finger; or with the arrow keys, Space puts the pen down and up.");
         this.erase = el("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleErase() }, "Erase");
         const file = el("input", { type: "file", accept: "image/*", "aria-label": `Picture for input ${letter}` });
         file.onchange = () => { if (file.files[0]) this.take(file.files[0]); file.value = ""; };
@@ -27,7 +30,7 @@ class Input {
         this.bars = el("dl", { className: "bars" });
         this.strange = el("p", { className: "strange" });
         this.panel = el("section", { className: "panel card", "aria-label": `Input ${letter}` },
-            el("div", {}, this.canvas, el("div", { className: "tools" },
+            el("div", {}, el("div", { className: "draw-box" }, this.canvas, this.cursor), this.said, el("div", { className: "tools" },
                 el("button", { type: "button", onclick: () => this.fill(() => 0) }, "Clear"),
                 el("button", { type: "button", onclick: () => this.fill((v) => 255 - v) }, "Invert"),
                 this.erase, el("label", { className: "file" }, "Picture…", file))),
@@ -56,6 +59,8 @@ class Input {
                 last = next;
             }
         };
+        this.canvas.onkeydown = (event) => this.key(event);
+        this.canvas.onblur = () => this.movePen(this.pen.at, false);
         this.canvas.onpointerup = this.canvas.onpointercancel = () => (last = null);
         this.panel.ondragover = (event) => { event.preventDefault(); this.panel.classList.add("over"); };
         this.panel.ondragleave = () => this.panel.classList.remove("over");
@@ -64,6 +69,31 @@ class Input {
             this.panel.classList.remove("over");
             if (event.dataTransfer.files[0]) this.take(event.dataTransfer.files[0]);
         };
+    }
+
+    /** Arrow keys move a pen by a pixel of the picture, with Shift by four; Space puts it down and up. */
+    key(event) {
+        const steps = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+        const [, h, w] = this.shape, { at, down } = this.pen;
+        if (event.key === " ") {
+            if (!down) this.stroke(at, at);
+            this.movePen(at, !down);
+        } else if (event.key in steps && !event.ctrlKey && !event.altKey && !event.metaKey) {
+            const by = event.shiftKey ? 4 : 1, inside = (value, n) => Math.min(Math.max(value, 0.5), n - 0.5);
+            const next = [inside(at[0] + by * steps[event.key][0], w), inside(at[1] + by * steps[event.key][1], h)];
+            if (down) this.stroke(at, next);
+            this.movePen(next, down);
+        } else return;
+        event.preventDefault();
+        this.said.textContent = `Pen ${this.pen.down ? "down" : "up"}, row ${Math.floor(this.pen.at[1])}, column ${Math.floor(this.pen.at[0])}`;
+    }
+
+    movePen(at, down) {
+        const [, h, w] = this.shape;
+        this.pen = { at, down };
+        this.cursor.classList.toggle("down", down);
+        Object.assign(this.cursor.style, { left: `${100 * at[0] / w}%`, top: `${100 * at[1] / h}%`, width: `${160 / w}%`, height: `${160 / h}%` });
+        this.canvas.setAttribute("aria-label", `Input ${this.letter}: arrow keys move the pen, Space puts it ${down ? "up" : "down"}`);
     }
 
     toggleErase() {
@@ -75,6 +105,7 @@ class Input {
         this.shape = model.input;
         this.image = new Uint8Array(model.input.reduce((a, b) => a * b));
         this.answer = null;
+        this.movePen([Math.floor(model.input[2] / 2) + 0.5, Math.floor(model.input[1] / 2) + 0.5], false);
         this.verdict.textContent = "Draw, or take a picture";
         this.strange.textContent = "";
         this.bars.replaceChildren();

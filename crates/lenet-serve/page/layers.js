@@ -1,6 +1,7 @@
-// Every layer's values as maps, the difference of two inputs, and the sum behind a cell of a convolution's map.
+// Every layer's values as maps, the difference of two inputs, and cells that can be chosen to see what made them.
 
-import { askJson, byId, el, fault, floatsOf, grey, paint, sequential, shown, signed } from "./common.js";
+import { byId, el, fault, floatsOf, grey, paint, sequential, shown, signed } from "./common.js";
+import { EXPLAINED, explanation } from "./sums.js";
 
 /** Most maps of a layer that are drawn at first. */
 const MOST = 64;
@@ -56,7 +57,7 @@ export class Layers {
     row(name, layer, number, input) {
         const { c, h, w } = planes(layer.shape);
         const scale = Math.max(1, Math.floor(SIDE / Math.max(h, layer.shape.length === 3 ? w : 12)));
-        const choosable = layer.kind === "conv2d" && input !== null;
+        const choosable = EXPLAINED.includes(layer.kind) && input !== null;
         const maps = Array.from({ length: Math.min(c, MOST) }, (_, channel) => {
             const canvas = el("canvas", { width: w, height: h });
             canvas.style.width = `${w * scale}px`;
@@ -127,59 +128,14 @@ export class Layers {
         });
     }
 
-    /** Shows window, kernel and products behind a cell of a convolution. */
+    /** Shows what made a cell: `[row, column]` of a map; of values in lines, the place that they give. */
     async explain(number, input, channel, [row, column]) {
-        const [letter, layers] = this.inputs[input];
-        const layer = layers[number], source = layers[layer.source];
-        const weights = await askJson(`/v1/models/${this.model()}/weights?layer=${layer.name}`);
-        const kernels = floatsOf(weights.weight), bias = weights.bias ? floatsOf(weights.bias)[channel] : 0;
-        const [outputs, ic, kh, kw] = weights.shape, [, ih, iw] = source.shape;
-        const first = Math.floor(channel / (outputs / weights.groups)) * ic;
-        const [top, left] = [row * weights.stride[0] - weights.padding[0], column * weights.stride[1] - weights.padding[1]];
-        const channels = Array.from({ length: ic }, (_, c) => {
-            const window = Array.from({ length: kh * kw }, (_, i) => {
-                const [y, x] = [top + Math.floor(i / kw), left + i % kw];
-                return y >= 0 && y < ih && x >= 0 && x < iw ? source.values[((first + c) * ih + y) * iw + x] : 0;
-            });
-            const kernel = [...kernels.subarray((channel * ic + c) * kh * kw, (channel * ic + c + 1) * kh * kw)];
-            const products = window.map((v, i) => v * kernel[i]);
-            return { window, kernel, products, sum: products.reduce((a, b) => a + b, 0) };
-        });
-        const sum = channels.reduce((total, c) => total + c.sum, 0);
-        const value = layer.values[(channel * layer.shape[1] + row) * layer.shape[2] + column];
-        const most = (part) => Math.max(...channels.flatMap((c) => c[part].map(Math.abs)));
-        const colours = Object.fromEntries(["window", "kernel", "products"].map((part) => [part, signed(most(part))]));
-        const blocks = channels.map((parts, c) => el("section", { className: "channel" },
-            el("h3", {}, `Input channel ${first + c}: sum ${shown(parts.sum)}`),
-            el("div", { className: "three" },
-                heat("Window", parts.window, kw, colours.window), "×", heat("Kernel", parts.kernel, kw, colours.kernel),
-                "=", heat("Products", parts.products, kw, colours.products))));
-        byId("cell-title").textContent = `Input ${letter}, ${layer.name} · conv2d, map ${channel}, row ${row}, column ${column}`;
-        byId("cell-content").replaceChildren(
-            el("p", { className: "sum" }, `${shown(sum)} (products) + ${shown(bias)} (bias) = ${shown(sum + bias)}; the layer gives `, el("strong", {}, shown(value)), "."),
-            el("p", { className: "hint" }, `What lies beyond the border counts as 0. The window comes from layer ${source.name}.`), ...blocks);
+        const [letter, layers] = this.inputs[input], layer = layers[number];
+        const flat = layer.shape.length === 1, unit = row * planes(layer.shape).w + column;
+        if (flat && unit >= layer.shape[0]) return;
+        const [title, content] = await explanation(this.model(), layers, number, flat ? [0, 0, unit] : [channel, row, column]);
+        byId("cell-title").textContent = `Input ${letter}, ${title}`;
+        byId("cell-content").replaceChildren(...content);
         byId("cell").showModal();
     }
-}
-
-/** Relative luminance as WCAG defines it; from 0.179 on black has more contrast than white. */
-function luminance(...rgb) {
-    const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
-
-/** Numbers of a window, coloured by value. */
-function heat(name, values, width, colour) {
-    const body = el("tbody");
-    for (let at = 0; at < values.length; at += width) {
-        body.append(el("tr", {}, ...values.slice(at, at + width).map((value) => {
-            const [r, g, b] = colour(value);
-            // Without the sign of what is rounded to 0.
-            const cell = el("td", {}, value.toFixed(3).replace(/^-(?!0\.000$)/, "−").replace(/^-/, ""));
-            cell.style.backgroundColor = `rgb(${r},${g},${b})`;
-            cell.style.color = luminance(r, g, b) > 0.179 ? "#000" : "#fff";
-            return cell;
-        })));
-    }
-    return el("figure", {}, el("figcaption", {}, name), el("table", { className: "heat", "aria-label": name }, body));
 }

@@ -63,6 +63,8 @@ function showTraining({ training, presets, datasets, failures }) {
         };
     }
     form.hidden = !training;
+    const stopped = listed.find((run) => run.status === "stopped" && byId("train-said").textContent === `${run.name}: stopping`);
+    if (stopped) byId("train-said").textContent = `${stopped.name}: stopped`;
     const words = Object.entries(failures ?? {}).map(([name, text]) => `${name}: ${text}`);
     if (words.length > 0) byId("train-said").textContent = words.join("; ");
 }
@@ -102,7 +104,7 @@ function showTable(training) {
     }
     listed.forEach((run, place) => {
         if (!rows.has(run.name)) rows.set(run.name, newRow(run.name));
-        const { row, box, cells, buttons } = rows.get(run.name);
+        const { row, box, cells, buttons, goal, number } = rows.get(run.name);
         if (body.children[place] !== row) body.insertBefore(row, body.children[place] ?? null);
         box.checked = chosen.has(run.name);
         box.disabled = !box.checked && chosen.size >= COLOURS;
@@ -111,7 +113,11 @@ function showTable(training) {
         texts.forEach((text, i) => { if (cells[i].textContent !== text) cells[i].textContent = text; });
         buttons.report.hidden = !run.report || hasToken();
         buttons.stop.hidden = !(training && run.own);
-        buttons.resume.hidden = !(training && run.status === "stopped");
+        const more = training && ["stopped", "finished"].includes(run.status);
+        buttons.resume.hidden = goal.hidden = !more;
+        // What someone has typed stays.
+        number.min = run.done + 1;
+        if (!number.dataset.typed) number.value = Math.max(run.epochs, run.done + 1);
     });
 }
 
@@ -122,15 +128,22 @@ function newRow(name) {
         else drop(name);
         refresh();
     };
-    const post = (what, words) => {
-        const work = () => postJson(`/v1/runs/${name}/${what}`, {});
+    const post = (what, words, wish = () => ({})) => {
+        const work = () => postJson(`/v1/runs/${name}/${what}`, wish());
         return el("button", { type: "button", hidden: true, "aria-label": `${words} ${name}`, onclick: () => act(work) }, words);
     };
+    const number = el("input", { type: "number", max: 100000, "aria-label": `Epochs of ${name} in all` });
+    number.oninput = () => (number.dataset.typed = "yes");
+    const goal = el("label", { className: "goal", hidden: true }, " to epoch ", number);
+    const resume = post("resume", "Resume", () => {
+        delete number.dataset.typed;
+        return { epochs: Number(number.value) };
+    });
     const report = el("a", { href: `/v1/runs/${name}/report`, target: "_blank", rel: "noopener", hidden: true, "aria-label": `Report of ${name}` }, "Report");
-    const buttons = { report, stop: post("stop", "Stop"), resume: post("resume", "Resume") };
+    const buttons = { report, stop: post("stop", "Stop"), resume };
     const cells = [0, 1, 2, 3, 4].map((i) => el("td", { className: i === 4 ? "recipe" : "" }));
-    const row = el("tr", {}, el("td", {}, box), el("th", { scope: "row" }, name), ...cells, el("td", {}, ...Object.values(buttons)));
-    return { row, box, cells, buttons };
+    const row = el("tr", {}, el("td", {}, box), el("th", { scope: "row" }, name), ...cells, el("td", {}, ...Object.values(buttons), goal));
+    return { row, box, cells, buttons, goal, number };
 }
 
 /** Gets what a chosen run has, and follows it while it is trained. */

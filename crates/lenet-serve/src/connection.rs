@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -77,7 +77,8 @@ async fn connection(state: &Arc<State>, stream: TcpStream, remote: SocketAddr) {
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(state.options.body_time));
-    let service = service_fn(|request| answer(state.clone(), remote, request));
+    let told = Arc::new(Told::default());
+    let service = service_fn(|request| answer(state.clone(), remote, told.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(state.options.head_time)
@@ -91,9 +92,20 @@ async fn connection(state: &Arc<State>, stream: TcpStream, remote: SocketAddr) {
             connection.await
         }
     };
-    if let Err(error) = ended {
+    // A request that failed has its line, and a connection that was kept after an answer may end at any time.
+    if let Err(error) = ended
+        && !told.failed.load(Ordering::Relaxed)
+        && !(error.is_timeout() && told.answered.load(Ordering::Relaxed))
+    {
         broken(state, remote, &error.to_string());
     }
+}
+
+/// What the log has of a connection, so that each bad client is one line of it.
+#[derive(Default)]
+struct Told {
+    answered: AtomicBool,
+    failed: AtomicBool,
 }
 
 fn broken(state: &State, remote: SocketAddr, error: &str) {
@@ -104,6 +116,7 @@ fn broken(state: &State, remote: SocketAddr, error: &str) {
 /// What is told about a request once it is over, also if its client leaves in the middle.
 struct Entry {
     state: Arc<State>,
+    told: Arc<Told>,
     remote: SocketAddr,
     id: String,
     method: String,
@@ -123,6 +136,8 @@ impl Drop for Entry {
             400..500 => "warn",
             _ => "error",
         };
+        let kind = if level == "info" { &self.told.answered } else { &self.told.failed };
+        kind.store(true, Ordering::Relaxed);
         if level == "info" && !self.state.log.requests {
             return;
         }
@@ -138,11 +153,17 @@ impl Drop for Entry {
     }
 }
 
-async fn answer(state: Arc<State>, remote: SocketAddr, request: Request) -> Result<Response, Infallible> {
+async fn answer(
+    state: Arc<State>,
+    remote: SocketAddr,
+    told: Arc<Told>,
+    request: Request,
+) -> Result<Response, Infallible> {
     static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
     let given = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_id(id));
     let id = given.map_or_else(new_id, str::to_string);
     let mut entry = Entry {
+        told,
         remote,
         id,
         method: request.method().to_string(),

@@ -14,6 +14,9 @@ const INPUT: &str = "input";
 /// Name of the output tensor: FP32 `[n, classes]`, the engine's own bits.
 const OUTPUT: &str = "logits";
 
+/// Bodies up to this many bytes are parsed where they arrive: another thread would cost more time.
+const SMALL: usize = 64 << 10;
+
 /// The number of bytes of JSON in front of a body's tensors.
 static JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
@@ -40,8 +43,23 @@ pub async fn infer(state: &Arc<State>, name: &str, loaded: &Loaded, request: Req
         Some(Some(len)) => Some(len),
         Some(None) => return Err(Problem::bad("Inference-Header-Content-Length must be a whole number")),
     };
-    let body = read_body(&head.headers, body, state.options.max_body, state.options.body_time).await?;
-    let (mut request, mut rest) = InferRequest::read(&body, json_len)?;
+    let body = read_body(state, &head.headers, body, state.options.max_body).await?;
+    let shape = loaded.model.spec.input;
+    let (request, values, samples) = if body.len() <= SMALL {
+        read(&body, json_len, shape)?
+    } else {
+        let _turn = state.decoders.acquire().await.map_err(|e| Problem::internal(e.to_string()))?;
+        let bytes = body.clone();
+        let parsed = tokio::task::spawn_blocking(move || read(&bytes, json_len, shape)).await;
+        parsed.map_err(|_| Problem::internal("the body could not be read"))??
+    };
+    let logits = loaded.batcher.logits(values, state.options.body_time).await?;
+    answer(name, loaded, &request, samples, &logits)
+}
+
+/// The request, the values `[n, c, h, w]` of its one input, and n.
+fn read(body: &[u8], json_len: Option<usize>, shape: [usize; 3]) -> Result<(InferRequest, Vec<f32>, usize), Problem> {
+    let (mut request, mut rest) = InferRequest::read(body, json_len)?;
     if let Some(other) = request.outputs.iter().find(|o| o.name != OUTPUT) {
         return Err(Problem::unfit(format!("there is no output {:?}, but {OUTPUT}", other.name)));
     }
@@ -49,12 +67,11 @@ pub async fn infer(state: &Arc<State>, name: &str, loaded: &Loaded, request: Req
         Some(input) if request.inputs.is_empty() && input.name == INPUT => input,
         _ => return Err(Problem::unfit(format!("the model takes one input, named {INPUT:?}"))),
     };
-    let (values, samples) = input.images(loaded.model.spec.input, &mut rest)?;
+    let (values, samples) = input.images(shape, &mut rest)?;
     if !rest.is_empty() {
         return Err(Problem::bad(format!("{} bytes behind the JSON belong to no input", rest.len())));
     }
-    let logits = loaded.batcher.logits(values, state.options.body_time).await?;
-    answer(name, loaded, &request, samples, &logits)
+    Ok((request, values, samples))
 }
 
 fn answer(

@@ -51,6 +51,9 @@ pub struct Options {
     pub queue: usize,
     /// Most bytes of a request's body.
     pub max_body: usize,
+    /// Most bytes of all bodies that are held at a time. The first 64 KiB of each do not count: small requests are
+    /// answered however many large ones there are.
+    pub body_room: usize,
     /// Most connections at a time; others are closed.
     pub max_connections: usize,
     /// Time in which a request's head must have arrived, and that a connection may idle.
@@ -64,6 +67,8 @@ pub struct Options {
     pub poll: Duration,
     /// Whether each request is a line of the log; else only failures and events are.
     pub log_requests: bool,
+    /// The file that the log is added to; standard error without one.
+    pub log_file: Option<PathBuf>,
     /// The directory whose runs the page shows.
     pub runs: Option<PathBuf>,
     /// The program whose `train` the page may start; nothing if it may not.
@@ -79,12 +84,14 @@ impl Default for Options {
             threads: 0,
             queue: 4096,
             max_body: 8 << 20,
+            body_room: 256 << 20,
             max_connections: 4096,
             head_time: Duration::from_secs(15),
             body_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
             poll: Duration::from_secs(2),
             log_requests: true,
+            log_file: None,
             runs: None,
             trainer: None,
         }
@@ -123,7 +130,9 @@ pub(crate) struct State {
     pub models: Models,
     pub metrics: Metrics,
     pub log: Log,
-    /// Large pictures that are decoded at a time.
+    /// What is left of [`Options::body_room`], in KiB.
+    pub bodies: Arc<Semaphore>,
+    /// Turns at what takes long: large pictures and requests, activations.
     pub decoders: Semaphore,
     /// What the page compares inputs with.
     pub references: page::References,
@@ -154,7 +163,7 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Large pictures that are decoded at a time; each takes up to 8 bytes a pixel ([`predict::MAX_PIXELS`]).
+/// Large pictures and requests that are decoded at a time; a picture takes up to 8 bytes a pixel ([`predict::MAX_PIXELS`]).
 const DECODERS: usize = 2;
 
 /// Clients that follow runs at a time.
@@ -177,11 +186,13 @@ impl Server {
             .and_then(|l| l.set_nonblocking(true).map(|()| l))
             .map_err(|error| ServeError::Listen { address: options.address, error })?;
         let address = listener.local_addr().map_err(ServeError::Start)?;
+        let log = Log::start(options.log_requests, options.log_file.as_deref()).map_err(ServeError::Start)?;
         let state = Arc::new(State {
             address,
             models,
             metrics: Metrics::default(),
-            log: Log::start(options.log_requests).map_err(ServeError::Start)?,
+            log,
+            bodies: Arc::new(Semaphore::new((options.body_room >> 10).min(Semaphore::MAX_PERMITS))),
             decoders: Semaphore::new(DECODERS),
             references: page::References::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),

@@ -1,7 +1,9 @@
-//! The log: one JSON object a line on standard error, written by a thread of its own.
+//! The log: one JSON object a line on standard error or in a file, written by a thread of its own.
 
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::SystemTime;
@@ -24,10 +26,14 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts the thread that writes.
-    pub fn start(requests: bool) -> io::Result<Log> {
+    /// Starts the thread that writes, to the end of a file or to standard error.
+    pub fn start(requests: bool, file: Option<&Path>) -> io::Result<Log> {
+        let out: Box<dyn Write + Send> = match file {
+            Some(path) => Box::new(File::options().create(true).append(true).open(path)?),
+            None => Box::new(io::stderr()),
+        };
         let (sender, receiver) = sync_channel(WAITING);
-        std::thread::Builder::new().name("lenet-log".into()).spawn(move || write(&receiver))?;
+        std::thread::Builder::new().name("lenet-log".into()).spawn(move || write(&receiver, out))?;
         Ok(Log { sender, dropped: AtomicU64::new(0), requests })
     }
 
@@ -57,8 +63,8 @@ impl Log {
     }
 }
 
-fn write(receiver: &Receiver<Message>) {
-    let mut out = io::BufWriter::with_capacity(1 << 16, io::stderr());
+fn write(receiver: &Receiver<Message>, out: Box<dyn Write + Send>) {
+    let mut out = io::BufWriter::with_capacity(1 << 16, out);
     // Whoever closed standard error wants no log.
     while let Ok(first) = receiver.recv() {
         for message in std::iter::once(first).chain(receiver.try_iter()) {

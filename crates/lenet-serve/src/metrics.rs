@@ -102,6 +102,8 @@ pub fn text(state: &State) -> String {
     }
     head(&mut out, "lenet_connections", "gauge", "Open connections.");
     let _ = writeln!(out, "lenet_connections {}", metrics.connections.load(Ordering::Relaxed));
+    head(&mut out, "lenet_body_room_bytes", "gauge", "What is left of the room that large bodies share.");
+    let _ = writeln!(out, "lenet_body_room_bytes {}", state.bodies.available_permits() << 10);
     head(&mut out, "lenet_broken_connections_total", "counter", "Connections that ended with an error or a timeout.");
     let _ = writeln!(out, "lenet_broken_connections_total {}", metrics.broken.load(Ordering::Relaxed));
     head(&mut out, "lenet_log_lines_dropped_total", "counter", "Lines of the log that nobody took.");

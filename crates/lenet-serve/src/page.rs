@@ -14,12 +14,13 @@ pub use look::References;
 pub use training::Trainings;
 
 /// Path, type and content of each file.
-const FILES: [(&str, &str, &[u8]); 6] = [
+const FILES: [(&str, &str, &[u8]); 7] = [
     ("/", "text/html; charset=utf-8", include_bytes!("../page/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_bytes!("../page/style.css")),
     ("/app.js", "text/javascript; charset=utf-8", include_bytes!("../page/app.js")),
     ("/common.js", "text/javascript; charset=utf-8", include_bytes!("../page/common.js")),
     ("/layers.js", "text/javascript; charset=utf-8", include_bytes!("../page/layers.js")),
+    ("/sums.js", "text/javascript; charset=utf-8", include_bytes!("../page/sums.js")),
     ("/runs.js", "text/javascript; charset=utf-8", include_bytes!("../page/runs.js")),
 ];
 
@@ -65,6 +66,7 @@ async fn api(state: &Arc<State>, request: Request, parts: &[&str]) -> Result<Res
     match *parts {
         // What is there is listed, and a new one is posted.
         ["v1", "runs"] if *request.method() == hyper::Method::POST => return training::start(state, request).await,
+        ["v1", "runs"] => only_get(request.method()).map_err(|_| Problem::method("GET, HEAD, POST"))?,
         _ if posts => only_post(request.method())?,
         _ => only_get(request.method())?,
     }

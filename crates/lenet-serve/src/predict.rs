@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 use lenet::data::picture::{self, Invert, PictureError, Prepared};
+use lenet::metrics::softmax;
 use serde_json::{Value, json as object};
 use std::sync::Arc;
 
@@ -41,9 +42,9 @@ pub async fn predict(state: &Arc<State>, request: Request) -> Result<Response, P
             "the body must be the bytes of a picture: curl --data-binary @FILE -H 'Content-Type: image/png' …";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    let bytes = read_body(&head.headers, body, state.options.max_body, state.options.body_time).await?;
+    let bytes = read_body(state, &head.headers, body, state.options.max_body).await?;
     let loaded = slot.current();
-    let prepared = prepare(state, bytes, loaded.model.spec.input, invert).await?;
+    let prepared = prepare(state, bytes.clone(), loaded.model.spec.input, invert).await?;
     let logits = loaded.batcher.logits(inputs(&loaded, &prepared.pixels), state.options.body_time).await?;
     let probabilities = softmax(&logits);
     let mut ranking: Vec<usize> = (0..logits.len()).collect();
@@ -98,14 +99,6 @@ pub fn inputs(loaded: &Loaded, pixels: &[u8]) -> Vec<f32> {
     let [_, h, w] = loaded.model.spec.input;
     let planes = pixels.chunks(h * w).zip(loaded.tables.iter().cycle());
     planes.flat_map(|(plane, table)| plane.iter().map(|p| table[usize::from(*p)])).collect()
-}
-
-/// Probabilities of one sample's logits.
-pub fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exps: Vec<f64> = logits.iter().map(|&l| f64::from(l - largest).exp()).collect();
-    let sum: f64 = exps.iter().sum();
-    exps.iter().map(|e| e / sum).collect()
 }
 
 /// Lists the models.

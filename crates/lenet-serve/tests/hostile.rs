@@ -153,13 +153,102 @@ fn nonsense_ends_its_own_connection_only() {
 }
 
 #[test]
-fn a_thousand_idle_connections_leave_room_for_others() {
-    let (server, _dir) = served(options());
-    let idle: Vec<Client> = (0..1000).map(|_| Client::new(server.address())).collect();
-    for _ in 0..20 {
-        others_are_answered(&server);
+fn each_bad_client_is_one_line_of_the_log_and_others_are_answered() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let limits = Options {
+        head_time: Duration::from_secs(3),
+        body_time: Duration::from_secs(3),
+        log_file: Some(log.path().into()),
+        ..options()
+    };
+    let (server, _dir) = served(limits);
+    let post = |path: &str, length: usize, body: &[u8]| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    };
+    let infer = |shape: &str, first: &str| {
+        let values = vec![first; 1].into_iter().chain(vec!["0"; 783]).collect::<Vec<_>>().join(",");
+        let json = format!(r#"{{"inputs":[{{"name":"input","datatype":"FP32","shape":{shape},"data":[{values}]}}]}}"#);
+        post("/v2/models/m0/infer", json.len(), json.as_bytes())
+    };
+    let nan = {
+        let json = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1,1,28,28],"parameters":{"binary_data_size":3136}}]}"#;
+        let body = [json.as_bytes(), &f32::NAN.to_le_bytes().repeat(784)].concat();
+        let head = format!(
+            "POST /v2/models/m0/infer HTTP/1.1\r\nHost: localhost\r\nInference-Header-Content-Length: {}\r\n",
+            json.len()
+        );
+        [head.as_bytes(), format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()
+    };
+    let (swells, many) = (bomb(8000, 8000), vec![b' '; 8 << 20]);
+    let kinds: [(&str, Vec<u8>); 9] = [
+        ("slow head", b"GET /v2 HTTP/1.1\r\nHost: loc".to_vec()),
+        ("half a body", post("/v1/predict", 1000, b"half")),
+        ("1 GB", post("/v1/predict", 1 << 30, b"")),
+        ("bomb", post("/v1/predict", swells.len(), &swells)),
+        ("much of nothing", post("/v2/models/m0/infer", many.len(), &many)),
+        ("wrong shape", infer("[1,28,28,1]", "0")),
+        ("NaN", nan),
+        ("infinite", infer("[1,1,28,28]", "1e99")),
+        ("path", b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+    ];
+    let mut bad: Vec<(&str, Client)> = (0..1000).map(|_| ("idle", Client::new(server.address()))).collect();
+    for (kind, bytes) in &kinds {
+        for _ in 0..3 {
+            let mut client = Client::new(server.address());
+            client.send(bytes);
+            others_are_answered(&server);
+            bad.push((kind, client));
+        }
     }
-    drop(idle);
+    let mut good = Client::new(server.address());
+    let mut names = Vec::new();
+    for (kind, mut client) in bad {
+        names.push((kind, client.0.local_addr().unwrap().to_string()));
+        assert!(client.is_closed(), "{kind}");
+        if names.len() % 100 == 0 {
+            assert_eq!(good.ask("POST", "/v1/predict", "", &picture()).status, 200);
+        }
+    }
+    server.stop();
+    server.wait();
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let mut told = std::collections::HashMap::<&str, usize>::new();
+    for line in lines.iter().filter(|l| l["level"] != "info") {
+        *told.entry(line["remote"].as_str().unwrap()).or_default() += 1;
+    }
+    for (kind, name) in &names {
+        assert_eq!(told.remove(name.as_str()), Some(1), "{kind}");
+    }
+    // Nobody else is blamed.
+    assert_eq!(told.len(), 0, "{told:?}");
+}
+
+#[test]
+fn large_bodies_share_a_room_and_small_ones_need_none() {
+    let (server, _dir) = served(Options { body_room: 256 << 10, ..options() });
+    let mut holds = Client::new(server.address());
+    holds.send(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
+    holds.send(&[0; 300 << 10]);
+    // That it takes the room, and later that it has gone, is seen a little later.
+    let reached = |room: usize| {
+        let line = format!("lenet_body_room_bytes {room}\n");
+        (0..600).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap().contains(&line)
+        })
+    };
+    // 300 KiB without the first 64.
+    assert!(reached(20 << 10));
+    let large = vec![b' '; 200 << 10];
+    let ask = || Client::new(server.address()).ask("POST", "/v2/models/m0/infer", "", &large);
+    ask().refused(503);
+    assert_eq!(ask().header("retry-after"), Some("1"));
+    others_are_answered(&server);
+    drop(holds);
+    assert!(reached(256 << 10));
+    ask().refused(400);
 }
 
 #[test]

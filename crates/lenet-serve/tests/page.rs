@@ -67,6 +67,20 @@ fn activations_are_those_of_the_library_and_follow_from_the_weights() {
     let given = f64::from(expected[4].values[(channel * 10 + row) * 10 + column]);
     assert!((sum - given).abs() < 1e-5, "{sum} {given}");
 
+    // A unit of the first dense layer, and what the pooling before it says of itself.
+    let dense = client.get("/v1/models/m0/weights?layer=7&unit=11").json();
+    assert_eq!((&dense["kind"], &dense["shape"], &dense["source"]), (&json!("dense"), &json!([1, 400]), &json!(7)));
+    let terms = values(&dense["weight"]).into_iter().zip(&expected[7].values);
+    let sum: f64 = terms.map(|(w, x)| f64::from(w) * f64::from(*x)).sum();
+    let given = f64::from(expected[8].values[11]);
+    assert!((sum + f64::from(values(&dense["bias"])[0]) - given).abs() < 1e-5, "{sum} {given}");
+    let pool = client.get("/v1/models/m0/weights?layer=2").json();
+    assert_eq!((&pool["kind"], &pool["window"], &pool["stride"]), (&json!("max_pool"), &json!([2, 2]), &json!([2, 2])));
+    assert!(pool["weight"].is_null() && pool["bias"].is_null());
+    for query in ["", "&unit=120", "&unit=x"] {
+        client.get(&format!("/v1/models/m0/weights?layer=7{query}")).refused(400);
+    }
+
     client.ask("POST", "/v1/activations", RAW, &pixels[1..]).refused(422);
     client.ask("POST", "/v1/activations", "", b"no picture").refused(415);
     client.ask("POST", "/v1/activations?model=nobody", RAW, &pixels).refused(404);
@@ -94,6 +108,7 @@ fn test_images_come_from_the_dataset_of_the_model() {
     let percentile = client.ask("POST", "/v1/activations", RAW, &image).json()["energy_percentile"].as_f64().unwrap();
     assert!((0.0..=100.0).contains(&percentile));
     client.get("/v1/samples?class=x").refused(400);
+    client.get("/v1/samples?n=101").refused(400);
 }
 
 /// A run of one epoch.
@@ -112,11 +127,17 @@ fn runs_are_shown_and_followed_and_nothing_else_is() {
     let runs = dir.path().join("runs");
     run(&runs, "one");
     run(dir.path(), "outside");
+    // A process that trains holds the run's lock; how old its metrics are says nothing.
+    let lock = std::fs::File::create(runs.join("one/.lock")).unwrap();
+    lock.lock().unwrap();
     std::fs::create_dir(runs.join("empty")).unwrap();
     let server = start(&[dir.path()], lenet_serve::Options { runs: Some(runs.clone()), ..options() });
     let mut client = Client::new(server.address());
     let list = client.get("/v1/runs").json();
     assert_eq!(list["runs"].as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(list["runs"][0]["status"], "training");
+    lock.unlock().unwrap();
+    assert_eq!(client.get("/v1/runs").json()["runs"][0]["status"], "stopped");
     assert_eq!(
         (&list["runs"][0]["name"], &list["runs"][0]["done"], &list["training"]),
         (&json!("one"), &json!(1), &json!(false))
@@ -193,7 +214,7 @@ fn every_file_of_the_page_is_there_and_guarded() {
     let server = start(&[dir.path()], options());
     let mut client = Client::new(server.address());
     let page = String::from_utf8(client.get("/").body).unwrap();
-    for file in ["/style.css", "/app.js", "/common.js", "/layers.js", "/runs.js"] {
+    for file in ["/style.css", "/app.js", "/common.js", "/layers.js", "/sums.js", "/runs.js"] {
         let answer = client.get(file);
         assert_eq!(answer.status, 200, "{file}");
         assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'self'"));

@@ -1,4 +1,4 @@
-//! A client that others wrote, in Python: `cargo xtask test-serve` installs and names it.
+//! Clients that others wrote, in Python: `cargo xtask test-serve` installs and names them.
 
 mod common;
 
@@ -25,4 +25,32 @@ fn stock_client_gets_the_bits_of_the_engine() {
         .status()
         .unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// Schemathesis makes requests from the document, good ones and bad ones, and compares the answers with it.
+#[test]
+#[ignore = "needs LENET_PYTHON, a Python beside which there is schemathesis: cargo xtask test-serve"]
+fn stock_client_finds_the_document_true() {
+    let python = std::env::var_os("LENET_PYTHON").expect("LENET_PYTHON names a Python");
+    let dir = tempfile::tempdir().unwrap();
+    model(11, true).save(dir.path()).unwrap();
+    let run = dir.path().join("runs/one");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("recipe.toml"), lenet::spec::Recipe::load("lenet").unwrap().to_toml()).unwrap();
+    std::fs::write(run.join("metrics.jsonl"), "{\"epoch\":1,\"test_accuracy\":0.5}\n").unwrap();
+    std::fs::write(run.join("report.html"), "<p>report").unwrap();
+    let server = start(&[dir.path()], lenet_serve::Options { runs: Some(dir.path().join("runs")), ..options() });
+    let names = "[parameters]\n\"path.name\" = \"m0\"\n\"path.run\" = \"one\"\n\"path.version\" = \"1\"\n";
+    std::fs::write(dir.path().join("names.toml"), names).unwrap();
+    let status = Command::new(Path::new(&python).with_file_name("schemathesis"))
+        .current_dir(dir.path())
+        .args(["--config-file", "names.toml", "run", &format!("http://{}/openapi.json", server.address())])
+        .args(["--phases", "coverage,fuzzing", "--max-examples", "50", "--generation-deterministic", "--no-color"])
+        // A stream does not end; and which shapes are good hangs on the model, which a document cannot say.
+        .args(["--exclude-path-regex", "/events$", "--exclude-checks", "positive_data_acceptance"])
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    // Nothing of it has harmed the server.
+    assert_eq!(Client::new(server.address()).get("/v2/health/ready").status, 200);
 }

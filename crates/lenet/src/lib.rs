@@ -21,6 +21,8 @@ mod protobuf;
 pub mod report;
 pub mod spec;
 pub mod sweep;
+mod text;
 pub mod train;
 
 pub use fs::write_atomic;
+pub use text::thousands;

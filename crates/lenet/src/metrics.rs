@@ -42,6 +42,15 @@ pub enum MetricsError {
     },
 }
 
+/// Probabilities of the classes from one sample's logits.
+pub fn softmax(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut exps: Vec<f64> = logits.iter().map(|z| libm::exp(f64::from(*z) - f64::from(largest))).collect();
+    let sum: f64 = exps.iter().sum();
+    exps.iter_mut().for_each(|e| *e /= sum);
+    exps
+}
+
 impl Predictions {
     /// The softmax of logits, `[n, classes]`.
     ///
@@ -55,15 +64,11 @@ impl Predictions {
             return Err(MetricsError::Label { label, classes });
         }
         let mut probabilities = Vec::with_capacity(logits.len());
-        let mut exps = vec![0.0; classes];
         for (sample, row) in logits.chunks_exact(classes).enumerate() {
             if row.iter().any(|z| !z.is_finite()) {
                 return Err(MetricsError::NotFinite { sample });
             }
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            exps.iter_mut().zip(row).for_each(|(e, z)| *e = libm::exp(f64::from(*z) - f64::from(largest)));
-            let sum: f64 = exps.iter().sum();
-            probabilities.extend(exps.iter().map(|e| (e / sum) as f32));
+            probabilities.extend(softmax(row).iter().map(|p| *p as f32));
         }
         Ok(Predictions { classes, labels, probabilities })
     }

@@ -336,6 +336,7 @@ fn two_processes_do_not_share_a_run_and_no_run_is_overwritten() {
     assert!(refused(Run::open(dir.path())).contains("no recipe.toml in it"));
     let first = create(&path).unwrap();
     assert!(refused(Run::open(&path)).contains("in use by another process"));
+    assert_eq!(Run::in_use(&path), Some(true));
     drop(first);
     train(&recipe, &data, &path, Some(1)).unwrap();
     assert!(refused(create(&path)).contains("not empty"));

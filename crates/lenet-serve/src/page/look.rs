@@ -4,7 +4,7 @@ use super::on_pool;
 use crate::State;
 use crate::http::{Problem, Request, Response, json, parameter, read_body};
 use crate::models::{Loaded, Slot};
-use crate::predict::{inputs, no_model, prepare, slot, softmax};
+use crate::predict::{inputs, no_model, prepare, slot};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::CONTENT_TYPE;
@@ -12,8 +12,9 @@ use lenet::data::picture::Invert;
 use lenet::data::{self, CacheOptions, Dataset, catalog};
 use lenet::engine::CpuOptions;
 use lenet::inspect::{self, Distribution};
+use lenet::metrics::softmax;
 use lenet::model::Model;
-use lenet::spec::{Geometry, Shape};
+use lenet::spec::{Geometry, ParameterInfo, Shape};
 use serde_json::{Value, json as object};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,7 +63,11 @@ fn reference(model: &Model) -> Result<Arc<Reference>, String> {
     }
     let cache = CacheOptions { offline: true, official: false, ..CacheOptions::from_env() };
     let found = data::load(source, &cache, &mut |_| {});
-    let test = found.map_err(|_| format!("{source} is not on this machine: lenet data fetch {source}"))?.test;
+    let advice = |_| match source.strip_prefix("idx:") {
+        Some(dir) => format!("its IDX files are not on this machine: put them into {dir}"),
+        None => format!("{source} is not on this machine: lenet data fetch {source}"),
+    };
+    let test = found.map_err(advice)?.test;
     if test.shape != model.spec.input || test.classes.len() != model.classes.len() || test.is_empty() {
         return Err(format!("{source} does not fit the model"));
     }
@@ -78,25 +83,31 @@ pub async fn activations(state: &Arc<State>, request: Request) -> Result<Respons
     let (head, body) = request.into_parts();
     let slot = slot(state, parameter(head.uri.query(), "model"))?;
     let loaded = slot.current();
-    let bytes = read_body(&head.headers, body, state.options.max_body, state.options.body_time).await?;
+    let bytes = read_body(state, &head.headers, body, state.options.max_body).await?;
     let raw = head.headers.get(CONTENT_TYPE).is_some_and(|t| t == "application/octet-stream");
-    let pixels =
-        if raw { bytes.to_vec() } else { prepare(state, bytes, loaded.model.spec.input, Invert::Auto).await?.pixels };
+    let pixels = if raw {
+        bytes.to_vec()
+    } else {
+        prepare(state, bytes.clone(), loaded.model.spec.input, Invert::Auto).await?.pixels
+    };
     let [c, h, w] = loaded.model.spec.input;
     if pixels.len() != c * h * w {
         return Err(Problem::unfit(format!("{} bytes are no image of {c}×{h}×{w}", pixels.len())));
     }
-    let logits = loaded.batcher.logits(inputs(&loaded, &pixels), state.options.body_time).await?;
+    let (model, image) = (loaded.model.clone(), pixels.clone());
+    let layers = async {
+        // The reference is slow beside the engine: few at a time, so that predictions have their cores.
+        let _turn = state.decoders.acquire().await.map_err(|e| Problem::internal(e.to_string()))?;
+        on_pool(move || layers(&model, &image)).await?
+    };
+    // Beside each other: who draws waits for the longer of the two.
+    let logits = loaded.batcher.logits(inputs(&loaded, &pixels), state.options.body_time);
+    let (logits, layers) = tokio::try_join!(logits, layers)?;
     let energy = inspect::energy(&logits);
     let percentile = state.references.get(slot, &loaded).await.ok().map(|r| r.energies.percentile(energy));
-    // The reference is slow beside the engine: few at a time, so that predictions have their cores.
-    let turn = state.decoders.acquire().await.map_err(|e| Problem::internal(e.to_string()))?;
-    let model = loaded.model.clone();
-    let (layers, pixels) = on_pool(move || (layers(&model, &pixels), pixels)).await?;
-    drop(turn);
     json(&object!({
         "model": slot.name(), "version": loaded.version.to_string(), "input": loaded.model.spec.input,
-        "image": STANDARD.encode(&pixels), "layers": layers?, "labels": loaded.model.classes, "logits": logits,
+        "image": STANDARD.encode(&pixels), "layers": layers, "labels": loaded.model.classes, "logits": logits,
         "probabilities": softmax(&logits), "energy": energy, "energy_percentile": percentile,
     }))
 }
@@ -125,22 +136,41 @@ fn floats(values: &[f32]) -> String {
     STANDARD.encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// `GET /v1/models/{name}/weights?layer=`: kernels and biases of a convolution.
+/// `GET /v1/models/{name}/weights?layer=&unit=`: what a cell of a layer is computed with. Kernels and biases of a convolution;
+/// of a dense layer the weights of one unit; window, stride and padding of a pooling (with weights, if it has any).
 pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Response, Problem> {
     let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
     let model = &loaded.model;
     let wanted = parameter(query, "layer").ok_or_else(|| Problem::bad("say which layer: layer=NAME"))?;
     let layer = model.network.layers.iter().find(|l| l.name == wanted);
     let layer = layer.ok_or_else(|| Problem::not_found("there is no such layer: layer=NAME as activations name it"))?;
-    let (Geometry::Conv2d(s), Some(weight)) = (layer.geometry, &layer.weight) else {
-        return Err(Problem::unfit(format!("{} is no convolution", layer.title())));
+    let tensor = |info: &Option<ParameterInfo>| info.as_ref().map(|p| &model.parameters[p.range.clone()]);
+    let (weight, bias) = (tensor(&layer.weight), tensor(&layer.bias));
+    let mut answer = object!({"layer": layer.name, "kind": layer.kind, "source": layer.source});
+    let (weight, bias) = match layer.geometry {
+        Geometry::Conv2d(s) => {
+            answer["shape"] = object!([s.oc, s.group_inputs(), s.kh, s.kw]);
+            (answer["stride"], answer["padding"]) = (object!(s.stride), object!(s.padding));
+            answer["groups"] = s.groups.into();
+            (weight, bias)
+        }
+        Geometry::Dense(s) => {
+            let unit = parameter(query, "unit").and_then(|u| u.parse::<usize>().ok()).filter(|u| *u < s.outputs);
+            let last = s.outputs - 1;
+            let unit = unit.ok_or_else(|| Problem::bad(format!("say which unit: unit=N, from 0 to {last}")))?;
+            answer["shape"] = object!([1, s.inputs]);
+            let row = weight.and_then(|w| w.get(unit * s.inputs..(unit + 1) * s.inputs));
+            (row, bias.and_then(|b| b.get(unit..=unit)))
+        }
+        Geometry::AvgPool(s) | Geometry::MaxPool(s) | Geometry::Subsample(s) => {
+            answer["window"] = object!([s.kh, s.kw]);
+            (answer["stride"], answer["padding"]) = (object!(s.stride), object!(s.padding));
+            (weight, bias)
+        }
+        _ => return Err(Problem::unfit(format!("{} sums nothing", layer.title()))),
     };
-    let bias = layer.bias.as_ref().map(|b| floats(&model.parameters[b.range.clone()]));
-    json(&object!({
-        "layer": layer.name, "source": layer.source, "shape": [s.oc, s.group_inputs(), s.kh, s.kw],
-        "stride": s.stride, "padding": s.padding, "groups": s.groups,
-        "weight": floats(&model.parameters[weight.range.clone()]), "bias": bias,
-    }))
+    (answer["weight"], answer["bias"]) = (object!(weight.map(floats)), object!(bias.map(floats)));
+    json(&answer)
 }
 
 /// `GET /v1/samples?model=&class=&n=&from=`: test images, of one class or all; none if the dataset is not here.
@@ -151,7 +181,10 @@ pub async fn samples(state: &State, query: Option<&str>) -> Result<Response, Pro
         Some(Err(_)) => Err(Problem::bad(format!("{name} must be a whole number"))),
     };
     let (class, from) = (number("class")?, number("from")?.unwrap_or(0));
-    let n = number("n")?.unwrap_or(SAMPLES.1).min(SAMPLES.0);
+    let n = number("n")?.unwrap_or(SAMPLES.1);
+    if n > SAMPLES.0 {
+        return Err(Problem::bad(format!("n must be at most {}: ask for the others with from", SAMPLES.0)));
+    }
     let slot = slot(state, parameter(query, "model"))?;
     let loaded = slot.current();
     let dataset = &loaded.model.training.dataset;

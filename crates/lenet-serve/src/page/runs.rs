@@ -8,6 +8,7 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use lenet::spec::{PRESETS, Recipe};
+use lenet::train::Run;
 use serde_json::{Value, json as object};
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Looks after which a silent stream says that it lives; only so does it see that nobody listens.
 const SILENCE: u32 = 20;
 
-/// A run without metrics for so long is taken for one that stands still.
+/// Where the file system has no locks, a run without metrics for so long is taken for one that stands still.
 const STILL: Duration = Duration::from_secs(120);
 
 /// What a report may do: be shown, with what it contains, and nothing in this origin's name.
@@ -113,12 +114,12 @@ fn describe(parent: &Path, name: &str, time: SystemTime, (active, ended): &Own) 
             r.data.source, r.train.lr, r.train.batch, r.train.seed
         )
     });
-    let status = match () {
-        () if active.iter().any(|n| n == name) => "training",
-        () if planned > 0 && done >= planned => "finished",
-        () if ended.contains(name) => "stopped",
-        () if time.elapsed().is_ok_and(|t| t < STILL) => "training",
-        () => "stopped",
+    let status = match Run::in_use(&dir) {
+        _ if active.iter().any(|n| n == name) => "training",
+        Some(true) => "training",
+        _ if planned > 0 && done >= planned => "finished",
+        None if !ended.contains(name) && time.elapsed().is_ok_and(|t| t < STILL) => "training",
+        _ => "stopped",
     };
     object!({
         "name": name, "recipe": line, "epochs": planned, "done": done, "last": last, "status": status,

@@ -149,7 +149,7 @@ async fn wish(state: &State, request: Request) -> Result<Wish, Problem> {
     if head.headers.get(CONTENT_TYPE).is_none_or(|t| t != "application/json") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }
-    let bytes = read_body(&head.headers, body, state.options.max_body.min(1 << 16), state.options.body_time).await?;
+    let bytes = read_body(state, &head.headers, body, state.options.max_body.min(1 << 16)).await?;
     let wish: Wish = serde_json::from_slice(&bytes).map_err(|e| Problem::bad(format!("the body: {e}")))?;
     if wish.epochs.is_some_and(|n| !(1..=100_000).contains(&n)) {
         return Err(Problem::unfit("epochs must be from 1 to 100,000"));

@@ -27,6 +27,10 @@ pub fn forward_with_mirror(engine: &mut dyn Engine, batch: &Batch, logits: &mut 
 /// The mirror images of some samples of `[n, c, h, w]`, one after the other.
 fn mirrored<T: Copy>(data: &[T], indices: &[u32], [c, h, w]: [usize; 3]) -> Vec<T> {
     let sample = c * h * w;
-    let images = indices.iter().map(|&i| &data[i as usize * sample..][..sample]);
-    images.flat_map(|image| image.chunks_exact(w).flat_map(|row| row.iter().rev().copied())).collect()
+    indices.iter().flat_map(|&i| mirror(&data[i as usize * sample..][..sample], w)).collect()
+}
+
+/// Rows of `width` values, each from its end.
+pub(crate) fn mirror<T: Copy>(rows: &[T], width: usize) -> impl Iterator<Item = T> {
+    rows.chunks_exact(width.max(1)).flat_map(|row| row.iter().rev().copied())
 }

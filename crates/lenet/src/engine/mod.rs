@@ -8,6 +8,7 @@ mod threads;
 
 pub use cpu::{CpuEngine, CpuOptions, resolve_threads};
 pub use mirror::forward_with_mirror;
+pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
 use crate::kernel::loss::Targets;

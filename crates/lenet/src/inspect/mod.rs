@@ -20,5 +20,4 @@ pub use arrays::{Array, npz, safetensors};
 pub use error::InspectError;
 pub use ood::{Distribution, Verdict, energy, logits, verdicts};
 pub use saliency::{gradient_times_input, occlusion, occlusion_window};
-pub(crate) use summary::thousands;
 pub use summary::{Summary, SummaryRow};

@@ -3,7 +3,7 @@
 use super::InspectError;
 use super::activations::{Doubles, count, sample};
 use super::ood::logits;
-use crate::engine::Engine;
+use crate::engine::{Engine, mirror};
 use crate::model::Model;
 
 /// Steps of the covering square along a side, at most: larger images are covered in larger steps.
@@ -23,19 +23,15 @@ pub fn gradient_times_input(model: &Model, images: &[u8], targets: &[usize]) -> 
     let x = doubles.inputs(network, images);
     let mut gradients = doubles.reference(network).input_gradient(&x, &weights);
     if model.flip_test {
-        let mirrored = doubles.inputs(network, &mirror(images, network.input[2]));
+        let mirrored = doubles.inputs(network, &mirror(images, network.input[2]).collect::<Vec<_>>());
         let others = doubles.reference(network).input_gradient(&mirrored, &weights);
         for (gradient, other) in gradients.iter_mut().zip(&others) {
-            let back = other.chunks_exact(network.input[2]).flat_map(|row| row.iter().rev());
+            let back = mirror(other, network.input[2]);
             gradient.iter_mut().zip(back).for_each(|(a, b)| *a = 0.5 * (*a + b));
         }
     }
     let products = gradients.iter().zip(&x).flat_map(|(g, x)| g.iter().zip(x).map(|(g, x)| (g * x) as f32));
     Ok(products.collect())
-}
-
-fn mirror(images: &[u8], width: usize) -> Vec<u8> {
-    images.chunks_exact(width.max(1)).flat_map(|row| row.iter().rev().copied()).collect()
 }
 
 fn check(model: &Model, images: &[u8], targets: &[usize]) -> Result<(), InspectError> {

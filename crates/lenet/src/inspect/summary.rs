@@ -1,6 +1,7 @@
 //! The table of a network: what every layer gives, holds and costs.
 
 use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use crate::text::thousands;
 use serde::Serialize;
 use std::fmt;
 
@@ -151,19 +152,6 @@ fn shortened(text: &str, width: usize) -> String {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes in the largest unit that leaves at least one.
 fn size(bytes: u64) -> String {
     match bytes {
@@ -229,12 +217,5 @@ Parameters: 246.8 kB as 32-bit floats. Multiply-adds: of one sample, forward.";
         let text = Summary::new(&network).to_string();
         assert!(text.contains("max_pool 1023×1021, stride") && text.contains('…'), "{text}");
         assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        for (n, want) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(thousands(n), want);
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::ReportError;
 use crate::metrics::Calibration;
+use crate::text::short;
 use maud::{Markup, PreEscaped, html};
 use plotters::prelude::*;
 use std::fmt::Display;
@@ -46,22 +47,6 @@ impl Series {
         let at = |p: Option<&(f64, f64)>| p.map_or(String::new(), |p| format!("{} at {}", short(p.1), short(p.0)));
         let (first, last) = (short(*first), short(*last));
         format!("{}: from {first} to {last}, lowest {}, highest {}", self.name, at(low), at(high))
-    }
-}
-
-/// A number in few characters.
-pub fn short(value: f64) -> String {
-    let text = match value.abs() {
-        0.0 => "0".into(),
-        a if a < 0.001 => format!("{value:.1e}"),
-        a if a < 1.0 => format!("{value:.4}"),
-        a if a < 100.0 => format!("{value:.2}"),
-        _ => format!("{value:.0}"),
-    };
-    if text.contains('.') && !text.contains('e') {
-        text.trim_end_matches('0').trim_end_matches('.').into()
-    } else {
-        text
     }
 }
 

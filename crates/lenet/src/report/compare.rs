@@ -1,11 +1,12 @@
 //! The sections that compare several runs with the first.
 
 use super::chart::{curves, reliability};
-use super::page::{Section, numbers, percent, table, thousands, wide};
+use super::page::{Section, numbers, percent, table, wide};
 use super::sections::{BINS, MATRIX, series};
 use super::{ReportError, RunReport};
 use crate::metrics::Confusion;
 use crate::spec::differences;
+use crate::text::thousands;
 use crate::train::EpochMetrics;
 use maud::{Markup, html};
 

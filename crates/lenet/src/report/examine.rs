@@ -1,9 +1,10 @@
 //! What a model does on a dataset's images.
 
-use super::picture::{Picture, diverging, sequential};
+use super::picture::{Picture, diverging};
 use super::{ReportError, RunReport};
 use crate::data::{Dataset, Loaded};
 use crate::engine::CpuOptions;
+use crate::inspect::picture::ColourMap;
 use crate::inspect::{Doubles, stage_end};
 use crate::metrics::{Confused, Predictions};
 use crate::model::Model;
@@ -238,7 +239,8 @@ fn activations(model: &Model, dataset: &Dataset, shown: Vec<Example>) -> Result<
     let span = (range[1] - range[0]).max(f32::MIN_POSITIVE);
     let examples = shown.into_iter().zip(&values).map(|(example, values)| {
         let maps: Vec<&[f32]> = values.chunks_exact(h * w).collect();
-        let picture = Picture::of_maps(&maps, [h, w], 8, 2, |v| sequential((v - range[0]) / span))?;
+        let picture =
+            Picture::of_maps(&maps, [h, w], 8, 2, |v| ColourMap::Viridis.at(f64::from((v - range[0]) / span)))?;
         Ok((example, picture))
     });
     let examples = examples.collect::<Result<_, ReportError>>()?;

@@ -115,8 +115,3 @@ pub fn numbers(title: &str, content: Markup) -> Markup {
 pub fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
-
-/// `1234567` as `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    crate::inspect::thousands(n)
-}

@@ -1,6 +1,7 @@
 //! Small pictures inside the page, as PNG data URIs.
 
 use super::ReportError;
+use crate::inspect::picture::ColourMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use image::{DynamicImage, GrayImage, ImageFormat, Rgba, RgbaImage};
@@ -63,26 +64,9 @@ impl Picture {
     }
 }
 
-/// The colour at a place from 0 to 1 between stops at equal distances.
-fn between(stops: &[[f32; 3]], place: f32) -> [u8; 3] {
-    let place = if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 } * (stops.len() - 1) as f32;
-    let i = (place as usize).min(stops.len() - 2);
-    let part = place - i as f32;
-    std::array::from_fn(|c| (stops[i][c] + part * (stops[i + 1][c] - stops[i][c])).round() as u8)
-}
-
 /// From blue (−1) over white (0) to red (1).
 pub fn diverging(value: f32) -> [u8; 3] {
-    const STOPS: [[f32; 3]; 5] =
-        [[5.0, 48.0, 97.0], [67.0, 147.0, 195.0], [247.0, 247.0, 247.0], [214.0, 96.0, 77.0], [103.0, 0.0, 31.0]];
-    between(&STOPS, value * 0.5 + 0.5)
-}
-
-/// From dark violet (0) over green to yellow (1), in steps that look equal.
-pub fn sequential(value: f32) -> [u8; 3] {
-    const STOPS: [[f32; 3]; 5] =
-        [[68.0, 1.0, 84.0], [59.0, 82.0, 139.0], [33.0, 145.0, 140.0], [94.0, 201.0, 98.0], [253.0, 231.0, 37.0]];
-    between(&STOPS, value)
+    ColourMap::Diverging.at(f64::from(value) * 0.5 + 0.5)
 }
 
 #[cfg(test)]

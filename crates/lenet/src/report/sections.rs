@@ -1,10 +1,11 @@
 //! The sections of one run.
 
-use super::chart::{Series, curves, reliability, short};
-use super::page::{Section, numbers, pairs, percent, table, thousands, wide};
+use super::chart::{Series, curves, reliability};
+use super::page::{Section, numbers, pairs, percent, table, wide};
 use super::picture::Picture;
 use super::{Activations, Evidence, Example, Filters, ReportError, RunReport};
 use crate::metrics::{Calibration, Confusion};
+use crate::text::{short, thousands};
 use crate::train::EpochMetrics;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -60,7 +61,10 @@ fn overview(run: &RunReport) -> Markup {
         let n = thousands(e.predictions.len() as u64);
         facts.push(("Accuracy", percent(e.predictions.confusion().accuracy())));
         facts.push(("Loss", format!("{:.4}", e.predictions.log_loss())));
-        facts.push(("Measured on", format!("{n} {} images of {}", e.part.name(), e.data)));
+        // Of a path its end: the whole of it is in the recipe.
+        let path = e.data.split_once(':').map(|(_, path)| path.trim_end_matches(['/', '\\']));
+        let data = path.and_then(|path| path.rsplit(['/', '\\']).next()).unwrap_or(&e.data);
+        facts.push(("Measured on", format!("{n} {} images of {data}", e.part.name())));
         facts.push(("Expected calibration error", format!("{:.4}", e.predictions.calibration(BINS).expected_error())));
     }
     if let Some(s) = run.summary() {

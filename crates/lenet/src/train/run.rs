@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A run's directory, locked against other processes while this lives.
 #[derive(Debug)]
@@ -146,6 +147,16 @@ impl Run {
         text.lines().enumerate().map(one).collect()
     }
 
+    /// Whether a process trains in a run's directory now; nothing where the file system has no locks.
+    pub fn in_use(dir: &Path) -> Option<bool> {
+        let Ok(file) = File::open(dir.join(LOCK)) else { return Some(false) };
+        match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        }
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
         let path = self.dir.join(name);
         write_atomic(&path, bytes).map_err(|error| RunError::Io { path, error })
@@ -276,7 +287,16 @@ fn refuse_content(dir: &Path) -> Result<(), RunError> {
 fn lock(dir: &Path) -> Result<File, RunError> {
     let path = dir.join(LOCK);
     let file = File::create(&path).map_err(|error| RunError::Io { path: path.clone(), error })?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    // Who asks [`Run::in_use`] holds the lock for a moment.
+    for _ in 0..20 {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(RunError::InUse(dir.to_path_buf())),
         // Some network file systems have no locks: the renames still keep every file whole.

@@ -73,18 +73,6 @@ impl Scale {
     }
 }
 
-/// A number in three significant digits.
-pub(super) fn short(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".into(),
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
-        1.0.. => format!("{value:.2}"),
-        0.001.. => format!("{value:.3}"),
-        _ => format!("{value:.1e}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
