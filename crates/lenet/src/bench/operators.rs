@@ -326,13 +326,13 @@ fn squares(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result
     });
 
     // The gradient is of all lanes: all but one are 0 for the comparison.
-    let (mut acc, mut dw, mut dw1) = (vec![0.0; plan.acc_len()], vec![0.0; w.len()], vec![0.0; w.len()]);
+    let (mut dw, mut dw1) = (vec![0.0; w.len()], vec![0.0; w.len()]);
     let one: Vec<f32> = dz.iter().enumerate().map(|(i, &v)| if i % CHUNK == 3 { v } else { 0.0 }).collect();
-    plan.weight(path, &one, &x, &mut acc, &mut dw, &mut scratch);
+    plan.weight(path, &one, &x, &mut dw, &mut scratch);
     let dx1 = conv::naive::backward(s, &x1, &w1, &dz1, &mut dw1, None);
     agree(&format!("{name} backward to the weights, squares"), dw.iter().copied(), &dw1, 1e-5)?;
     bench.row(format!("{name} backward to the weights, squares"), multiply_adds, || {
-        plan.weight(path, &dz, &x, &mut acc, &mut dw, &mut scratch);
+        plan.weight(path, &dz, &x, &mut dw, &mut scratch);
     });
 
     if learns {

@@ -75,7 +75,7 @@ impl Convolution {
         match self {
             Convolution::Direct { weight, .. } => weight.acc_len(),
             Convolution::Winograd(plan) => plan.acc_len(),
-            Convolution::Square(plan) => plan.acc_len(),
+            Convolution::Square(_) => 0,
         }
     }
 
@@ -115,7 +115,7 @@ impl Convolution {
         match self {
             Convolution::Direct { weight, .. } => weight.run(rows, dz, x, acc),
             Convolution::Winograd(plan) => plan.weight(path, rows, dz, x, acc, scratch),
-            Convolution::Square(plan) => plan.weight(path, dz, x, acc, own, scratch),
+            Convolution::Square(plan) => plan.weight(path, dz, x, own, scratch),
         }
     }
 

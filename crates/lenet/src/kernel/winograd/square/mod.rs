@@ -8,11 +8,12 @@
 //! | --- | --- | --- | --- |
 //! | forward | u · v, over input channels | patches of x → v | squares of z |
 //! | gradient of the data | the same with turned windows, over output channels | patches of dz → v | squares of dx |
-//! | gradient of the weights | d × v, over the squares of a chunk | squares of dz → d, patches of x → v | sums → dw |
+//! | gradient of the weights | d × v, over the squares and samples of a chunk | squares of dz → d, patches of x → v, transposed | sums → dw |
 //!
 //! Squares that reach past the last row or column are computed in full, from zeros. A sample alone has its squares in the
 //! lanes ([`Patches`]): the same operations, so the same bits.
 
+pub(super) mod cross;
 mod patches;
 mod transform;
 mod window;
@@ -22,14 +23,14 @@ pub use patches::Patches;
 use super::{Inputs, Scratch};
 use crate::kernel::aligned::AlignedVec;
 use crate::kernel::contract::{Contraction, Packing, Pitch, RowClass, Uniform};
-use crate::kernel::conv::WeightGradient;
-use crate::kernel::elementwise;
 use crate::kernel::frame::Frame;
 use crate::kernel::path::{Path, dispatch};
 use crate::kernel::simd::CHUNK;
 use crate::kernel::tile::{Tap, Tiles};
 use crate::spec::ConvShape;
+use cross::{CrossArgs, CrossFn};
 use std::ops::Range;
+use transform::Row;
 
 /// Rows and columns of a square of outputs, and of the patch of inputs that it needs.
 const SIDE: usize = 4;
@@ -39,8 +40,9 @@ const POINTS: usize = PATCH * PATCH;
 
 /// Squares that the products of a panel take at least, so that a register tile has its vectors.
 const PANEL: usize = 3;
-/// Squares that the gradient of the weights sums at most with the lanes apart.
-const WEIGHT_PANEL: usize = 64;
+/// Squares that the gradient of the weights takes at most at a time: they fit the nearer caches, and chains of some hundred
+/// terms are more accurate than one of all.
+const WEIGHT_PANEL: usize = 16;
 /// Channels in and out from which on fewer products outweigh the transforms.
 const CHANNELS: usize = 12;
 
@@ -153,7 +155,9 @@ impl Products {
             let first = panel * grid.panel;
             let (lines, v_out) = (lines.as_mut_ptr(), v.as_mut_ptr());
             // SAFETY: x is a frame, lines and v are as long as `reserve` made them.
-            unsafe { dispatch(path, transform::Patches { grid, first, x: x.as_ptr(), lines, v: v_out, point: self.v }) };
+            unsafe {
+                dispatch(path, transform::Patches { grid, first, x: x.as_ptr(), lines, v: v_out, point: self.v })
+            };
             for f in 0..POINTS {
                 let packed = &packed[f * self.plan.packed_len()..];
                 self.plan.run(0..1, &v[f * self.v..], packed, None, &mut m[f * self.m..]);
@@ -166,28 +170,69 @@ impl Products {
     }
 }
 
-/// The sums over squares that make the gradient of the weights.
+/// The sums over squares and samples that make the gradient of the weights.
 struct Weight {
     /// Of x, and of dz, whose squares are its patches without an overlap.
     x: Grid,
     dz: Grid,
-    plan: WeightGradient,
+    calls: Vec<(CrossFn, usize, usize)>,
+    /// Channels of x, rounded up to whole vectors.
+    channels: usize,
+    /// Floats of a point of patches, and of squares.
     v: usize,
     d: usize,
 }
 
 impl Weight {
     fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame) -> Self {
-        let all = Grid::new(x, s.padding, [s.oh, s.ow], |n| n > WEIGHT_PANEL);
-        let most = (1..=all.down).rfind(|&n| all.down.is_multiple_of(n) && n * all.across <= WEIGHT_PANEL).unwrap_or(1);
-        let x = Grid { panel: most, ..all };
+        let all = Grid::new(x, s.padding, [s.oh, s.ow], |_| true);
+        let fits = |n: &usize| all.down.is_multiple_of(*n) && n * all.across <= WEIGHT_PANEL;
+        let x = Grid { panel: (1..=all.down).rfind(fits).unwrap_or(1), ..all };
         let dz = Grid { from: *z, padding: [0, 0], ..x };
-        let ow = x.squares();
-        // A window of one place, over one row.
-        let row = ConvShape { ih: 1, iw: ow, oh: 1, ow, kh: 1, kw: 1, padding: [0, 0], ..*s };
-        let [v, d] = [s.ic, s.oc].map(|n| plane(n * ow * CHUNK));
-        let frames = [s.oc, s.ic].map(|n| Frame::chunk([n, 1, ow]));
-        Weight { x, dz, plan: WeightGradient::plan(tiles, &row, &frames[0], &frames[1]), v, d }
+        let channels = s.ic.next_multiple_of(CHUNK);
+        let [v, d] = [channels, s.oc].map(|n| plane(n * x.squares() * CHUNK));
+        Weight { x, dz, calls: cross::plan(tiles, s.oc, s.ic), channels, v, d }
+    }
+
+    /// Adds a panel at a row of points to `sums`, `[point of the row][oc][channels]`.
+    fn run(
+        &self,
+        path: Path,
+        panel: usize,
+        point: usize,
+        [dz, x]: [&[f32]; 2],
+        sums: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { v, d, lines, .. } = scratch;
+        let (first, lines) = (panel * self.x.panel, lines.as_mut_ptr());
+        let row = Row { grid: &self.x, first, point, from: x.as_ptr(), lines, to: v.as_mut_ptr(), plane: self.v };
+        // SAFETY: x and dz are frames; lines, v and d are as long as `Square::weight` made them.
+        unsafe {
+            dispatch(path, transform::PatchRow { row, channels: self.channels });
+            let row = Row { grid: &self.dz, from: dz.as_ptr(), to: d.as_mut_ptr(), plane: self.d, ..row };
+            dispatch(path, transform::SquareRow(row));
+        }
+        let outputs = self.dz.from.channels;
+        for (j, sums) in sums.chunks_exact_mut(outputs * self.channels).enumerate() {
+            let (v, d) = (&v[j * self.v..], &d[j * self.d..]);
+            for &(tile, output, input) in &self.calls {
+                // SAFETY: v and d have a point's floats, sums all outputs and whole vectors of inputs; the calls are of
+                // a path that was available.
+                unsafe {
+                    tile(&CrossArgs {
+                        d: d.as_ptr().add(output * CHUNK),
+                        d_square: outputs * CHUNK,
+                        v: v.as_ptr().add(input),
+                        v_row: self.channels,
+                        squares: self.x.squares(),
+                        y: sums.as_mut_ptr().add(output * self.channels + input),
+                        y_row: self.channels,
+                        first: panel == 0,
+                    });
+                }
+            }
+        }
     }
 }
 
@@ -242,54 +287,23 @@ impl Square {
         products.run(path, 0..products.grid.panels(), inputs, dx, scratch);
     }
 
-    /// Floats of the sums of the weights' gradient at one point, lanes apart.
-    pub fn acc_len(&self) -> usize {
-        self.weight.plan.acc_len()
-    }
-
     /// The gradient of the weights from all rows of dz.
-    pub fn weight(
-        &self,
-        path: Path,
-        dz: &[f32],
-        x: &[f32],
-        acc: &mut [f32],
-        dw: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
-        let Weight { x: patches, dz: squares, plan, v: v_len, d: d_len } = &self.weight;
-        let n = self.s.oc * self.s.ic;
-        assert!(x.len() >= patches.from.len() && dz.len() >= squares.from.len(), "planned buffers");
-        assert!(dw.len() == 9 * n, "a gradient for every weight");
-        grow(&mut scratch.v, PATCH * v_len);
-        grow(&mut scratch.d, PATCH * d_len);
-        grow(&mut scratch.lines, patches.lines_len());
-        grow(&mut scratch.sums, (POINTS + 1) * n);
-        let Scratch { v, d, lines, sums, .. } = scratch;
-        let (sums, more) = sums.split_at_mut(POINTS * n);
-        for (panel, point) in (0..patches.panels()).flat_map(|p| (0..PATCH).map(move |i| (p, i))) {
-            let (first, lines) = (panel * patches.panel, lines.as_mut_ptr());
-            let (x, v_out, dz, d_out) = (x.as_ptr(), v.as_mut_ptr(), dz.as_ptr(), d.as_mut_ptr());
-            // SAFETY: x and dz are frames; lines, v and d are as long as `grow` made them.
-            unsafe {
-                let down = transform::Row { grid: patches, first, point, from: x, lines, to: v_out, plane: *v_len };
-                dispatch(path, transform::PatchRow(down));
-                let down = transform::Row { grid: squares, first, point, from: dz, lines, to: d_out, plane: *d_len };
-                dispatch(path, transform::SquareRow(down));
-            }
-            for j in 0..PATCH {
-                plan.run(0..1, &d[j * d_len..], &v[j * v_len..], acc);
-                let sums = &mut sums[(point * PATCH + j) * n..][..n];
-                if panel == 0 {
-                    elementwise::sum_all_lanes(path, acc, sums);
-                } else {
-                    elementwise::sum_all_lanes(path, acc, &mut more[..n]);
-                    sums.iter_mut().zip(&*more).for_each(|(s, m)| *s += m);
-                }
-            }
+    pub fn weight(&self, path: Path, dz: &[f32], x: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
+        let (w, s) = (&self.weight, &self.s);
+        let len = PATCH * s.oc * w.channels;
+        assert!(x.len() >= w.x.from.len() && dz.len() >= w.dz.from.len(), "planned buffers");
+        assert!(dw.len() == 9 * s.oc * s.ic, "a gradient for every weight");
+        grow(&mut scratch.v, PATCH * w.v);
+        grow(&mut scratch.d, PATCH * w.d);
+        grow(&mut scratch.lines, transform::patch_row_len(&w.x));
+        grow(&mut scratch.sums, PATCH * len);
+        let mut sums = std::mem::take(&mut scratch.sums);
+        for (panel, point) in (0..w.x.panels()).flat_map(|p| (0..PATCH).map(move |i| (p, i))) {
+            w.run(path, panel, point, [dz, x], &mut sums[point * len..][..len], scratch);
         }
         // SAFETY: works on slices.
-        unsafe { dispatch(path, window::Finish { sums, dw }) }
+        unsafe { dispatch(path, window::Finish { s, sums: &sums[..PATCH * len], row: w.channels, dw }) }
+        scratch.sums = sums;
     }
 }
 

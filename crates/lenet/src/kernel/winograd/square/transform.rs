@@ -1,7 +1,7 @@
 //! Patches into what is multiplied point by point, and sums into squares. Along a side the points are
 //! 0, A, -A, B, -B, infinity, in this order.
 
-use super::{Grid, PATCH, POINTS, SIDE};
+use super::{Grid, PATCH, SIDE};
 use crate::kernel::frame::Frame;
 use crate::kernel::path::Program;
 use crate::kernel::simd::{CHUNK, Simd};
@@ -133,16 +133,22 @@ impl Program for Patches<'_> {
                 }
                 let v = self.v.add((c * squares + r * grid.across) * CHUNK);
                 for k in 0..PATCH {
-                    across::<S>(grid.across, self.lines.add(k * line), v.add(k * PATCH * self.point), self.point);
+                    across::<S>(
+                        grid.across,
+                        self.lines.add(k * line),
+                        v.add(k * PATCH * self.point),
+                        self.point,
+                        CHUNK,
+                    );
                 }
             }
         }
     }
 }
 
-/// The patches of a row of squares along their columns.
+/// The patches of a row of squares along their columns; floats from one point to the next, and from one square.
 #[inline(always)]
-unsafe fn across<S: Simd>(squares: usize, line: *const f32, v: *mut f32, point: usize) {
+unsafe fn across<S: Simd>(squares: usize, line: *const f32, v: *mut f32, point: usize, square: usize) {
     // SAFETY: the caller vouches for the line and the points.
     unsafe {
         for t in 0..squares {
@@ -153,7 +159,7 @@ unsafe fn across<S: Simd>(squares: usize, line: *const f32, v: *mut f32, point: 
                 }
                 let x = patch::<S>(x);
                 for k in 0..PATCH {
-                    S::store(v.add(k * point + t * CHUNK + part * S::LANES), x[k]);
+                    S::store(v.add(k * point + t * square + part * S::LANES), x[k]);
                 }
             }
         }
@@ -219,7 +225,8 @@ impl Program for Squares<'_> {
     }
 }
 
-/// One row of points, `[point of the row][channel][square][16]`.
+/// What [`PatchRow`] and [`SquareRow`] have in common: one row of points of a panel.
+#[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     pub grid: &'a Grid,
     /// First row of squares.
@@ -234,78 +241,87 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// `N` is [`PATCH`] for patches, and [`SIDE`] for squares.
+    /// The line of a row of squares at one row of points; `N` is [`PATCH`] for patches, and [`SIDE`] for squares.
     #[inline(always)]
-    unsafe fn all<S: Simd, const N: usize, const POINT: usize>(&self) {
-        let (grid, line) = (self.grid, self.grid.line());
-        let squares = grid.squares();
+    unsafe fn line<S: Simd, const N: usize, const POINT: usize>(&self, channel: usize, row: usize) {
+        let grid = self.grid;
         // SAFETY: `Square` has buffers as long as frames and grid need.
         unsafe {
-            clear::<S>(self.lines, 2 * line);
+            let plane = self.from.add(grid.from.at(channel, 0, 0));
             let columns = self.lines.add(grid.padding[1] * CHUNK);
-            for (c, r) in (0..grid.from.channels * grid.panel).map(|i| (i / grid.panel, i % grid.panel)) {
-                let plane = self.from.add(grid.from.at(c, 0, 0));
-                let rows = rows::<N>(grid, plane, (self.first + r) * SIDE, self.lines.add(line));
-                for i in 0..grid.from.cols * S::PER_POSITION {
-                    let mut x = [S::splat(0.0); PATCH];
-                    for k in 0..N {
-                        x[k] = S::load(rows[k].add(i * S::LANES));
-                    }
-                    // What other points need is not computed.
-                    let x = if N == PATCH { patch::<S>(x) } else { spread::<S>([x[0], x[1], x[2], x[3]]) };
-                    S::store(columns.add(i * S::LANES), x[POINT]);
+            let rows = rows::<N>(grid, plane, (self.first + row) * SIDE, self.lines.add(grid.line()));
+            for i in 0..grid.from.cols * S::PER_POSITION {
+                let mut x = [S::splat(0.0); PATCH];
+                for k in 0..N {
+                    x[k] = S::load(rows[k].add(i * S::LANES));
                 }
-                let to = self.to.add((c * squares + r * grid.across) * CHUNK);
-                if N == PATCH {
-                    across::<S>(grid.across, self.lines, to, self.plane);
-                    continue;
-                }
-                for t in 0..grid.across {
-                    for part in 0..S::PER_POSITION {
-                        let mut z = [S::splat(0.0); SIDE];
-                        for k in 0..SIDE {
-                            z[k] = S::load(self.lines.add((t * SIDE + k) * CHUNK + part * S::LANES));
-                        }
-                        let z = spread::<S>(z);
-                        for k in 0..PATCH {
-                            S::store(to.add(k * self.plane + t * CHUNK + part * S::LANES), z[k]);
-                        }
-                    }
-                }
+                // What other points need is not computed.
+                let x = if N == PATCH { patch::<S>(x) } else { spread::<S>([x[0], x[1], x[2], x[3]]) };
+                S::store(columns.add(i * S::LANES), x[POINT]);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const N: usize>(&self) {
+    unsafe fn at_point<S: Simd, const N: usize>(&self, channel: usize, row: usize) {
         // SAFETY: as the caller's.
         unsafe {
             match self.point {
-                0 => self.all::<S, N, 0>(),
-                1 => self.all::<S, N, 1>(),
-                2 => self.all::<S, N, 2>(),
-                3 => self.all::<S, N, 3>(),
-                4 => self.all::<S, N, 4>(),
-                _ => self.all::<S, N, 5>(),
+                0 => self.line::<S, N, 0>(channel, row),
+                1 => self.line::<S, N, 1>(channel, row),
+                2 => self.line::<S, N, 2>(channel, row),
+                3 => self.line::<S, N, 3>(channel, row),
+                4 => self.line::<S, N, 4>(channel, row),
+                _ => self.line::<S, N, 5>(channel, row),
             }
         }
     }
 }
 
-/// A row of points of patches.
-pub(super) struct PatchRow<'a>(pub Row<'a>);
+/// Channels that are transposed together.
+const TOGETHER: usize = 8;
+
+/// Floats of a [`PatchRow`]'s lines: one, one of zeros, and the patches of some channels before they are transposed.
+pub(super) fn patch_row_len(grid: &Grid) -> usize {
+    2 * grid.line() + PATCH * grid.across * TOGETHER * CHUNK
+}
+
+/// Patches at a row of points, `[point of the row][square][16][channel]`, lines of `row` floats.
+pub(super) struct PatchRow<'a> {
+    pub row: Row<'a>,
+    pub channels: usize,
+}
 
 impl Program for PatchRow<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: as the caller's.
-        unsafe { self.0.run::<S, PATCH>() }
+        let Row { grid, lines, to, plane, .. } = self.row;
+        let step = TOGETHER * CHUNK;
+        // SAFETY: `Square` has buffers as long as frames and grid need.
+        unsafe {
+            clear::<S>(lines, 2 * grid.line());
+            let some = lines.add(2 * grid.line());
+            for (first, r) in (0..grid.from.channels.div_ceil(TOGETHER) * grid.panel)
+                .map(|i| (i / grid.panel * TOGETHER, i % grid.panel))
+            {
+                for c in first..(first + TOGETHER).min(grid.from.channels) {
+                    self.row.at_point::<S, PATCH>(c, r);
+                    across::<S>(grid.across, lines, some.add((c - first) * CHUNK), grid.across * step, step);
+                }
+                for (k, t) in (0..PATCH * grid.across).map(|i| (i / grid.across, i % grid.across)) {
+                    let from = some.add((k * grid.across + t) * step);
+                    let to = to.add(k * plane + (r * grid.across + t) * CHUNK * self.channels + first);
+                    S::transpose_8(from, to, self.channels);
+                    S::transpose_8(from.add(8), to.add(8 * self.channels), self.channels);
+                }
+            }
+        }
     }
 }
 
-/// A row of points of squares.
+/// Squares at a row of points, `[point of the row][square][channel][16]`.
 pub(super) struct SquareRow<'a>(pub Row<'a>);
 
 impl Program for SquareRow<'_> {
@@ -313,9 +329,26 @@ impl Program for SquareRow<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: as the caller's.
-        unsafe { self.0.run::<S, SIDE>() }
+        let Row { grid, lines, to, plane, .. } = self.0;
+        let channels = grid.from.channels;
+        // SAFETY: `Square` has buffers as long as frames and grid need.
+        unsafe {
+            clear::<S>(lines, 2 * grid.line());
+            for (c, r) in (0..channels * grid.panel).map(|i| (i / grid.panel, i % grid.panel)) {
+                self.0.at_point::<S, SIDE>(c, r);
+                for (t, part) in (0..grid.across * S::PER_POSITION).map(|i| (i / S::PER_POSITION, i % S::PER_POSITION))
+                {
+                    let to = to.add(((r * grid.across + t) * channels + c) * CHUNK + part * S::LANES);
+                    let mut z = [S::splat(0.0); SIDE];
+                    for k in 0..SIDE {
+                        z[k] = S::load(lines.add((t * SIDE + k) * CHUNK + part * S::LANES));
+                    }
+                    let z = spread::<S>(z);
+                    for k in 0..PATCH {
+                        S::store(to.add(k * plane), z[k]);
+                    }
+                }
+            }
+        }
     }
 }
-
-const _: () = assert!(POINTS == PATCH * PATCH);

@@ -1,13 +1,10 @@
-//! Windows into points, and sums at points into gradients of windows: in f64, eight windows side by side.
+//! Windows into points, and sums at points into gradients of windows.
 
 use super::transform::{A, B};
 use super::{PATCH, POINTS};
 use crate::kernel::path::Program;
-use crate::kernel::simd::Simd;
+use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::ConvShape;
-
-const WINDOWS: usize = 8;
-type Lanes = [f64; WINDOWS];
 
 const A1: f64 = A as f64;
 const B1: f64 = B as f64;
@@ -20,31 +17,22 @@ const AT_B: f64 = 1.0 / (2.0 * B2 * (B2 - A2));
 
 /// A side of windows at all points.
 #[inline(always)]
-fn evaluate(w: [&Lanes; 3], out: [&mut Lanes; PATCH]) {
-    let [o0, o1, o2, o3, o4, o5] = out;
-    for i in 0..WINDOWS {
-        let (w0, w1, w2) = (w[0][i], w[1][i], w[2][i]);
-        let (even_a, odd_a) = ((w0 + A2 * w2) * AT_A, w1 * (A1 * AT_A));
-        let (even_b, odd_b) = ((w0 + B2 * w2) * AT_B, w1 * (B1 * AT_B));
-        o0[i] = w0 * AT_0;
-        (o1[i], o2[i]) = (even_a + odd_a, even_a - odd_a);
-        (o3[i], o4[i]) = (even_b + odd_b, even_b - odd_b);
-        o5[i] = w2;
+unsafe fn evaluate<S: Simd>([w0, w1, w2]: [S::V; 3]) -> [S::V; PATCH] {
+    // SAFETY: the caller runs on S's path.
+    unsafe {
+        let (a2, b2) = (S::splat(A2 as f32), S::splat(B2 as f32));
+        let even_a = S::mul(S::fma(a2, w2, w0), S::splat(AT_A as f32));
+        let even_b = S::mul(S::fma(b2, w2, w0), S::splat(AT_B as f32));
+        let (odd_a, odd_b) = (S::splat((A1 * AT_A) as f32), S::splat((B1 * AT_B) as f32));
+        [
+            S::mul(w0, S::splat(AT_0 as f32)),
+            S::fma(odd_a, w1, even_a),
+            S::fnma(odd_a, w1, even_a),
+            S::fma(odd_b, w1, even_b),
+            S::fnma(odd_b, w1, even_b),
+            w2,
+        ]
     }
-}
-
-/// The transpose of [`evaluate`].
-#[inline(always)]
-fn gather(u: [&Lanes; PATCH]) -> [Lanes; 3] {
-    let mut out = [[0.0; WINDOWS]; 3];
-    for i in 0..WINDOWS {
-        let (sum_a, difference_a) = ((u[1][i] + u[2][i]) * AT_A, (u[1][i] - u[2][i]) * (A1 * AT_A));
-        let (sum_b, difference_b) = ((u[3][i] + u[4][i]) * AT_B, (u[3][i] - u[4][i]) * (B1 * AT_B));
-        out[0][i] = u[0][i] * AT_0 + (sum_a + sum_b);
-        out[1][i] = difference_a + difference_b;
-        out[2][i] = (A2 * sum_a + B2 * sum_b) + u[5][i];
-    }
-    out
 }
 
 /// Weights, `[oc][ic][3][3]`, into blocks of groups of outputs at each point: `[point][group][inputs][outputs of the group]`.
@@ -66,33 +54,40 @@ impl Program for Pack<'_> {
         let s = self.s;
         let (output, input, inputs) = if self.turned { (9, 9 * s.ic, s.oc) } else { (9 * s.ic, 9, s.ic) };
         let len = s.oc * s.ic;
+        assert!(self.packed.len() >= POINTS * len, "room for all points");
+        let mut windows = [0.0f32; 9 * CHUNK];
         for &(first, outputs) in self.groups {
-            for i in 0..inputs {
-                for o in (0..outputs).step_by(WINDOWS) {
-                    let n = WINDOWS.min(outputs - o);
-                    let mut w = [[0.0; WINDOWS]; 9];
-                    for lane in 0..n {
-                        let at = (first + o + lane) * output + i * input;
-                        let window = &self.w[at..at + 9];
-                        for k in 0..9 {
-                            w[k][lane] = f64::from(window[if self.turned { 8 - k } else { k }]);
+            for (i, o) in (0..inputs).flat_map(|i| (0..outputs).step_by(S::LANES).map(move |o| (i, o))) {
+                let n = S::LANES.min(outputs - o);
+                for lane in 0..n {
+                    let window = &self.w[(first + o + lane) * output + i * input..][..9];
+                    for k in 0..9 {
+                        windows[(if self.turned { 8 - k } else { k }) * CHUNK + lane] = window[k];
+                    }
+                }
+                let at = first * inputs + i * outputs + o;
+                // SAFETY: the array has whole vectors, and so has each point's part of what is packed from `at` on
+                // where they are stored whole. What lies behind the n values is written later.
+                unsafe {
+                    let mut rows = [[S::splat(0.0); 3]; PATCH];
+                    for y in 0..3 {
+                        let w = windows.as_ptr().add(3 * y * CHUNK);
+                        let row = evaluate::<S>([S::load(w), S::load(w.add(CHUNK)), S::load(w.add(2 * CHUNK))]);
+                        for x in 0..PATCH {
+                            rows[x][y] = row[x];
                         }
                     }
-                    let mut rows = [[[0.0; WINDOWS]; PATCH]; 3];
-                    for (y, row) in rows.iter_mut().enumerate() {
-                        evaluate([&w[3 * y], &w[3 * y + 1], &w[3 * y + 2]], row.each_mut());
-                    }
-                    let mut u = [[[0.0; WINDOWS]; PATCH]; PATCH];
                     for x in 0..PATCH {
-                        let [u0, u1, u2, u3, u4, u5] = &mut u;
-                        let out = [&mut u0[x], &mut u1[x], &mut u2[x], &mut u3[x], &mut u4[x], &mut u5[x]];
-                        evaluate([&rows[0][x], &rows[1][x], &rows[2][x]], out);
-                    }
-                    let at = first * inputs + i * outputs + o;
-                    for (f, u) in u.as_flattened().iter().enumerate() {
-                        let to = &mut self.packed[f * len + at..][..n];
-                        for lane in 0..n {
-                            to[lane] = u[lane] as f32;
+                        let column = evaluate::<S>(rows[x]);
+                        for y in 0..PATCH {
+                            let to = &mut self.packed[(y * PATCH + x) * len..][..len];
+                            if at + S::LANES <= len {
+                                S::store(to.as_mut_ptr().add(at), column[y]);
+                            } else {
+                                let mut values = [0.0; CHUNK];
+                                S::store(values.as_mut_ptr(), column[y]);
+                                to[at..at + n].copy_from_slice(&values[..n]);
+                            }
                         }
                     }
                 }
@@ -101,10 +96,30 @@ impl Program for Pack<'_> {
     }
 }
 
-/// Sums, `[point][oc][ic]`, into the gradient of the weights, `[oc][ic][3][3]`.
+/// Sums, `[point][oc][row]` with the inputs in rows, into the gradient of the weights, `[oc][ic][3][3]`.
 pub(super) struct Finish<'a> {
+    pub s: &'a ConvShape,
     pub sums: &'a [f32],
+    pub row: usize,
     pub dw: &'a mut [f32],
+}
+
+/// The transpose of [`evaluate`].
+#[inline(always)]
+unsafe fn gather<S: Simd>(u: [S::V; PATCH]) -> [S::V; 3] {
+    // SAFETY: the caller runs on S's path.
+    unsafe {
+        let (at_a, at_b) = (S::splat(AT_A as f32), S::splat(AT_B as f32));
+        let (a, b) = (S::splat((A1 * AT_A) as f32), S::splat((B1 * AT_B) as f32));
+        let (sum_a, sum_b) = (S::mul(S::add(u[1], u[2]), at_a), S::mul(S::add(u[3], u[4]), at_b));
+        let (difference_a, difference_b) = (S::sub(u[1], u[2]), S::sub(u[3], u[4]));
+        let (a2, b2) = (S::splat(A2 as f32), S::splat(B2 as f32));
+        [
+            S::fma(S::splat(AT_0 as f32), u[0], S::add(sum_a, sum_b)),
+            S::fma(a, difference_a, S::mul(b, difference_b)),
+            S::fma(a2, sum_a, S::fma(b2, sum_b, u[5])),
+        ]
+    }
 }
 
 impl Program for Finish<'_> {
@@ -112,27 +127,35 @@ impl Program for Finish<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let len = self.sums.len() / POINTS;
-        for (block, dw) in self.dw.chunks_mut(9 * WINDOWS).enumerate() {
-            let (at, n) = (block * WINDOWS, dw.len() / 9);
-            let mut u = [[0.0; WINDOWS]; POINTS];
-            for f in 0..POINTS {
-                let from = &self.sums[f * len + at..][..n];
-                for lane in 0..n {
-                    u[f][lane] = f64::from(from[lane]);
+        let (len, ic) = (self.sums.len() / POINTS, self.s.ic);
+        assert!(self.row >= ic.next_multiple_of(CHUNK) && len == self.s.oc * self.row, "rows of whole vectors");
+        let mut windows = [0.0; 9 * CHUNK];
+        for (o, dw) in self.dw.chunks_exact_mut(9 * ic).enumerate() {
+            for (block, dw) in dw.chunks_mut(9 * S::LANES).enumerate() {
+                // SAFETY: rows are whole vectors, as was compared above, and so are those of the array.
+                unsafe {
+                    let u = self.sums.as_ptr().add(o * self.row + block * S::LANES);
+                    let mut rows = [[S::splat(0.0); PATCH]; 3];
+                    for y in 0..PATCH {
+                        let mut points = [S::splat(0.0); PATCH];
+                        for x in 0..PATCH {
+                            points[x] = S::load(u.add((y * PATCH + x) * len));
+                        }
+                        let row = gather::<S>(points);
+                        for x in 0..3 {
+                            rows[x][y] = row[x];
+                        }
+                    }
+                    for x in 0..3 {
+                        let column = gather::<S>(rows[x]);
+                        for y in 0..3 {
+                            S::store(windows.as_mut_ptr().add((y * 3 + x) * CHUNK), column[y]);
+                        }
+                    }
                 }
-            }
-            let mut rows = [[[0.0; WINDOWS]; 3]; PATCH];
-            for y in 0..PATCH {
-                let u = &u[y * PATCH..][..PATCH];
-                rows[y] = gather([&u[0], &u[1], &u[2], &u[3], &u[4], &u[5]]);
-            }
-            for x in 0..3 {
-                let r = &rows;
-                let column = gather([&r[0][x], &r[1][x], &r[2][x], &r[3][x], &r[4][x], &r[5][x]]);
-                for lane in 0..n {
-                    for y in 0..3 {
-                        dw[lane * 9 + y * 3 + x] = column[y][lane] as f32;
+                for (lane, dw) in dw.chunks_exact_mut(9).enumerate() {
+                    for k in 0..9 {
+                        dw[k] = windows[k * CHUNK + lane];
                     }
                 }
             }
