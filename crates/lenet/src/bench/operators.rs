@@ -6,6 +6,7 @@ use crate::kernel::dense::{ChunkRows, row_stride};
 use crate::kernel::frame::Frame;
 use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
 use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::square::{self, Square};
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
 use crate::kernel::{CHUNK, Path, activation, conv, dense, dropout, elementwise, input, norm, pool, rbf};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, PoolShape, Shape};
@@ -66,6 +67,9 @@ pub(super) fn run(
                 convolution(&mut bench, &name, &s, learns)?;
                 if winograd::fits(&s) {
                     winograd(&mut bench, &name, &s, learns)?;
+                }
+                if square::fits(&s) {
+                    squares(&mut bench, &name, &s, learns)?;
                 }
                 channels = s.oc;
             }
@@ -297,6 +301,47 @@ fn winograd(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Resul
         let mut terms = 0u64;
         conv::naive::each_term(s, |_, _, _| terms += 1);
         bench.row(format!("{name} backward to the data, row pairs"), terms * CHUNK as u64, || {
+            plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
+        });
+    }
+    Ok(())
+}
+
+/// The same by squares of outputs.
+fn squares(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
+    let path = bench.path;
+    let ConvCase { frames: [x_frame, z_frame], x, dz, w, exact: [x1, w1, dz1], multiply_adds } = ConvCase::new(s);
+    let plan = Square::plan(Tiles::of(path), s, &x_frame, &z_frame, learns);
+    let mut scratch = Scratch::default();
+    let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);
+    plan.pack(path, &w, [&mut forward, &mut gradient]);
+    let inputs = Inputs { x: &x, packed: &forward, bias: None };
+
+    let mut z = vec![0.0; z_frame.len()];
+    plan.forward(path, 0..s.oh, inputs, &mut z, &mut scratch);
+    let z1 = conv::naive::forward(s, &x1, &w1, None);
+    agree(&format!("{name} forward, squares"), lane(&z_frame, &z), &z1, 1e-5)?;
+    bench.row(format!("{name} forward, squares"), multiply_adds, || {
+        plan.forward(path, 0..s.oh, inputs, &mut z, &mut scratch);
+    });
+
+    // The gradient is of all lanes: all but one are 0 for the comparison.
+    let (mut dw, mut dw1) = (vec![0.0; w.len()], vec![0.0; w.len()]);
+    let one: Vec<f32> = dz.iter().enumerate().map(|(i, &v)| if i % CHUNK == 3 { v } else { 0.0 }).collect();
+    plan.weight(path, &one, &x, &mut dw, &mut scratch);
+    let dx1 = conv::naive::backward(s, &x1, &w1, &dz1, &mut dw1, None);
+    agree(&format!("{name} backward to the weights, squares"), dw.iter().copied(), &dw1, 1e-5)?;
+    bench.row(format!("{name} backward to the weights, squares"), multiply_adds, || {
+        plan.weight(path, &dz, &x, &mut dw, &mut scratch);
+    });
+
+    if learns {
+        let mut dx = vec![0.0; x_frame.len()];
+        plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
+        agree(&format!("{name} backward to the data, squares"), lane(&x_frame, &dx), &dx1, 1e-5)?;
+        let mut terms = 0u64;
+        conv::naive::each_term(s, |_, _, _| terms += 1);
+        bench.row(format!("{name} backward to the data, squares"), terms * CHUNK as u64, || {
             plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
         });
     }

@@ -6,7 +6,7 @@
 //! | [`frame`] | where an activation's values lie | always |
 //! | [`contract`] | plans of tiles over an operator's outputs | always |
 //! | [`conv`] | convolution: forward, data gradient by clipped windows and phases, weight gradient | 16 samples in the lanes |
-//! | [`winograd`] | convolution with windows of 3 or 5 rows by fewer products | both, stride 1, several channels |
+//! | [`winograd`] | convolution by fewer products: pairs of rows of windows of 3 or 5 rows, squares of windows of 3×3 | both, stride 1, several channels |
 //! | [`dense`] | dense layers: forward, data gradient, whole-batch weight gradient | 16 samples in the lanes |
 //! | [`pool`] | pooling of any window; fused with the activation where windows do not overlap | both |
 //! | [`activation`] | activations with their derivatives | both |

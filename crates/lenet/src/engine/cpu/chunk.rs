@@ -459,20 +459,19 @@ fn conv_backward(
     let e = back.epilogue();
     let (weights, biases) = lanes[..s.kernel.acc_len() + s.shape.oc * CHUNK].split_at_mut(s.kernel.acc_len());
     biases.fill(0.0);
+    let own_weight = s.place.own_weight.clone().unwrap_or_default();
     let mut row = 0;
     while row < e.y.rows {
         let rows = row..(row + s.strip).min(e.y.rows);
         row = rows.end;
         back.run(c.path, rows.clone(), z, dy);
         let z_rows = e.z_rows(&rows);
-        s.kernel.weight(c.path, z_rows.clone(), z, x, weights, scratch);
+        s.kernel.weight(c.path, z_rows.clone(), z, x, weights, &mut own[own_weight.clone()], scratch);
         if s.place.own_bias.is_some() {
             elementwise::add_positions(c.path, &e.z, z_rows, z, biases);
         }
     }
-    if let Some(range) = &s.place.own_weight {
-        elementwise::sum_all_lanes(c.path, weights, &mut own[range.clone()]);
-    }
+    s.kernel.sum(c.path, weights, &mut own[own_weight]);
     if let Some(range) = &s.place.own_bias {
         elementwise::sum_all_lanes(c.path, biases, &mut own[range.clone()]);
     }

@@ -4,8 +4,9 @@ use crate::kernel::contract::Contraction;
 use crate::kernel::conv::{self, WeightGradient};
 use crate::kernel::frame::Frame;
 use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::square::{self, Square};
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
-use crate::kernel::{AlignedVec, Path};
+use crate::kernel::{AlignedVec, Path, elementwise};
 use crate::spec::{Activation, ConvShape, Geometry, Network};
 use std::ops::Range;
 
@@ -18,6 +19,7 @@ pub(super) enum Convolution {
         weight: WeightGradient,
     },
     Winograd(Box<Winograd>),
+    Square(Box<Square>),
 }
 
 /// Whether some layer compares values, so that a rounding error may decide between two that are nearly equal: maxima, and
@@ -40,6 +42,9 @@ pub(super) fn fits(s: &ConvShape, compares: bool) -> bool {
 impl Convolution {
     /// From x to z; with the gradient of x if something before `learns`; of a network that compares or does not.
     pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool, compares: bool) -> Self {
+        if square::fits(s) {
+            return Convolution::Square(Box::new(Square::plan(tiles, s, x, z, learns)));
+        }
         if fits(s, compares) {
             return Convolution::Winograd(Box::new(Winograd::plan(tiles, s, x, z, learns)));
         }
@@ -50,9 +55,11 @@ impl Convolution {
         }
     }
 
-    /// Rows of the epilogue's output in a strip; of pairs twice as many, and an even number of rows of z.
-    pub fn strip(&self, strip: usize) -> usize {
+    /// Rows of the epilogue's output in a strip; of pairs twice as many, and an even number of rows of z; of squares all of
+    /// so many.
+    pub fn strip(&self, strip: usize, all: usize) -> usize {
         match self {
+            Convolution::Square(_) => all,
             Convolution::Winograd(_) => 2 * strip,
             Convolution::Direct { .. } => strip,
         }
@@ -68,6 +75,7 @@ impl Convolution {
         match self {
             Convolution::Direct { weight, .. } => weight.acc_len(),
             Convolution::Winograd(plan) => plan.acc_len(),
+            Convolution::Square(_) => 0,
         }
     }
 
@@ -78,18 +86,22 @@ impl Convolution {
                 [forward.new_pack(), gradient.as_ref().map_or_else(AlignedVec::default, |g| g.new_pack())]
             }
             Convolution::Winograd(plan) => plan.packed_len().map(AlignedVec::zeros),
+            Convolution::Square(plan) => plan.packed_len().map(AlignedVec::zeros),
         }
     }
 
-    /// Computes rows of z; where they come in pairs, those whose first row is among `rows`.
+    /// Computes rows of z; where they come in pairs or squares, those whose first row is among `rows`.
     pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         match self {
             Convolution::Direct { forward, .. } => forward.run(rows, inputs.x, inputs.packed, inputs.bias, z),
             Convolution::Winograd(plan) => plan.forward(path, rows, inputs, z, scratch),
+            Convolution::Square(plan) => plan.forward(path, rows, inputs, z, scratch),
         }
     }
 
-    /// Adds the gradient of the weights from some rows of dz; the first rows start the sums.
+    /// Adds the gradient of the weights from some rows of dz; the first rows start the sums. Squares take all rows at once,
+    /// and leave the chunk's own gradient.
+    #[allow(clippy::too_many_arguments)]
     pub fn weight(
         &self,
         path: Path,
@@ -97,11 +109,21 @@ impl Convolution {
         dz: &[f32],
         x: &[f32],
         acc: &mut [f32],
+        own: &mut [f32],
         scratch: &mut Scratch,
     ) {
         match self {
             Convolution::Direct { weight, .. } => weight.run(rows, dz, x, acc),
             Convolution::Winograd(plan) => plan.weight(path, rows, dz, x, acc, scratch),
+            Convolution::Square(plan) => plan.weight(path, dz, x, own, scratch),
+        }
+    }
+
+    /// The chunk's own gradient of the weights from its sums, unless it is there.
+    pub fn sum(&self, path: Path, acc: &[f32], own: &mut [f32]) {
+        match self {
+            Convolution::Direct { .. } | Convolution::Winograd(_) => elementwise::sum_all_lanes(path, acc, own),
+            Convolution::Square(_) => {}
         }
     }
 
@@ -111,13 +133,14 @@ impl Convolution {
             Convolution::Direct { gradient: Some(g), .. } => g.run(0..g.rows(), dz, packed, None, dx),
             Convolution::Direct { .. } => {}
             Convolution::Winograd(plan) => plan.gradient(path, dz, packed, dx, scratch),
+            Convolution::Square(plan) => plan.gradient(path, dz, packed, dx, scratch),
         }
     }
 
     /// The gradient of the weights from the chunks' sums.
     pub fn finish(&self, sums: &[f32], dw: &mut [f32]) {
         match self {
-            Convolution::Direct { .. } => dw.copy_from_slice(sums),
+            Convolution::Direct { .. } | Convolution::Square(_) => dw.copy_from_slice(sums),
             Convolution::Winograd(plan) => plan.finish(sums, dw),
         }
     }

@@ -139,7 +139,7 @@ impl Stage {
         match &self.work {
             Work::Core { core: Core::Conv(c), .. } => match &c.kernel {
                 Convolution::Direct { forward, gradient, .. } => [Some(forward), gradient.as_deref()],
-                Convolution::Winograd(_) => [None, None],
+                Convolution::Winograd(_) | Convolution::Square(_) => [None, None],
             },
             Work::Core { core: Core::Dense(c), .. } => [Some(&c.forward), c.gradient.as_ref()],
             _ => [None, None],
@@ -387,7 +387,7 @@ impl Planner {
                 Core::Conv(Box::new(ConvCore {
                     place: self.place(layer, Some(kernel.own_len(weights))),
                     shape,
-                    strip: kernel.strip(STRIP_POSITIONS.div_ceil(rows * shape.ow)),
+                    strip: kernel.strip(STRIP_POSITIONS.div_ceil(rows * shape.ow), shape.oh),
                     kernel,
                 }))
             }

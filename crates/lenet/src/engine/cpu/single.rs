@@ -8,6 +8,7 @@ use crate::kernel::frame::Frame;
 use crate::kernel::pool::PoolKind;
 use crate::kernel::single::{Steps, activate, pool};
 use crate::kernel::tile::Tiles;
+use crate::kernel::winograd::square::{self, Patches};
 use crate::kernel::winograd::{Inputs, Scratch, Winograd};
 use crate::kernel::{AlignedVec, CHUNK, Path, conv, dense, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
@@ -22,6 +23,7 @@ enum Work {
 enum Forward {
     Direct(Box<Contraction>),
     Winograd(Box<Winograd>),
+    Square(Box<Patches>),
 }
 
 struct Stage {
@@ -82,7 +84,11 @@ impl Single {
                     let pairs = fits(&s, compares(network));
                     let cols = if pairs { s.ow.next_multiple_of(CHUNK) } else { frames[i].row() };
                     let frame = Frame { slack: CHUNK, ..one([s.oc, s.oh, cols], [0, 0]) };
-                    let (forward, x_len, z_len, pack_len) = if pairs {
+                    let (forward, x_len, z_len, pack_len) = if square::fits(&s) {
+                        let plan = Patches::plan(tiles, &s, &frames[i], &frame);
+                        let pack_len = plan.packed_len();
+                        (Forward::Square(Box::new(plan)), frames[i].len(), frame.len(), pack_len)
+                    } else if pairs {
                         let plan = Winograd::plan(tiles, &s, &frames[i], &frame, false);
                         let (x_len, pack_len) = (plan.x_extent(), plan.packed_len()[0]);
                         (Forward::Winograd(Box::new(plan)), x_len, frame.len(), pack_len)
@@ -125,6 +131,7 @@ impl Single {
             match &stage.work {
                 Work::Conv { forward: Forward::Direct(plan), .. } => plan.pack(w, 0..plan.groups().count(), pack),
                 Work::Conv { forward: Forward::Winograd(plan), .. } => plan.pack(w, [pack, &mut []]),
+                Work::Conv { forward: Forward::Square(plan), .. } => plan.pack(self.path, w, pack),
                 Work::Dense { s, .. } => {
                     let row = dense::row_stride(s.outputs);
                     for (i, line) in pack.chunks_exact_mut(row).enumerate() {
@@ -151,6 +158,10 @@ impl Single {
                         Forward::Winograd(plan) => {
                             let inputs = Inputs { x, packed: &self.packs[i], bias };
                             plan.forward(self.path, 0..s.oh, inputs, z, &mut self.scratch);
+                        }
+                        Forward::Square(plan) => {
+                            let inputs = Inputs { x, packed: &self.packs[i], bias };
+                            plan.run(self.path, inputs, z, &mut self.scratch);
                         }
                     }
                     activate(self.path, stage.activation, z);

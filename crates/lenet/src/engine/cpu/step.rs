@@ -8,6 +8,7 @@ use crate::engine::{Batch, TrainStep};
 use crate::kernel::contract::Contraction;
 use crate::kernel::loss::ChunkScore;
 use crate::kernel::winograd::Winograd;
+use crate::kernel::winograd::square::Square;
 use crate::kernel::{AlignedVec, CHUNK, elementwise};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -145,6 +146,7 @@ impl CpuEngine {
         enum Pack<'a> {
             Groups(&'a Contraction, &'a [f32], std::ops::Range<usize>, &'a mut [f32]),
             Winograd(&'a Winograd, &'a [f32], [&'a mut [f32]; 2]),
+            Square(&'a Square, &'a [f32], [&'a mut [f32]; 2]),
         }
         let mut tasks = Vec::new();
         for (stage, packs) in self.program.stages.iter().zip(&mut self.packs) {
@@ -154,10 +156,13 @@ impl CpuEngine {
                 _ => continue,
             };
             let w = &self.parameters[place.weight.clone()];
-            if let Work::Core { core: Core::Conv(s), .. } = &stage.work
-                && let Convolution::Winograd(plan) = &s.kernel
-            {
+            let kernel = if let Work::Core { core: Core::Conv(s), .. } = &stage.work { Some(&s.kernel) } else { None };
+            if let Some(Convolution::Winograd(plan)) = kernel {
                 tasks.push(Mutex::new(Pack::Winograd(plan, w, packs.each_mut().map(|p| &mut p[..]))));
+                continue;
+            }
+            if let Some(Convolution::Square(plan)) = kernel {
+                tasks.push(Mutex::new(Pack::Square(plan, w, packs.each_mut().map(|p| &mut p[..]))));
                 continue;
             }
             for (contraction, pack) in stage.contractions().into_iter().zip(packs) {
@@ -181,9 +186,11 @@ impl CpuEngine {
                 }
             }
         }
+        let path = self.path;
         self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
             Pack::Groups(contraction, w, groups, block) => contraction.pack(w, groups.clone(), block),
             Pack::Winograd(plan, w, [forward, gradient]) => plan.pack(w, [forward, gradient]),
+            Pack::Square(plan, w, [forward, gradient]) => plan.pack(path, w, [forward, gradient]),
         });
         self.single_is_current = false;
     }

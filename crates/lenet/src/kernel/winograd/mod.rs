@@ -1,4 +1,5 @@
-//! Convolution with fewer multiplications: Winograd's algorithm along the rows of the window.
+//! Convolution with fewer multiplications: Winograd's algorithm, here along the rows of the window, in [`square`] in both
+//! dimensions, for windows of 3×3 with enough channels.
 //!
 //! Two rows of outputs come from `kh + 1` products of rows instead of `2·kh`: for a window of 5 rows, 6 instead of 10.
 //! Each product belongs to a [`Point`] at which polynomials are evaluated: rows of x become v (once for all outputs), the
@@ -17,6 +18,7 @@
 //! chain in a fixed order as everywhere. Rounding errors on random data, root mean square against those of
 //! the direct sum: forward 0.6 to 1.4 times, backward 0.8 for windows of 3 rows and 1.4 to 1.6 for those of 5.
 
+pub mod square;
 pub(super) mod tile;
 mod transform;
 
@@ -153,6 +155,10 @@ pub struct Scratch {
     v: AlignedVec,
     d: AlignedVec,
     m: AlignedVec,
+    /// Lines between the transforms of the two dimensions.
+    lines: AlignedVec,
+    /// Sums over a chunk.
+    sums: AlignedVec,
 }
 
 /// A convolution, planned.

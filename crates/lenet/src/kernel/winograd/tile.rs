@@ -1,6 +1,7 @@
 //! The forward micro-kernel of row pairs, and what makes one row of a pair of gradients for the outer product.
 
 use super::Point;
+use super::square::cross::{self, CrossTiles};
 #[cfg(target_arch = "aarch64")]
 use crate::kernel::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -149,6 +150,8 @@ pub(in crate::kernel) struct PairTiles {
     pub(super) forward: &'static [PairTile],
     /// For weight gradients.
     pub(super) outers: &'static [Outer],
+    /// For weight gradients by squares.
+    pub(super) cross: &'static CrossTiles,
 }
 
 macro_rules! tiles {
@@ -177,6 +180,7 @@ macro_rules! tiles {
             pub(in crate::kernel) static TILES: PairTiles = PairTiles {
                 forward: &[$(PairTile { o: $o, p: $p, run: pair_fn::<$o, $p> }),*],
                 outers: &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*],
+                cross: &cross::$name::TILES,
             };
         }
     };
