@@ -1,7 +1,9 @@
 //! The CPU engine: chunks of 16 samples in the lanes, persistent threads, one fixed tree of sums.
 
+mod backward;
 mod chunk;
 mod convolution;
+mod flow;
 mod norms;
 mod program;
 mod single;
