@@ -41,6 +41,11 @@ impl Block {
     }
 }
 
+// SAFETY: the block only owns its bytes, which any thread may free; buffers alone read and write them.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout, and no buffer holds the block any more.
