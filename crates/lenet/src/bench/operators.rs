@@ -3,8 +3,9 @@
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
 use crate::kernel::contract::Contraction;
 use crate::kernel::dense::{ChunkRows, row_stride};
+use crate::kernel::epilogue::Epilogue;
 use crate::kernel::frame::Frame;
-use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
+use crate::kernel::pool::{PoolKind, Pooling};
 use crate::kernel::tile::Tiles;
 use crate::kernel::winograd::square::{self, Square};
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
@@ -110,7 +111,7 @@ fn frame(shape: Shape) -> Frame {
 fn norm(bench: &mut Bench, name: &str, s: &NormShape, shape: Shape) -> Result<(), Disagreement> {
     let (path, f) = (bench.path, frame(shape));
     let e = Epilogue { activation: None, pool: None, window: [1, 1], stride: [1, 1], z: f, y: f, dy: f };
-    let (mut z, dy) = (filled(&f, 12), filled(&f, 13));
+    let (mut z, mut dy) = (filled(&f, 12), filled(&f, 13));
     let (mut y, mut moments, mut sums) =
         (vec![0.0; f.len()], vec![0.0; 2 * s.channels], vec![0.0; 2 * s.channels * CHUNK]);
     norm::statistics(path, &f, CHUNK, &z, &mut moments);
@@ -126,14 +127,14 @@ fn norm(bench: &mut Bench, name: &str, s: &NormShape, shape: Shape) -> Result<()
         channels.scale[c] = channels.inverse[c];
         channels.shift[c] = (-mean * f64::from(channels.inverse[c])) as f32;
     }
-    e.forward_affine(path, 0..f.rows, &channels, &mut z, &mut y);
+    e.forward_affine(path, 0..f.rows, &channels, &mut z, &mut [], &mut y);
     let mut want = Vec::new();
     for c in 0..s.channels {
         let z = of(&z, c);
         want.extend(norm::naive::forward(&z, norm::naive::moments(&z), f64::from(s.eps), 1.0, 0.0));
     }
     agree(&format!("{name} forward"), y.iter().copied(), &want, 1e-5)?;
-    norm::NormBackward { e: &e, channels: &channels }.sums(path, &z, &dy, &mut sums);
+    norm::NormBackward { e: &e, channels: &channels }.sums(path, &z, &mut dy, &mut sums);
     want.clear();
     for c in 0..s.channels {
         let lanes = |i: usize| sums[(2 * c + i) * CHUNK..][..CHUNK].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
@@ -145,9 +146,11 @@ fn norm(bench: &mut Bench, name: &str, s: &NormShape, shape: Shape) -> Result<()
     back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &dy);
     agree(&format!("{name} backward"), dz.iter().copied(), &want, 1e-5)?;
     bench.row(format!("{name} statistics"), 0, || norm::statistics(path, &f, CHUNK, &z, &mut moments));
-    bench.row(format!("{name} forward"), 0, || e.forward_affine(path, 0..f.rows, &channels, &mut z.clone(), &mut y));
+    bench.row(format!("{name} forward"), 0, || {
+        e.forward_affine(path, 0..f.rows, &channels, &mut z.clone(), &mut [], &mut y)
+    });
     bench.row(format!("{name} backward"), 0, || {
-        back.sums(path, &z, &dy, &mut sums);
+        back.sums(path, &z, &mut dy, &mut sums);
         back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &dy);
     });
     Ok(())

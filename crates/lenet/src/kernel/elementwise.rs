@@ -1,6 +1,7 @@
 //! Sums, updates and checks over whole slices.
 
 use super::frame::Frame;
+use super::norm::Channels;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd, sum_lanes};
 use std::ops::Range;
@@ -145,6 +146,66 @@ pub fn add_frame(path: Path, [from_frame, to_frame]: [&Frame; 2], from: &[f32], 
     }
 }
 
+/// A value that a sum takes: as it is, or each channel scaled and shifted.
+#[derive(Clone, Copy)]
+pub struct Operand<'a> {
+    /// The values.
+    pub values: &'a [f32],
+    /// Their layout.
+    pub frame: &'a Frame,
+    /// `None` to take them as they are.
+    pub channels: Option<&'a Channels>,
+}
+
+/// Some rows of the sum of two values, into a frame of the same shape.
+pub fn sum_rows(path: Path, rows: Range<usize>, operands: [Operand; 2], frame: &Frame, sum: &mut [f32]) {
+    let shape = |f: &Frame| [f.channels, f.rows, f.cols, f.lanes];
+    for o in operands {
+        assert!(shape(o.frame) == shape(frame) && o.values.len() >= o.frame.len(), "planned buffers");
+        assert!(o.channels.is_none_or(|k| k.scale.len().min(k.shift.len()) >= frame.channels), "one value a channel");
+    }
+    assert!(frame.lanes == CHUNK && rows.end <= frame.rows && sum.len() >= frame.len(), "planned buffers");
+    // SAFETY: the rows lie within all frames, compared above.
+    unsafe { dispatch(path, SumRows { rows, operands, frame, sum: sum.as_mut_ptr() }) }
+}
+
+struct SumRows<'a> {
+    rows: Range<usize>,
+    operands: [Operand<'a>; 2],
+    frame: &'a Frame,
+    sum: *mut f32,
+}
+
+impl Program for SumRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let [a, b] = self.operands;
+        // SAFETY: rows of the frames, which `sum_rows` compared with the buffers.
+        unsafe {
+            for c in 0..self.frame.channels {
+                // 1 and 0 change nothing but the sign of a zero.
+                let (mut scale, mut shift) = ([S::splat(1.0); 2], [S::splat(0.0); 2]);
+                for i in 0..2 {
+                    if let Some(k) = self.operands[i].channels {
+                        (scale[i], shift[i]) = (S::splat(k.scale[c]), S::splat(k.shift[c]));
+                    }
+                }
+                for row in self.rows.clone() {
+                    let to = self.sum.add(self.frame.at(c, row, 0));
+                    let a = a.values.as_ptr().add(a.frame.at(c, row, 0));
+                    let b = b.values.as_ptr().add(b.frame.at(c, row, 0));
+                    for i in (0..self.frame.cols * CHUNK).step_by(S::LANES) {
+                        let first = S::fma(S::load(a.add(i)), scale[0], shift[0]);
+                        S::store(to.add(i), S::add(first, S::fma(S::load(b.add(i)), scale[1], shift[1])));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Whether a frame has neither border nor slack.
 fn is_dense(frame: &Frame) -> bool {
     [frame.border_rows, frame.border_cols, frame.slack] == [0, 0, 0]
@@ -162,6 +223,18 @@ fn rows(frame: &Frame) -> impl Iterator<Item = Range<usize>> {
 ///
 /// The sum ends in the first slice.
 pub fn sum_tree(path: Path, slices: &mut [&mut [f32]]) {
+    // Block by block, so that what was added is still near when it is added to the next.
+    let len = slices.first().map_or(0, |s| s.len());
+    for start in (0..len).step_by(TREE_BLOCK) {
+        let block = start..(start + TREE_BLOCK).min(len);
+        sum_block(path, &mut slices.iter_mut().map(|s| &mut s[block.clone()]).collect::<Vec<_>>());
+    }
+}
+
+/// Floats of a slice that are summed over all slices before the next ones.
+const TREE_BLOCK: usize = 4096;
+
+fn sum_block(path: Path, slices: &mut [&mut [f32]]) {
     let mut step = 1;
     while step < slices.len() {
         for pair in slices.chunks_mut(2 * step) {

@@ -8,9 +8,11 @@
 //! | [`conv`] | convolution: forward, data gradient by clipped windows and phases, weight gradient | 16 samples in the lanes |
 //! | [`winograd`] | convolution by fewer products: pairs of rows of windows of 3 or 5 rows, squares of windows of 3×3 | both, stride 1, several channels |
 //! | [`dense`] | dense layers: forward, data gradient, whole-batch weight gradient | 16 samples in the lanes |
-//! | [`pool`] | pooling of any window; fused with the activation where windows do not overlap | both |
+//! | [`epilogue`] | activation and pooling behind a layer, where windows do not overlap | both |
+//! | [`pool`] | pooling of any window | both |
 //! | [`activation`] | activations with their derivatives | both |
 //! | [`norm`] | statistics of channels, and the way back through a normalisation | 16 samples in the lanes |
+//! | [`maximum`] | normalisation, activation and maximum in one | 16 samples in the lanes |
 //! | [`dropout`] | zeros at random, by sample and position | training |
 //! | [`rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
@@ -34,9 +36,11 @@ pub mod denormal;
 pub mod dense;
 pub mod dropout;
 pub mod elementwise;
+pub mod epilogue;
 pub mod frame;
 pub mod input;
 pub mod loss;
+pub mod maximum;
 pub mod norm;
 pub mod optimizer;
 pub mod path;

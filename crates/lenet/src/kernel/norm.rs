@@ -2,12 +2,14 @@
 //!
 //! Forward is [`Epilogue::forward_affine`] with each channel's scale and shift, which leaves `z` as it is. Backward takes
 //! two passes over `z` and the gradient of the output, since what the mean and variance pass back is known only when the
-//! whole batch has been summed: [`NormBackward::sums`], then [`NormBackward::finish`].
+//! whole batch has been summed: [`NormBackward::sums`], then [`NormBackward::finish`]. The first leaves the gradient by the
+//! normalised value where it found that of the output, so that the second computes no activation.
 
-use super::activation::{Function, slope, with_function};
+use super::activation::{Function, Identity, with_function};
+use super::epilogue::Epilogue;
 use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
-use super::pool::{Epilogue, PoolKind, larger, preactivation};
+use super::pool::PoolKind;
 use super::simd::{CHUNK, Simd, sum_lanes};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -107,13 +109,13 @@ impl Channels {
         Channels { scale: ones(), shift: zeros(), mean: zeros(), inverse: ones(), mean_gradient, mean_product }
     }
 
-    fn check(&self, n: usize) {
+    pub(super) fn check(&self, n: usize) {
         let all = [&self.scale, &self.shift, &self.mean, &self.inverse, &self.mean_gradient, &self.mean_product];
         assert!(all.iter().all(|v| v.len() == n), "one value a channel");
     }
 }
 
-/// Backward through an epilogue behind a normalisation.
+/// Backward through an epilogue behind a normalisation; through maxima it is [`super::maximum`]'s.
 #[derive(Clone, Copy)]
 pub struct NormBackward<'a> {
     /// The epilogue.
@@ -125,77 +127,111 @@ pub struct NormBackward<'a> {
 impl NormBackward<'_> {
     /// Sums of each channel over the chunk, lanes apart, `[channel][2][16]`: of the gradient d of the normalised, scaled
     /// and shifted value, and of d times the normalised value. Lanes without a sample have a gradient of 0.
-    pub fn sums(&self, path: Path, z: &[f32], dy: &[f32], sums: &mut [f32]) {
-        assert!(sums.len() >= self.e.z.channels * 2 * CHUNK, "two vectors a channel");
-        self.e.check_backward(&(0..self.e.y.rows), z, dy);
-        let z = z.as_ptr().cast_mut();
-        // SAFETY: the buffers were compared; z is only read.
-        unsafe { self.dispatch::<false>(path, 0..self.e.y.rows, z, dy, sums.as_mut_ptr()) }
-    }
-
-    /// Turns the rows of `z` that belong to some rows of y into their gradient: `scale · (d - mean d - ẑ · mean (d · ẑ))`;
-    /// lanes from `samples` on become 0.
-    pub fn finish(&self, path: Path, rows: Range<usize>, samples: usize, z: &mut [f32], dy: &[f32]) {
-        self.e.check_backward(&rows, z, dy);
-        // SAFETY: the buffers were compared.
-        unsafe { self.dispatch::<true>(path, rows.clone(), z.as_mut_ptr(), dy, std::ptr::null_mut()) }
-        if samples < CHUNK {
-            let f = &self.e.z;
-            for (c, row) in (0..f.channels).flat_map(|c| self.e.z_rows(&rows).map(move |row| (c, row))) {
-                let at = f.at(c, row, 0);
-                z[at..at + f.cols * CHUNK].as_chunks_mut::<CHUNK>().0.iter_mut().for_each(|v| v[samples..].fill(0.0));
-            }
+    ///
+    /// Without pooling, `dy` becomes d.
+    pub fn sums(&self, path: Path, z: &[f32], dy: &mut [f32], sums: &mut [f32]) {
+        let (e, rows) = (self.e, 0..self.e.y.rows);
+        if e.activation.is_none() && e.pool.is_none() {
+            return self.sums_of(path, rows, z, dy, sums);
         }
-    }
-
-    unsafe fn dispatch<const APPLY: bool>(
-        &self,
-        path: Path,
-        rows: Range<usize>,
-        z: *mut f32,
-        dy: &[f32],
-        sums: *mut f32,
-    ) {
-        self.channels.check(self.e.z.channels);
-        let (e, k, dy) = (self.e, self.channels, dy.as_ptr());
+        self.check(&rows, z, dy, sums);
+        let (z, sums, k) = (z.as_ptr().cast_mut(), sums.as_mut_ptr(), self.channels);
+        let dy = dy.as_mut_ptr();
         with_function!(e.activation, F => {
             let f = PhantomData;
-            // SAFETY: the caller compared the buffers with the frames.
+            // SAFETY: the buffers were compared; z is only read.
             unsafe {
                 match e.pool {
-                    None => dispatch(path, Backward::<F, 0, APPLY> { e, k, rows, z, dy, sums, f }),
-                    Some(PoolKind::Average) => dispatch(path, Backward::<F, 1, APPLY> { e, k, rows, z, dy, sums, f }),
-                    Some(PoolKind::Maximum) => dispatch(path, Backward::<F, 2, APPLY> { e, k, rows, z, dy, sums, f }),
+                    None => dispatch(path, Backward::<F, false, SUMS> { e, k, rows, z, dy, sums, f }),
+                    Some(_) => dispatch(path, Backward::<F, true, SUMS> { e, k, rows, z, dy, sums, f }),
                 }
             }
         })
     }
+
+    /// The same of some rows alone, in order, where d is known; the first rows start the sums.
+    pub fn sums_of(&self, path: Path, rows: Range<usize>, z: &[f32], d: &[f32], sums: &mut [f32]) {
+        let (e, k) = (self.e, self.channels);
+        self.check(&rows, z, d, sums);
+        let (z, dy, sums) = (z.as_ptr().cast_mut(), d.as_ptr().cast_mut(), sums.as_mut_ptr());
+        // SAFETY: the buffers were compared; z and d are only read.
+        unsafe { dispatch(path, Backward::<Identity, false, KNOWN> { e, k, rows, z, dy, sums, f: PhantomData }) }
+    }
+
+    /// Turns the rows of `z` that belong to some rows of y into their gradient: `scale · (d - mean d - ẑ · mean (d · ẑ))`;
+    /// lanes from `samples` on become 0. `dy` is what [`NormBackward::sums`] left.
+    pub fn finish(&self, path: Path, rows: Range<usize>, samples: usize, z: &mut [f32], dy: &[f32]) {
+        let (e, k) = (self.e, self.channels);
+        e.check_backward(&rows, z, dy);
+        k.check(e.z.channels);
+        let (z_start, dy, sums) = (z.as_mut_ptr(), dy.as_ptr().cast_mut(), std::ptr::null_mut());
+        if e.pool.is_none() {
+            let back =
+                Backward::<Identity, false, APPLY> { e, k, rows: rows.clone(), z: z_start, dy, sums, f: PhantomData };
+            // SAFETY: the buffers were compared; dy is only read.
+            unsafe { dispatch(path, back) }
+        } else {
+            with_function!(e.activation, F => {
+                let back = Backward::<F, true, APPLY> { e, k, rows: rows.clone(), z: z_start, dy, sums, f: PhantomData };
+                // SAFETY: as above.
+                unsafe { dispatch(path, back) }
+            })
+        }
+        clear_lanes(&e.z, e.z_rows(&rows), samples, z);
+    }
+
+    fn check(&self, rows: &Range<usize>, z: &[f32], dy: &[f32], sums: &[f32]) {
+        assert!(sums.len() >= self.e.z.channels * 2 * CHUNK, "two vectors a channel");
+        assert!(self.e.pool != Some(PoolKind::Maximum), "maxima go their own way");
+        self.e.check_backward(rows, z, dy);
+        self.channels.check(self.e.z.channels);
+    }
 }
 
-struct Backward<'a, F, const KIND: u8, const APPLY: bool> {
+/// Lanes from `samples` on of some rows become 0.
+pub(super) fn clear_lanes(f: &Frame, rows: Range<usize>, samples: usize, z: &mut [f32]) {
+    if samples == CHUNK {
+        return;
+    }
+    for (c, row) in (0..f.channels).flat_map(|c| rows.clone().map(move |row| (c, row))) {
+        let at = f.at(c, row, 0);
+        z[at..at + f.cols * CHUNK].as_chunks_mut::<CHUNK>().0.iter_mut().for_each(|v| v[samples..].fill(0.0));
+    }
+}
+
+/// A pass of [`Backward`]: sums, leaving d in dy where there is no pooling.
+const SUMS: u8 = 0;
+/// Sums on top of others, where dy is d.
+const KNOWN: u8 = 1;
+/// The gradient of z, where dy is d if there is no pooling.
+const APPLY: u8 = 2;
+
+struct Backward<'a, F, const AVERAGE: bool, const PASS: u8> {
     e: &'a Epilogue,
     k: &'a Channels,
     rows: Range<usize>,
     z: *mut f32,
-    dy: *const f32,
+    dy: *mut f32,
     sums: *mut f32,
     f: PhantomData<F>,
 }
 
 /// A channel's values in vectors.
 #[derive(Clone, Copy)]
-struct Channel<S: Simd> {
-    scale: S::V,
-    shift: S::V,
-    mean: S::V,
-    inverse: S::V,
-    mean_gradient: S::V,
-    mean_product: S::V,
+pub(super) struct Channel<S: Simd> {
+    pub scale: S::V,
+    pub shift: S::V,
+    pub mean: S::V,
+    pub inverse: S::V,
+    /// What the gradient of z has of the distance of z from its mean.
+    slope: S::V,
+    /// What it has in any case.
+    constant: S::V,
 }
 
 impl<S: Simd> Channel<S> {
     #[inline(always)]
-    unsafe fn new(k: &Channels, c: usize) -> Self {
+    pub unsafe fn new(k: &Channels, c: usize) -> Self {
         // SAFETY: the caller runs on S's path.
         unsafe {
             Channel {
@@ -203,140 +239,57 @@ impl<S: Simd> Channel<S> {
                 shift: S::splat(k.shift[c]),
                 mean: S::splat(k.mean[c]),
                 inverse: S::splat(k.inverse[c]),
-                mean_gradient: S::splat(k.mean_gradient[c]),
-                mean_product: S::splat(k.mean_product[c]),
+                slope: S::splat(-(k.scale[c] * k.inverse[c] * k.mean_product[c])),
+                constant: S::splat(-(k.scale[c] * k.mean_gradient[c])),
             }
         }
+    }
+
+    /// The gradient of z from d: `scale · (d - mean d - ẑ · mean (d · ẑ))`.
+    #[inline(always)]
+    pub unsafe fn gradient(&self, z: S::V, d: S::V) -> S::V {
+        // SAFETY: the caller runs on S's path.
+        unsafe { S::fma(self.scale, d, S::fma(self.slope, S::sub(z, self.mean), self.constant)) }
     }
 }
 
-impl<F: Function, const KIND: u8, const APPLY: bool> Backward<'_, F, KIND, APPLY> {
+impl<F: Function, const AVERAGE: bool, const PASS: u8> Backward<'_, F, AVERAGE, PASS> {
     /// One vector of z whose activation has the gradient `d`.
     #[inline(always)]
-    unsafe fn position<S: Simd>(z: *mut f32, d: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
-        // SAFETY: the caller vouches for a vector at z and runs on S's path.
+    unsafe fn position<S: Simd>(z: *mut f32, dy: *mut f32, d: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
+        // SAFETY: the caller vouches for a vector at z and at dy, and runs on S's path.
         unsafe {
-            let v = S::load(z);
-            let x = S::fma(v, k.scale, k.shift);
-            let s = if F::FROM_VALUE { F::slope::<S>(F::value::<S>(x)) } else { slope::<S, F>(x, x) };
-            let d = S::mul(d, s);
-            Self::normalized::<S>(z, v, d, k, sums);
-        }
-    }
-
-    /// One vector of z whose scaled and shifted value has the gradient `d`.
-    #[inline(always)]
-    unsafe fn normalized<S: Simd>(z: *mut f32, v: S::V, d: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
-        // SAFETY: as `position`.
-        unsafe {
-            let normal = S::mul(S::sub(v, k.mean), k.inverse);
-            if APPLY {
-                let rest = S::fnma(normal, k.mean_product, S::sub(d, k.mean_gradient));
-                S::store(z, S::mul(k.scale, rest));
-            } else {
-                sums[0] = S::add(sums[0], d);
-                sums[1] = S::fma(d, normal, sums[1]);
+            let (v, mut d) = (S::load(z), d);
+            if AVERAGE || PASS == SUMS {
+                let x = S::fma(v, k.scale, k.shift);
+                d = S::mul(d, if F::FROM_VALUE { F::slope::<S>(F::value::<S>(x)) } else { F::slope::<S>(x) });
             }
+            if PASS == APPLY {
+                S::store(z, k.gradient(v, d));
+                return;
+            }
+            if PASS == SUMS && !AVERAGE {
+                S::store(dy, d);
+            }
+            sums[0] = S::add(sums[0], d);
+            sums[1] = S::fma(d, S::sub(v, k.mean), sums[1]);
         }
     }
 
     /// Positions from `z` on that no window holds.
     #[inline(always)]
     unsafe fn gap<S: Simd>(z: *mut f32, positions: usize, k: &Channel<S>) {
-        if APPLY {
+        if PASS == APPLY {
             // SAFETY: the caller vouches for the positions and runs on S's path.
             unsafe {
                 for i in 0..positions {
                     let z = z.add(i * CHUNK);
-                    Self::normalized::<S>(z, S::load(z), S::splat(0.0), k, &mut [S::splat(0.0); 2]);
+                    S::store(z, k.gradient(S::load(z), S::splat(0.0)));
                 }
             }
         }
     }
 
-    /// The window at `z`, whose output has the gradient `d`.
-    #[inline(always)]
-    unsafe fn window<S: Simd>(e: &Epilogue, z: *mut f32, d: S::V, share: S::V, k: &Channel<S>, sums: &mut [S::V; 2]) {
-        let [kh, kw] = e.window;
-        let z_row = e.z.row();
-        // SAFETY: the window lies within z's frame.
-        unsafe {
-            match KIND {
-                0 => Self::position::<S>(z, d, k, sums),
-                1 => {
-                    let d = S::mul(d, share);
-                    for i in 0..kh {
-                        for j in 0..kw {
-                            Self::position::<S>(z.add(i * z_row + j * CHUNK), d, k, sums);
-                        }
-                    }
-                }
-                _ => {
-                    let mut best = S::splat(f32::NEG_INFINITY);
-                    for i in 0..kh {
-                        for j in 0..kw {
-                            let x = preactivation::<S, true>(z.add(i * z_row + j * CHUNK), k.scale, k.shift);
-                            best = larger::<S>(best, F::value::<S>(x));
-                        }
-                    }
-                    let mut free = S::splat(1.0);
-                    for i in 0..kh {
-                        for j in 0..kw {
-                            let z = z.add(i * z_row + j * CHUNK);
-                            let v = S::load(z);
-                            let x = S::fma(v, k.scale, k.shift);
-                            let a = F::value::<S>(x);
-                            let hit = S::select(S::gt(best, a), S::splat(0.0), free);
-                            free = S::sub(free, hit);
-                            let d = S::mul(S::mul(slope::<S, F>(x, a), hit), d);
-                            Self::normalized::<S>(z, v, d, k, sums);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<F: Function, const KIND: u8, const APPLY: bool> Program for Backward<'_, F, KIND, APPLY> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let e = self.e;
-        let [kh, kw] = e.window;
-        // SAFETY: all windows lie within z's frame and all outputs within dy's (`Epilogue::check_backward`).
-        unsafe {
-            let share = S::splat(1.0 / (kh * kw) as f32);
-            for c in 0..e.z.channels {
-                let k = Channel::<S>::new(self.k, c);
-                for part in 0..S::PER_POSITION {
-                    let lane = part * S::LANES;
-                    let mut total = [S::splat(0.0); 2];
-                    for r in self.rows.clone() {
-                        let z = self.z.add(e.z.at(c, r * e.stride[0], 0) + lane);
-                        let dy = self.dy.add(e.dy.at(c, r, 0) + lane);
-                        let mut sums = [S::splat(0.0); 2];
-                        for col in 0..e.y.cols {
-                            let d = S::load(dy.add(col * CHUNK));
-                            Self::window::<S>(e, z.add(col * e.stride[1] * CHUNK), d, share, &k, &mut sums);
-                        }
-                        total = [S::add(total[0], sums[0]), S::add(total[1], sums[1])];
-                        if KIND != 0 {
-                            Self::gaps::<S>(e, r, z, &k);
-                        }
-                    }
-                    if !APPLY {
-                        S::store(self.sums.add(2 * c * CHUNK + lane), total[0]);
-                        S::store(self.sums.add((2 * c + 1) * CHUNK + lane), total[1]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<F: Function, const KIND: u8, const APPLY: bool> Backward<'_, F, KIND, APPLY> {
     /// What the windows of row `r` of y leave out of the rows of z that belong to it.
     #[inline(always)]
     unsafe fn gaps<S: Simd>(e: &Epilogue, r: usize, z: *mut f32, k: &Channel<S>) {
@@ -353,6 +306,65 @@ impl<F: Function, const KIND: u8, const APPLY: bool> Backward<'_, F, KIND, APPLY
                     let start = col * e.stride[1] + kw;
                     let end = if col + 1 == e.y.cols { e.z.cols } else { (col + 1) * e.stride[1] };
                     Self::gap::<S>(z.add(start * CHUNK), end - start, k);
+                }
+            }
+        }
+    }
+}
+
+impl<F: Function, const AVERAGE: bool, const PASS: u8> Program for Backward<'_, F, AVERAGE, PASS> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let e = self.e;
+        let [kh, kw] = e.window;
+        // SAFETY: all windows lie within z's frame and all outputs within dy's (`Epilogue::check_backward`); there are two
+        // vectors of sums a channel.
+        unsafe {
+            let share = S::splat(1.0 / (kh * kw) as f32);
+            for c in 0..e.z.channels {
+                let k = Channel::<S>::new(self.k, c);
+                for part in 0..S::PER_POSITION {
+                    let lane = part * S::LANES;
+                    let out = self.sums.wrapping_add(2 * c * CHUNK + lane);
+                    let mut total = [S::splat(0.0); 2];
+                    if PASS == KNOWN && self.rows.start > 0 {
+                        total = [S::load(out), S::load(out.add(CHUNK))];
+                    }
+                    for r in self.rows.clone() {
+                        let z = self.z.add(e.z.at(c, r * e.stride[0], 0) + lane);
+                        let dy = self.dy.add(e.dy.at(c, r, 0) + lane);
+                        let mut sums = [S::splat(0.0); 2];
+                        for col in 0..e.y.cols {
+                            let dy = dy.add(col * CHUNK);
+                            if AVERAGE {
+                                let d = S::mul(S::load(dy), share);
+                                for i in 0..kh {
+                                    for j in 0..kw {
+                                        let z = z.add(i * e.z.row() + (col * e.stride[1] + j) * CHUNK);
+                                        Self::position::<S>(z, dy, d, &k, &mut sums);
+                                    }
+                                }
+                            } else {
+                                Self::position::<S>(z.add(col * CHUNK), dy, S::load(dy), &k, &mut sums);
+                            }
+                        }
+                        if PASS == KNOWN {
+                            sums[1] = S::mul(sums[1], k.inverse);
+                        }
+                        total = [S::add(total[0], sums[0]), S::add(total[1], sums[1])];
+                        if AVERAGE {
+                            Self::gaps::<S>(e, r, z, &k);
+                        }
+                    }
+                    if PASS == SUMS {
+                        total[1] = S::mul(total[1], k.inverse);
+                    }
+                    if PASS != APPLY {
+                        S::store(out, total[0]);
+                        S::store(out.add(CHUNK), total[1]);
+                    }
                 }
             }
         }

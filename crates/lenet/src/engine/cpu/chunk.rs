@@ -1,32 +1,35 @@
-//! One chunk through the network and back.
+//! One chunk through the network; the way back is `backward.rs`.
 //!
-//! A network without batch normalisation goes through in one piece, in a workspace of the thread. Each batch
-//! normalisation cuts the way in two, since it waits for the whole batch: forward stops behind the z that is to be
-//! normalised, backward behind the sums of its gradients, and every chunk keeps a workspace of its own.
+//! A network without batch normalisation goes through in one piece, in a workspace of the thread. Batch normalisations cut
+//! the way into rounds, since they wait for the whole batch: forward stops behind the z that are to be normalised,
+//! backward behind the sums of their gradients, and every chunk keeps a workspace of its own.
 
-use super::program::{ConvCore, Core, DenseCore, Gradient, NormKind, Part, Program, Stage, Work, row_lens};
+use super::program::{Core, Program, Stage, Work, row_lens};
 use crate::data::augment;
 use crate::engine::{Batch, Pixels, TrainStep};
+use crate::kernel::elementwise::{self, Operand};
 use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
-use crate::kernel::norm::{Channels, NormBackward, statistics};
-use crate::kernel::pool::{Epilogue, Pooling};
+use crate::kernel::maximum::NormMaximum;
+use crate::kernel::norm::{Channels, statistics};
+use crate::kernel::pool::PoolKind;
 use crate::kernel::winograd::{Inputs, Scratch};
-use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, elementwise, input, rbf};
+use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, input, rbf};
 use crate::spec::DenseShape;
 use std::mem::take;
+use std::ops::Range;
 
 /// Buffers of a thread, or of a chunk.
 pub(super) struct Workspace {
     /// The values: the input, then what each stage gives; backward turns each into its gradient.
-    a: Vec<AlignedVec>,
+    pub(super) a: Vec<AlignedVec>,
     /// Of each stage the pre-activations, then their derivatives or themselves, then their gradients.
-    z: Vec<AlignedVec>,
+    pub(super) z: Vec<AlignedVec>,
     /// Gradients of values that others still need.
-    extras: Vec<AlignedVec>,
-    /// Places of maxima of pooling stages.
-    places: Vec<AlignedVec>,
-    /// What the whole batch needs of the normalisation where the chunk stopped, `[channel][2]`.
-    pub stop: Vec<f32>,
+    pub(super) extras: Vec<AlignedVec>,
+    /// Of stages that take maxima: their places, or, behind a normalisation, their z.
+    pub(super) maxima: Vec<AlignedVec>,
+    /// What the whole batch needs of each normalisation where the chunk stopped, `[channel][2]`.
+    pub stops: Vec<Vec<f32>>,
     /// What is needed only while a stage runs.
     pub room: Room,
 }
@@ -35,17 +38,19 @@ pub(super) struct Workspace {
 #[derive(Default)]
 pub(super) struct Room {
     /// Sums of a stage with the lanes apart: of a convolution's weights, then its biases; of a normalisation's channels.
-    lanes: AlignedVec,
+    pub(super) lanes: AlignedVec,
     /// Augmented images.
     augmented: augment::Scratch,
     /// What a convolution needs while it runs.
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 impl Room {
     pub fn new(program: &Program) -> Self {
         let lanes = |s: &Stage| match &s.work {
             Work::Core { core: Core::Conv(s), .. } => s.kernel.acc_len() + s.shape.oc * CHUNK,
+            // A sum makes those of both its operands.
+            Work::Core { core: Core::Add { .. }, .. } => 4 * z_channels(s) * CHUNK,
             _ => 0,
         };
         let most = program.stages.iter().map(|s| lanes(s).max(norm_len(s))).max();
@@ -63,8 +68,8 @@ pub(super) type Packs = [AlignedVec; 2];
 
 /// Samples of a chunk as rows, for one dense stage.
 pub(super) struct DenseRows {
-    dz: AlignedVec,
-    x: AlignedVec,
+    pub(super) dz: AlignedVec,
+    pub(super) x: AlignedVec,
 }
 
 impl DenseRows {
@@ -101,7 +106,7 @@ pub(super) struct Samples<'a> {
 
 impl Samples<'_> {
     /// Keys of the samples' dropout in a layer.
-    fn keys(&self, step: &TrainStep, layer: u32) -> [u32; CHUNK] {
+    pub(super) fn keys(&self, step: &TrainStep, layer: u32) -> [u32; CHUNK] {
         let mut keys = [0; CHUNK];
         for (key, &sample) in keys.iter_mut().zip(self.indices) {
             *key = step.dropout_key(sample).wrapping_add(layer);
@@ -125,17 +130,27 @@ impl Workspace {
     /// Without room, which is a thread's.
     pub fn new(program: &Program) -> Self {
         let z = |s: &Stage| if let Work::Core { epilogue, .. } = &s.work { epilogue.z.len() } else { 0 };
-        let places = |s: &Stage| if let Work::Pool(p) = &s.work { p.places_len() } else { 0 };
-        let each = |f: &dyn Fn(&Stage) -> usize| program.stages.iter().map(|s| AlignedVec::zeros(f(s))).collect();
-        let frames = |frames: &[crate::kernel::frame::Frame]| -> Vec<AlignedVec> {
-            frames.iter().map(|f| AlignedVec::zeros(f.len())).collect()
+        let maxima = |s: &Stage| match &s.work {
+            Work::Pool(p) => p.places_len(),
+            Work::Core { norm: Some(_), epilogue: e, .. } if e.pool == Some(PoolKind::Maximum) => {
+                NormMaximum::picked_len(e)
+            }
+            _ => 0,
         };
+        let value = |s: &Stage| if s.summed_by.is_some() { 0 } else { s.y.len() };
+        let stages = &program.stages;
+        let lens = std::iter::once(program.frames[0].len()).chain(stages.iter().map(value));
+        let lens = lens.chain(stages.iter().map(z)).chain(stages.iter().map(maxima));
+        let mut buffers = AlignedVec::zeros_together(lens.chain(program.extras.iter().map(|f| f.len()))).into_iter();
+        let mut some = |n: usize| buffers.by_ref().take(n).collect();
+        let n = stages.len();
+        let norms = stages.iter().filter(|s| s.norm().is_some());
         Workspace {
-            a: frames(&program.frames),
-            z: each(&z),
-            extras: frames(&program.extras),
-            places: each(&places),
-            stop: vec![0.0; program.stages.iter().map(norm_len).max().unwrap_or(0) / CHUNK],
+            a: some(n + 1),
+            z: some(n),
+            maxima: some(n),
+            extras: some(program.extras.len()),
+            stops: norms.map(|s| vec![0.0; norm_len(s) / CHUNK]).collect(),
             room: Room::default(),
         }
     }
@@ -156,26 +171,21 @@ impl Workspace {
         (0..c.program.stages.len()).for_each(|i| self.stage(c, i, s));
     }
 
-    /// The way forward from behind the stop before `round` to the next stop, where the moments of z are taken.
+    /// One round of the way forward, from behind one stop to the next, where the moments of z are taken.
     pub fn forward_round(&mut self, c: &Context, s: Samples, round: usize) {
-        let waiting = &c.program.waiting;
-        let begin = match round.checked_sub(1) {
-            None => {
-                self.load(c, s);
-                0
+        match round.checked_sub(1) {
+            None => self.load(c, s),
+            Some(before) => c.program.rounds[before].stops.iter().for_each(|&i| self.emit(c, i)),
+        }
+        for i in c.program.rounds[round].stages.clone() {
+            let stage = &c.program.stages[i];
+            match (stage.norm().filter(|_| stage.waits()), &stage.work) {
+                (Some(norm), Work::Core { epilogue: e, .. }) => {
+                    self.core(c, i, 0..e.z.rows);
+                    statistics(c.path, &e.z, s.indices.len(), &self.z[i], &mut self.stops[norm.number]);
+                }
+                _ => self.stage(c, i, s),
             }
-            Some(before) => {
-                self.emit(c, waiting[before]);
-                waiting[before] + 1
-            }
-        };
-        let end = waiting.get(round).copied();
-        (begin..end.unwrap_or(c.program.stages.len())).for_each(|i| self.stage(c, i, s));
-        if let Some(i) = end
-            && let Work::Core { epilogue, .. } = &c.program.stages[i].work
-        {
-            self.core(c, i);
-            statistics(c.path, &epilogue.z, s.indices.len(), &self.z[i], &mut self.stop);
         }
     }
 
@@ -198,26 +208,20 @@ impl Workspace {
     fn stage(&mut self, c: &Context, i: usize, s: Samples) {
         let stage = &c.program.stages[i];
         match &stage.work {
-            Work::Core { core: Core::Conv(conv), norm, epilogue: e } => {
-                let (before, after) = self.a.split_at_mut(i + 1);
-                let (x, y, z) = (&before[stage.source], &mut after[0], &mut self.z[i]);
-                let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
+            Work::Core { core: Core::Conv(_) | Core::Add { .. }, epilogue: e, .. } => {
                 // Row by row, while the rows are in the first-level cache.
                 for row in 0..e.y.rows {
-                    conv.kernel.forward(c.path, e.z_rows(&(row..row + 1)), inputs, z, &mut self.room.scratch);
-                    match norm {
-                        None => e.forward(c.path, row..row + 1, c.train.is_some(), z, y),
-                        Some(n) => e.forward_affine(c.path, row..row + 1, &c.channels[n.number], z, y),
-                    }
+                    self.core(c, i, e.z_rows(&(row..row + 1)));
+                    self.emit_rows(c, i, row..row + 1);
                 }
             }
-            Work::Core { .. } => {
-                self.core(c, i);
+            Work::Core { epilogue: e, .. } => {
+                self.core(c, i, 0..e.z.rows);
                 self.emit(c, i);
             }
             Work::Pool(p) => {
                 let (before, after) = self.a.split_at_mut(i + 1);
-                let places = if c.train.is_some() { &mut self.places[i][..] } else { &mut [] };
+                let places = if c.train.is_some() { &mut self.maxima[i][..] } else { &mut [] };
                 p.forward(c.path, &before[stage.source], &mut after[0], places);
             }
             Work::Dropout { rate, key } => {
@@ -235,33 +239,59 @@ impl Workspace {
         }
     }
 
-    /// Makes a stage's z.
-    fn core(&mut self, c: &Context, i: usize) {
+    /// Makes some rows of a stage's z; cores other than convolutions and sums make all of them.
+    fn core(&mut self, c: &Context, i: usize, rows: Range<usize>) {
         let stage = &c.program.stages[i];
         let Work::Core { core, epilogue: e, .. } = &stage.work else { return };
-        let (x, z) = (&self.a[stage.source], &mut self.z[i]);
+        let mut z = take(&mut self.z[i]);
+        let x = &self.a[stage.source];
         match core {
             Core::Conv(s) => {
                 let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
-                s.kernel.forward(c.path, 0..e.z.rows, inputs, z, &mut self.room.scratch);
+                s.kernel.forward(c.path, rows, inputs, &mut z, &mut self.room.scratch);
             }
-            Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), z),
-            Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, z),
-            Core::Add { other, frame } => {
-                elementwise::copy_frame([&stage.x, &e.z], x, z);
-                elementwise::add_frame(c.path, [frame, &e.z], &self.a[*other], z);
+            Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), &mut z),
+            Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, &mut z),
+            Core::Add { other } => {
+                let operands = [self.operand(c, stage.source), self.operand(c, *other)];
+                elementwise::sum_rows(c.path, rows, operands, &e.z, &mut z);
             }
-            Core::Average(p) => p.forward(c.path, x, z, &mut []),
+            Core::Average(p) => p.forward(c.path, x, &mut z, &mut []),
+        }
+        self.z[i] = z;
+    }
+
+    /// What a sum takes: a value, or the z of which it would have been made.
+    fn operand<'a>(&'a self, c: &'a Context, value: usize) -> Operand<'a> {
+        let maker = value.checked_sub(1).map(|i| (i, &c.program.stages[i])).filter(|(_, s)| s.summed_by.is_some());
+        match maker {
+            Some((i, Stage { work: Work::Core { norm: Some(norm), epilogue, .. }, .. })) => {
+                Operand { values: &self.z[i], frame: &epilogue.z, channels: Some(&c.channels[norm.number]) }
+            }
+            _ => Operand { values: &self.a[value], frame: &c.program.frames[value], channels: None },
         }
     }
 
     /// Makes the value of a stage from its z.
     fn emit(&mut self, c: &Context, i: usize) {
-        let Work::Core { norm, epilogue: e, .. } = &c.program.stages[i].work else { return };
-        let (rows, z, y) = (0..e.y.rows, &mut self.z[i], &mut self.a[i + 1]);
+        if let Work::Core { epilogue, .. } = &c.program.stages[i].work {
+            self.emit_rows(c, i, 0..epilogue.y.rows);
+        }
+    }
+
+    fn emit_rows(&mut self, c: &Context, i: usize, rows: Range<usize>) {
+        let stage = &c.program.stages[i];
+        let Work::Core { norm, epilogue: e, .. } = &stage.work else { return };
+        if stage.summed_by.is_some() {
+            return;
+        }
+        let (z, y) = (&mut self.z[i], &mut self.a[i + 1]);
         match norm {
             None => e.forward(c.path, rows, c.train.is_some(), z, y),
-            Some(n) => e.forward_affine(c.path, rows, &c.channels[n.number], z, y),
+            Some(n) => {
+                let picked = if c.train.is_some() { &mut self.maxima[i][..] } else { &mut [] };
+                e.forward_affine(c.path, rows, &c.channels[n.number], z, picked, y);
+            }
         }
     }
 
@@ -284,203 +314,8 @@ impl Workspace {
         let samples: &[Labels] = &samples[..s.indices.len()];
         soft_cross_entropy(c.path, &mut self.a[last], samples, &how.targets, Some(scale))
     }
-
-    /// The way back from the stop before `round` to the next one, where the gradients of a normalisation are summed: the
-    /// chunk's own gradient into `own`, samples as rows into `rows`.
-    pub fn backward_round(&mut self, c: &Context, s: Samples, round: usize, own: &mut [f32], rows: &mut [DenseRows]) {
-        let waiting = &c.program.waiting;
-        let stop = |round: usize| waiting.len().checked_sub(round + 1).map(|i| waiting[i]);
-        let begin = match round.checked_sub(1).and_then(stop) {
-            None => c.program.stages.len(),
-            Some(i) => i + 1,
-        };
-        let end = stop(round);
-        for i in (end.map_or(c.program.learning, |i| i + 1)..begin).rev() {
-            self.stage_backward(c, i, s, own, rows);
-        }
-        if let Some(i) = end {
-            self.sums(c, i);
-            elementwise::sum_all_lanes(
-                c.path,
-                &self.room.lanes,
-                &mut self.stop[..2 * z_channels(&c.program.stages[i])],
-            );
-        }
-    }
-
-    /// Sums of the gradients of a normalisation's channels, lanes apart.
-    fn sums(&mut self, c: &Context, i: usize) {
-        let Work::Core { norm: Some(norm), epilogue: e, .. } = &c.program.stages[i].work else { return };
-        let dy = c.program.elsewhere[i + 1].map_or(&self.a[i + 1], |stage| &self.z[stage]);
-        let back = NormBackward { e, channels: &c.channels[norm.number] };
-        back.sums(c.path, &self.z[i], dy, &mut self.room.lanes);
-    }
-
-    fn stage_backward(&mut self, c: &Context, i: usize, s: Samples, own: &mut [f32], rows: &mut [DenseRows]) {
-        let stage = &c.program.stages[i];
-        if let Some(norm) = stage.norm()
-            && let NormKind::Learnt { gain } = norm.kind
-        {
-            self.sums(c, i);
-            let mut sums = [0.0; 2];
-            for channel in 0..z_channels(stage) {
-                elementwise::sum_all_lanes(c.path, &self.room.lanes[2 * channel * CHUNK..], &mut sums);
-                let place = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(|r| r.start + channel);
-                place(&norm.place.own_weight).into_iter().for_each(|at| own[at] = sums[1] * gain);
-                place(&norm.place.own_bias).into_iter().for_each(|at| own[at] = sums[0]);
-            }
-        }
-        // What the stage reads and writes, taken out so that they can be borrowed side by side.
-        let (mut z, mut x) = (take(&mut self.z[i]), take(&mut self.a[stage.source]));
-        let mut extra =
-            if let Some(Gradient::Extra(k)) = stage.dx { take(&mut self.extras[k]) } else { AlignedVec::default() };
-        let dy = c.program.elsewhere[i + 1].map_or(&self.a[i + 1], |stage| &self.z[stage]);
-        match &stage.work {
-            Work::Core { core, norm, epilogue: e } => {
-                let back = match norm {
-                    None => Back::Plain(e),
-                    Some(n) => Back::Norm(NormBackward { e, channels: &c.channels[n.number] }, s.indices.len()),
-                };
-                match core {
-                    Core::Conv(conv) => conv_backward(c, conv, &back, &x, &mut z, dy, &mut self.room, own),
-                    Core::Dense(dense) => {
-                        back.run(c.path, 0..1, &mut z, dy);
-                        dense_backward(c, dense, &x, &z, own, &mut rows[dense.number]);
-                    }
-                    _ => back.run(c.path, 0..e.y.rows, &mut z, dy),
-                }
-                let to = match stage.dx {
-                    Some(Gradient::Value) => Some(&mut x),
-                    Some(Gradient::Extra(_)) => Some(&mut extra),
-                    Some(Gradient::Stays) | None => None,
-                };
-                if let Some(to) = to {
-                    match core {
-                        Core::Conv(s) => s.kernel.gradient(c.path, &z, &c.packs[i][1], to, &mut self.room.scratch),
-                        Core::Dense(_) => {
-                            if let Some(g) = stage.contractions()[1] {
-                                g.run(0..g.rows(), &z, &c.packs[i][1], None, to);
-                            }
-                        }
-                        Core::Average(p) => p.backward(c.path, &z, &[], to),
-                        Core::Copy | Core::Add { .. } => elementwise::copy_frame([&e.z, &stage.x], &z, to),
-                    }
-                }
-            }
-            work => {
-                let is_extra = matches!(stage.dx, Some(Gradient::Extra(_)));
-                if is_extra && matches!(work, Work::Rbf { .. }) {
-                    extra.copy_from_slice(&x);
-                }
-                let to = if is_extra { &mut extra } else { &mut x };
-                if stage.dx.is_some() {
-                    self.plain_backward(c, i, s, dy, to);
-                }
-            }
-        }
-        self.z[i] = z;
-        self.a[stage.source] = x;
-        if let Some(Gradient::Extra(k)) = stage.dx {
-            self.extras[k] = extra;
-        }
-        if stage.dx == Some(Gradient::Value) {
-            self.collect(c, stage.source);
-        }
-    }
-
-    /// Backward through a stage without a z: the gradient of x into `to`, which for codes holds x at first.
-    fn plain_backward(&self, c: &Context, i: usize, s: Samples, dy: &[f32], to: &mut [f32]) {
-        let stage = &c.program.stages[i];
-        match (&stage.work, c.train) {
-            (Work::Pool(p), _) => Pooling { y: stage.dy, ..*p }.backward(c.path, dy, &self.places[i], to),
-            (Work::Dropout { rate, key }, Some(step)) => {
-                dropout::apply(c.path, *rate, &s.keys(step, *key), [&stage.dy, &stage.x], dy, to);
-            }
-            (Work::Rbf { shape, codes }, _) => rbf::backward(c.path, shape, &c.buffers[codes.clone()], dy, to),
-            _ => {}
-        }
-    }
-
-    /// Adds what other stages left of a value's gradient.
-    fn collect(&mut self, c: &Context, value: usize) {
-        let (frame, program) = (&c.program.frames[value], c.program);
-        for part in &program.parts[value] {
-            let (from, from_frame) = match *part {
-                Part::Extra(k) => (&self.extras[k], &program.extras[k]),
-                Part::Z(stage) => match &program.stages[stage].work {
-                    Work::Core { epilogue, .. } => (&self.z[stage], &epilogue.z),
-                    _ => continue,
-                },
-            };
-            elementwise::add_frame(c.path, [from_frame, frame], from, &mut self.a[value]);
-        }
-    }
 }
 
-fn z_channels(stage: &Stage) -> usize {
+pub(super) fn z_channels(stage: &Stage) -> usize {
     if let Work::Core { epilogue, .. } = &stage.work { epilogue.z.channels } else { 0 }
-}
-
-/// The way from the gradient of what a stage gives to that of its z.
-enum Back<'a> {
-    Plain(&'a Epilogue),
-    /// Of so many samples.
-    Norm(NormBackward<'a>, usize),
-}
-
-impl Back<'_> {
-    fn epilogue(&self) -> &Epilogue {
-        match self {
-            Back::Plain(e) => e,
-            Back::Norm(back, _) => back.e,
-        }
-    }
-
-    fn run(&self, path: Path, rows: std::ops::Range<usize>, z: &mut [f32], dy: &[f32]) {
-        match self {
-            Back::Plain(e) => e.backward(path, rows, z, dy),
-            Back::Norm(back, samples) => back.finish(path, rows, *samples, z, dy),
-        }
-    }
-}
-
-/// Gradients of z, strip by strip, and of weights and biases while the strip is in the nearest caches.
-#[allow(clippy::too_many_arguments)]
-fn conv_backward(
-    c: &Context,
-    s: &ConvCore,
-    back: &Back,
-    x: &[f32],
-    z: &mut [f32],
-    dy: &[f32],
-    Room { lanes, scratch, .. }: &mut Room,
-    own: &mut [f32],
-) {
-    let e = back.epilogue();
-    let (weights, biases) = lanes[..s.kernel.acc_len() + s.shape.oc * CHUNK].split_at_mut(s.kernel.acc_len());
-    biases.fill(0.0);
-    let own_weight = s.place.own_weight.clone().unwrap_or_default();
-    let mut row = 0;
-    while row < e.y.rows {
-        let rows = row..(row + s.strip).min(e.y.rows);
-        row = rows.end;
-        back.run(c.path, rows.clone(), z, dy);
-        let z_rows = e.z_rows(&rows);
-        s.kernel.weight(c.path, z_rows.clone(), z, x, weights, &mut own[own_weight.clone()], scratch);
-        if s.place.own_bias.is_some() {
-            elementwise::add_positions(c.path, &e.z, z_rows, z, biases);
-        }
-    }
-    s.kernel.sum(c.path, weights, &mut own[own_weight]);
-    if let Some(range) = &s.place.own_bias {
-        elementwise::sum_all_lanes(c.path, biases, &mut own[range.clone()]);
-    }
-}
-
-fn dense_backward(c: &Context, s: &DenseCore, x: &[f32], z: &[f32], own: &mut [f32], rows: &mut DenseRows) {
-    input::lanes_to_rows(c.path, &x[..s.shape.inputs * CHUNK], dense::row_stride(s.shape.inputs), &mut rows.x);
-    input::lanes_to_rows(c.path, &z[..s.shape.outputs * CHUNK], dense::row_stride(s.shape.outputs), &mut rows.dz);
-    if let Some(range) = &s.place.own_bias {
-        elementwise::sum_all_lanes(c.path, z, &mut own[range.clone()]);
-    }
 }

@@ -1,7 +1,9 @@
 //! The CPU engine: chunks of 16 samples in the lanes, persistent threads, one fixed tree of sums.
 
+mod backward;
 mod chunk;
 mod convolution;
+mod flow;
 mod norms;
 mod program;
 mod single;
@@ -246,10 +248,12 @@ impl Engine for CpuEngine {
         self.check(batch, true)?;
         let weight = how.weight(batch, self.network.outputs)?;
         let n_chunks = batch.indices.len().div_ceil(CHUNK);
-        while self.own.len() < n_chunks {
-            self.own.push(Mutex::new(AlignedVec::zeros(self.program.own_len)));
-            self.rows.push(Mutex::new(self.program.dense.iter().map(DenseRows::new).collect()));
+        if self.own.len() < n_chunks {
+            let more = std::iter::repeat_n(self.program.own_len, n_chunks - self.own.len());
+            self.own.extend(AlignedVec::zeros_together(more).into_iter().map(Mutex::new));
         }
+        let new_rows = || Mutex::new(self.program.dense.iter().map(DenseRows::new).collect());
+        self.rows.resize_with(self.rows.len().max(n_chunks), new_rows);
         let mut score = total(&self.rounds(batch, how, 1.0 / weight as f32), batch.indices.len());
         score.loss *= batch.indices.len() as f64 / weight;
         let bad = self.reduce(n_chunks);

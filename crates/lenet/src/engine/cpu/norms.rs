@@ -1,6 +1,6 @@
 //! What normalisations know of their channels: in evaluation, and in the course of a step.
 
-use super::program::{NormKind, Place, Program};
+use super::program::{Norm, NormKind, Place, Program};
 use crate::kernel::norm::Channels;
 
 /// The channels of all normalisations, by their numbers.
@@ -56,11 +56,10 @@ impl Norms {
         }
     }
 
-    /// Joins the moments of the chunks that stopped at the `stop`-th waiting stage: (samples, `[channel][mean, squares]`).
+    /// Joins a normalisation's moments of the chunks: (samples, `[channel][mean, squares]`).
     ///
     /// In f64 and in the order of the chunks, by the formula of Chan, Golub and LeVeque (1979).
-    pub fn moments(&mut self, program: &Program, stop: usize, chunks: &[(usize, &[f32])], parameters: &[f32]) {
-        let Some(norm) = program.stages[program.waiting[stop]].norm() else { return };
+    pub fn moments(&mut self, norm: &Norm, chunks: &[(usize, &[f32])], parameters: &[f32]) {
         let NormKind::Batch { shape, .. } = &norm.kind else { return };
         for c in 0..shape.channels {
             let (mut n, mut mean, mut squares) = (0.0f64, 0.0f64, 0.0f64);
@@ -85,9 +84,8 @@ impl Norms {
         }
     }
 
-    /// Joins the sums of gradients of the chunks that stopped at the `stop`-th waiting stage: (samples, `[channel][2]`).
-    pub fn gradients(&mut self, program: &Program, stop: usize, chunks: &[(usize, &[f32])], gradients: &mut [f32]) {
-        let Some(norm) = program.stages[program.waiting[stop]].norm() else { return };
+    /// Joins a normalisation's sums of gradients of the chunks: (samples, `[channel][2]`).
+    pub fn gradients(&mut self, norm: &Norm, chunks: &[(usize, &[f32])], gradients: &mut [f32]) {
         let NormKind::Batch { shape, .. } = &norm.kind else { return };
         let channels = &mut self.training[norm.number];
         let n = chunks.iter().map(|c| c.0 * shape.positions).sum::<usize>() as f64;

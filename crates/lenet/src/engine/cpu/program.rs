@@ -4,12 +4,14 @@
 //! an activation and a pooling, which make the next value. Some layers are stages of their own kind.
 
 use super::convolution::{Convolution, compares};
+use super::flow::{Block, Flow, Gradient, Part, Round, blocks, chw, pooling, rounds};
 use crate::kernel::contract::Contraction;
+use crate::kernel::epilogue::Epilogue;
 use crate::kernel::frame::Frame;
-use crate::kernel::pool::{Epilogue, PoolKind, Pooling};
+use crate::kernel::pool::{PoolKind, Pooling};
 use crate::kernel::tile::Tiles;
 use crate::kernel::{CHUNK, conv, dense, dropout};
-use crate::spec::{Activation, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, PoolShape, Shape};
+use crate::spec::{ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape};
 use std::ops::Range;
 
 /// Where a layer's parameters are in the slab, and in a chunk's own gradient those that each chunk computes by itself.
@@ -48,7 +50,6 @@ pub(super) enum Core {
     /// The sum of the value and another one.
     Add {
         other: usize,
-        frame: Frame,
     },
     /// The average over a window.
     Average(Pooling),
@@ -101,25 +102,8 @@ pub(super) struct Stage {
     pub dy: Frame,
     /// Where the gradient of the source goes; `None` where nothing before learns.
     pub dx: Option<Gradient>,
-}
-
-/// Where a stage leaves the gradient of its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gradient {
-    /// In the value's own place: this is the last stage to need the value. What others left is added.
-    Value,
-    /// In a buffer of its own.
-    Extra(usize),
-    /// In its z, where whoever needs it finds it: a sum passes its gradient on as it is.
-    Stays,
-}
-
-/// A gradient, or a part of it, that does not lie in the value's own place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Extra(usize),
-    /// The z of a stage.
-    Z(usize),
+    /// The sum that normalises the stage's z on its way, so that the stage's own value is never written.
+    pub summed_by: Option<usize>,
 }
 
 impl Stage {
@@ -150,6 +134,12 @@ impl Stage {
         if let Work::Core { norm, .. } = &self.work { norm.as_ref() } else { None }
     }
 
+    /// The values it takes.
+    pub fn sources(&self) -> impl Iterator<Item = usize> {
+        let other = if let Work::Core { core: Core::Add { other, .. }, .. } = self.work { Some(other) } else { None };
+        [Some(self.source), other].into_iter().flatten()
+    }
+
     /// Whether the stage waits for the statistics of the whole batch.
     pub fn waits(&self) -> bool {
         self.norm().is_some_and(|n| matches!(n.kind, NormKind::Batch { .. }))
@@ -163,120 +153,20 @@ pub(super) struct Program {
     pub frames: Vec<Frame>,
     /// Gradients of values, where they lie elsewhere than in the values' own places: the stage whose z they are.
     pub elsewhere: Vec<Option<usize>>,
+    /// Gradients of values that have to be copied into their own places first: the stage whose z they are.
+    pub fetched: Vec<Option<usize>>,
     /// What to add to the gradients in the values' own places.
     pub parts: Vec<Vec<Part>>,
     /// Layouts of the extra gradients.
     pub extras: Vec<Frame>,
-    /// Stages that wait for the whole batch, in order.
-    pub waiting: Vec<usize>,
+    /// What is done between two stops; the last one has no stops.
+    pub rounds: Vec<Round>,
     /// Floats of the gradient that each chunk computes by itself.
     pub own_len: usize,
     /// Shapes of the dense stages.
     pub dense: Vec<DenseShape>,
     /// The first stage that learns.
     pub learning: usize,
-}
-
-/// Layers that one stage covers, before layouts are known.
-pub(super) struct Block<'a> {
-    pub layer: &'a LayerInfo,
-    /// Values of blocks: 0 is the input, then what each block gives.
-    pub source: usize,
-    pub other: Option<usize>,
-    pub norm: Option<&'a LayerInfo>,
-    pub activation: Option<Activation>,
-    pub pool: Option<(PoolKind, PoolShape)>,
-}
-
-fn pooling(layer: &LayerInfo) -> Option<(PoolKind, PoolShape)> {
-    match layer.geometry {
-        Geometry::AvgPool(s) => Some((PoolKind::Average, s)),
-        Geometry::MaxPool(s) => Some((PoolKind::Maximum, s)),
-        _ => None,
-    }
-}
-
-/// Groups layers into stages: a layer takes the normalisation, activation and (if it `fuses`) pooling behind it, as long
-/// as nobody else needs the values between.
-pub(super) fn blocks(network: &Network, fuses: fn(&PoolShape) -> bool) -> Vec<Block<'_>> {
-    let layers = &network.layers;
-    let mut consumers = vec![0usize; layers.len() + 1];
-    layers.iter().for_each(|l| [Some(l.source), l.other].into_iter().flatten().for_each(|v| consumers[v] += 1));
-    let mut blocks: Vec<Block> = Vec::new();
-    // The block value that holds each layer's value.
-    let mut value = vec![0; layers.len() + 1];
-    let mut i = 0;
-    while i < layers.len() {
-        let layer = &layers[i];
-        let source = value[layer.source];
-        if layer.geometry == Geometry::Flatten && consumers[layer.source] == 1 {
-            // The same floats in the same order.
-            value[i + 1] = source;
-            i += 1;
-            continue;
-        }
-        let other = layer.other.map(|v| value[v]);
-        let mut block = Block { layer, source, other, norm: None, activation: None, pool: None };
-        let next =
-            |i: usize| layers.get(i + 1).filter(|n| n.source == i + 1 && n.other.is_none() && consumers[i + 1] == 1);
-        let weights = matches!(layer.geometry, Geometry::Conv2d(_) | Geometry::Dense(_));
-        let starts =
-            weights || matches!(layer.geometry, Geometry::Add | Geometry::Subsample(_) | Geometry::BatchNorm(_));
-        if starts {
-            let learnt = matches!(layer.geometry, Geometry::Subsample(_) | Geometry::BatchNorm(_));
-            if learnt {
-                block.norm = Some(layer);
-            } else if let Some(norm) = next(i).filter(|n| matches!(n.geometry, Geometry::BatchNorm(_))) {
-                block.norm = Some(norm);
-                i += 1;
-            }
-            if let Some(Geometry::Activation(a)) = next(i).map(|n| n.geometry) {
-                block.activation = Some(a);
-                i += 1;
-            }
-            if !matches!(layer.geometry, Geometry::Dense(_))
-                && let Some(pool) = next(i).and_then(pooling).filter(|(_, s)| fuses(s))
-            {
-                block.pool = Some(pool);
-                i += 1;
-            }
-        }
-        blocks.push(block);
-        i += 1;
-        value[i] = blocks.len();
-    }
-    blocks
-}
-
-/// `[c, h, w]` of a shape; features are channels.
-pub(super) fn chw(shape: Shape) -> [usize; 3] {
-    match shape {
-        Shape::Image(chw) => chw,
-        Shape::Flat(n) => [n, 1, 1],
-    }
-}
-
-impl Block<'_> {
-    /// Border that the stage needs around its input.
-    pub fn border(&self) -> [usize; 2] {
-        match self.layer.geometry {
-            Geometry::Conv2d(s) => s.padding,
-            _ => [0, 0],
-        }
-    }
-
-    /// Shape of the z of the stage.
-    fn z(&self) -> [usize; 3] {
-        match self.layer.geometry {
-            Geometry::Flatten => chw(self.layer.input),
-            _ => chw(self.layer.output),
-        }
-    }
-
-    /// Shape of what the stage gives.
-    fn y(&self) -> [usize; 3] {
-        self.pool.map_or(self.z(), |(_, s)| [s.c, s.oh, s.ow])
-    }
 }
 
 /// Positions that backward wants in a strip, so that loading and storing the sums of all taps costs little.
@@ -302,66 +192,17 @@ impl Program {
                 let f = |v: usize, shape| with_border(shape, borders[v]);
                 let x = f(block.source, chw(block.layer.input));
                 let dy = if flow.elsewhere[i + 1].is_some() { Frame::chunk(block.y()) } else { frames[i + 1] };
-                let other = block.other.map_or(x, |v| f(v, chw(block.layer.input)));
                 let y = frames[i + 1];
-                let work = plan.work(block, [x, other, y, dy], flow.needed[block.source]);
-                Stage { source: block.source, work, x, y, dy, dx: flow.dx[i] }
+                let work = plan.work(block, [x, y, dy], flow.needed[block.source]);
+                Stage { source: block.source, work, x, y, dy, dx: flow.dx[i], summed_by: flow.summed_by[i] }
             })
             .collect();
         let learning = stages.iter().position(|s| s.places().next().is_some()).unwrap_or(0);
-        let waiting = (0..stages.len()).filter(|&i| stages[i].waits()).collect();
         let extras = flow.extras.iter().map(|&v| frames[v]).collect();
         let Planner { own_len, dense, .. } = plan;
-        let (elsewhere, parts) = (flow.elsewhere, flow.parts);
-        Program { stages, frames, elsewhere, parts, extras, waiting, own_len, dense, learning }
-    }
-}
-
-/// Where gradients go.
-struct Flow {
-    /// Whether something before a value learns.
-    needed: Vec<bool>,
-    /// For each block.
-    dx: Vec<Option<Gradient>>,
-    elsewhere: Vec<Option<usize>>,
-    parts: Vec<Vec<Part>>,
-    /// The value of each extra gradient.
-    extras: Vec<usize>,
-}
-
-impl Flow {
-    fn new(blocks: &[Block]) -> Self {
-        let values = blocks.len() + 1;
-        let mut needed = vec![false; values];
-        let mut consumers = vec![Vec::new(); values];
-        for (i, b) in blocks.iter().enumerate() {
-            let learns = b.layer.weight.is_some() || b.norm.is_some();
-            needed[i + 1] = learns || needed[b.source] || b.other.is_some_and(|v| needed[v]);
-            consumers[b.source].push(i);
-            b.other.into_iter().for_each(|v| consumers[v].push(i));
-        }
-        let (mut parts, mut extras) = (vec![Vec::new(); values], Vec::new());
-        let (mut dx, mut elsewhere) = (vec![None; blocks.len()], vec![None; values]);
-        let is_sum = |i: usize| blocks[i].layer.geometry == Geometry::Add;
-        for v in (0..values).filter(|&v| needed[v]) {
-            for (k, &i) in consumers[v].iter().enumerate() {
-                match (k, is_sum(i)) {
-                    // A block's body is before its sum: only the end of a way has a sum as its first consumer.
-                    (0, true) => elsewhere[v] = Some(i),
-                    (0, false) => dx[i] = Some(Gradient::Value),
-                    (_, true) => parts[v].push(Part::Z(i)),
-                    (_, false) => {
-                        dx[i] = Some(Gradient::Extra(extras.len()));
-                        parts[v].push(Part::Extra(extras.len()));
-                        extras.push(v);
-                    }
-                }
-                if is_sum(i) {
-                    dx[i] = Some(Gradient::Stays);
-                }
-            }
-        }
-        Flow { needed, dx, elsewhere, parts, extras }
+        let Flow { elsewhere, fetched, parts, .. } = flow;
+        let rounds = rounds(&stages);
+        Program { stages, frames, elsewhere, fetched, parts, extras, rounds, own_len, dense, learning }
     }
 }
 
@@ -374,7 +215,7 @@ struct Planner {
 }
 
 impl Planner {
-    fn work(&mut self, block: &Block, [x, other, y, dy]: [Frame; 4], needed: bool) -> Work {
+    fn work(&mut self, block: &Block, [x, y, dy]: [Frame; 3], needed: bool) -> Work {
         let layer = block.layer;
         let mut z = Frame::chunk(block.z());
         let core = match layer.geometry {
@@ -408,7 +249,7 @@ impl Planner {
             }
             Geometry::Dropout(rate) => return Work::Dropout { rate, key: dropout::layer_key(&layer.name) },
             Geometry::Rbf(shape) => return Work::Rbf { shape, codes: layer.buffers[0].range.clone() },
-            Geometry::Add => Core::Add { other: block.other.unwrap_or(block.source), frame: other },
+            Geometry::Add => Core::Add { other: block.other.unwrap_or(block.source) },
             Geometry::Subsample(s) => Core::Average(Pooling { kind: PoolKind::Average, s, x, y: z }),
             Geometry::BatchNorm(_) | Geometry::Activation(_) | Geometry::Flatten => Core::Copy,
             Geometry::AvgPool(_) | Geometry::MaxPool(_) => {

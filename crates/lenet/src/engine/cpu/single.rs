@@ -1,7 +1,7 @@
 //! Inference on a single sample: pixels or outputs in the lanes. The same chains of roundings as in a chunk.
 
 use super::convolution::{compares, fits};
-use super::program::{blocks, chw};
+use super::flow::{blocks, chw};
 use crate::engine::Pixels;
 use crate::kernel::contract::Contraction;
 use crate::kernel::frame::Frame;

@@ -3,41 +3,88 @@
 use super::chunk::{Context, DenseRows, Samples, Workspace};
 use super::convolution::Convolution;
 use super::program::{Core, Work};
-use super::{CpuEngine, UPDATE, lock};
+use super::{CpuEngine, UPDATE, lock, take};
 use crate::engine::{Batch, TrainStep};
 use crate::kernel::contract::Contraction;
 use crate::kernel::loss::ChunkScore;
 use crate::kernel::winograd::Winograd;
 use crate::kernel::winograd::square::Square;
-use crate::kernel::{AlignedVec, CHUNK, elementwise};
+use crate::kernel::{CHUNK, elementwise};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+/// Which chunk a worker takes: the one that it left last, as long as there is one, since what it wrote last is nearest. Who
+/// works changes no bit.
+struct Deck {
+    /// (worker, chunk), those left last at the end.
+    waiting: Mutex<Vec<(usize, usize)>>,
+    left: Mutex<Vec<(usize, usize)>>,
+}
+
+impl Deck {
+    fn new(chunks: usize) -> Self {
+        // None has been anybody's.
+        Deck { waiting: Mutex::new((0..chunks).map(|k| (usize::MAX, k)).collect()), left: Mutex::default() }
+    }
+
+    /// The worker's own chunk that was left last, or the one that another worker would come to last.
+    fn take(&self, worker: usize) -> Option<usize> {
+        let mut waiting = lock(&self.waiting);
+        let own = waiting.iter().rposition(|&(w, _)| w == worker);
+        (!waiting.is_empty()).then(|| waiting.remove(own.unwrap_or(0)).1)
+    }
+
+    fn put(&self, worker: usize, chunk: usize) {
+        lock(&self.left).push((worker, chunk));
+    }
+
+    /// All chunks wait again.
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.waiting, &mut self.left);
+    }
+}
 
 impl CpuEngine {
     /// Sums the gradients of all chunks: dense weights from rows, all else from the chunks' own gradients.
     ///
     /// Returns the position in the slab of the first value that is not finite.
     pub(super) fn reduce(&mut self, n_chunks: usize) -> Option<usize> {
-        let mut own: Vec<&mut AlignedVec> =
-            self.own[..n_chunks].iter_mut().map(|m| m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
+        let mut own: Vec<&mut [f32]> = self.own[..n_chunks]
+            .iter_mut()
+            .map(|m| &mut m.get_mut().unwrap_or_else(PoisonError::into_inner)[..])
+            .collect();
         let rows: Vec<&Vec<DenseRows>> =
             self.rows[..n_chunks].iter_mut().map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
-        // Cut the slab into what each task writes: places among the chunks' own gradients, where they go, and the
-        // convolution that makes gradients of its sums.
-        type Piece<'a> = (std::ops::Range<usize>, &'a mut [f32], usize, Option<&'a Convolution>);
+        // Cut the slab, and the chunks' own gradients, into what each task writes.
         enum Task<'a> {
-            Own(Vec<Piece<'a>>),
-            Dense { stage: usize, group: usize, dw: &'a mut [f32], at: usize },
+            /// Of a convolution that makes gradients of its sums, or of what needs nothing more.
+            Own {
+                chunks: Vec<&'a mut [f32]>,
+                sum: &'a mut [f32],
+                at: usize,
+                kernel: Option<&'a Convolution>,
+            },
+            Dense {
+                stage: usize,
+                group: usize,
+                dw: &'a mut [f32],
+                at: usize,
+            },
         }
-        let (mut tasks, mut pieces) = (Vec::new(), Vec::new());
-        let (mut rest, mut at) = (&mut self.gradients[..], 0);
+        let mut tasks = Vec::new();
+        let (mut rest, mut at, mut own_at) = (&mut self.gradients[..], 0, 0);
         for (stage_index, stage) in self.program.stages.iter().enumerate() {
             for place in stage.places() {
                 let mut cut = |len: usize| {
-                    let (piece, tail) = std::mem::take(&mut rest).split_at_mut(len);
-                    rest = tail;
                     at += len;
-                    (piece, at - len)
+                    (take(&mut rest, len), at - len)
+                };
+                // Own gradients lie in the same order.
+                let mut cut_own = |range: &Range<usize>| -> Vec<&mut [f32]> {
+                    let gap = range.start - std::mem::replace(&mut own_at, range.end);
+                    own.iter_mut().for_each(|own| _ = take(own, gap));
+                    own.iter_mut().map(|own| take(own, range.len())).collect()
                 };
                 match (&stage.work, &place.own_weight) {
                     (Work::Core { core: Core::Dense(s), .. }, _) if std::ptr::eq(place, &s.place) => {
@@ -47,44 +94,40 @@ impl CpuEngine {
                         }
                     }
                     (_, Some(own)) => {
-                        let (piece, at) = cut(place.weight.len());
+                        let (sum, at) = cut(place.weight.len());
                         let kernel = match &stage.work {
                             Work::Core { core: Core::Conv(s), .. } if std::ptr::eq(place, &s.place) => Some(&s.kernel),
                             _ => None,
                         };
-                        pieces.push((own.clone(), piece, at, kernel));
+                        tasks.push(Task::Own { chunks: cut_own(own), sum, at, kernel });
                     }
                     // A normalisation's gradient was summed on the way.
                     (_, None) => drop(cut(place.weight.len())),
                 }
                 if let Some(bias) = &place.bias {
-                    let (piece, at) = cut(bias.len());
-                    pieces.extend(place.own_bias.clone().map(|own| (own, piece, at, None)));
+                    let (sum, at) = cut(bias.len());
+                    if let Some(own) = &place.own_bias {
+                        tasks.push(Task::Own { chunks: cut_own(own), sum, at, kernel: None });
+                    }
                 }
             }
         }
-        tasks.push(Task::Own(pieces));
         let bad = AtomicUsize::new(usize::MAX);
         let check = |values: &[f32], at: usize| {
             if let Some(i) = elementwise::first_not_finite(values) {
                 bad.fetch_min(at + i, Ordering::Relaxed);
             }
         };
-        let own = Mutex::new(&mut own);
         let tasks: Vec<Mutex<Task>> = tasks.into_iter().rev().map(Mutex::new).collect();
         let (program, path) = (&self.program, self.path);
         self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
-            Task::Own(pieces) => {
-                let mut own = lock(&own);
-                elementwise::sum_tree(path, &mut own.iter_mut().map(|o| &mut o[..]).collect::<Vec<_>>());
-                for (range, piece, at, kernel) in pieces {
-                    let sums = &own[0][range.clone()];
-                    match kernel {
-                        Some(kernel) => kernel.finish(sums, piece),
-                        None => piece.copy_from_slice(sums),
-                    }
-                    check(piece, *at);
+            Task::Own { chunks, sum, at, kernel } => {
+                elementwise::sum_tree(path, chunks);
+                match kernel {
+                    Some(kernel) => kernel.finish(chunks[0], sum),
+                    None => sum.copy_from_slice(chunks[0]),
                 }
+                check(sum, *at);
             }
             Task::Dense { stage, group, dw, at } => {
                 if let Work::Core { core: Core::Dense(s), .. } = &program.stages[*stage].work {
@@ -101,41 +144,49 @@ impl CpuEngine {
     pub(super) fn rounds(&mut self, batch: &Batch, how: &TrainStep, scale: f32) -> Vec<Mutex<ChunkScore>> {
         let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
-        let stops = self.program.waiting.len();
-        if stops > 0 {
+        let last = self.program.rounds.len() - 1;
+        if last > 0 {
             let program = &self.program;
             self.kept.resize_with(self.kept.len().max(chunks.len()), || Mutex::new(Workspace::new(program)));
         }
         self.norms.start(&self.program, &self.parameters);
-        for round in 0..=2 * stops {
+        let mut deck = Deck::new(chunks.len());
+        for turn in 0..=2 * last {
             let context = Context { channels: self.norms.training(), train: Some(how), ..self.context() };
-            self.pool.run(chunks.len(), &|worker, k| {
-                let mut workspace = lock(if stops > 0 { &self.kept[k] } else { &self.workspaces[worker] });
+            self.pool.run(chunks.len(), &|worker, _| {
+                let Some(k) = deck.take(worker) else { return };
+                let mut workspace = lock(if last > 0 { &self.kept[k] } else { &self.workspaces[worker] });
                 let lend = |workspace: &mut Workspace| {
-                    if stops > 0 {
+                    if last > 0 {
                         std::mem::swap(&mut workspace.room, &mut lock(&self.workspaces[worker]).room);
                     }
                 };
                 lend(&mut workspace);
                 let samples = Samples { batch, indices: chunks[k] };
-                if round <= stops {
-                    workspace.forward_round(&context, samples, round);
+                if turn <= last {
+                    workspace.forward_round(&context, samples, turn);
                 }
-                if round == stops {
+                if turn == last {
                     *lock(&scores[k]) = workspace.train_score(&context, samples, how, scale);
                 }
-                if round >= stops {
+                if turn >= last {
                     let (mut own, mut rows) = (lock(&self.own[k]), lock(&self.rows[k]));
-                    workspace.backward_round(&context, samples, round - stops, &mut own, &mut rows);
+                    workspace.backward_round(&context, samples, 2 * last - turn, &mut own, &mut rows);
                 }
                 lend(&mut workspace);
+                deck.put(worker, k);
             });
-            let stopped: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
-            let stopped: Vec<(usize, &[f32])> = stopped.iter().map(|(n, w)| (*n, &w.stop[..])).collect();
-            if round < stops {
-                self.norms.moments(&self.program, round, &stopped, &self.parameters);
-            } else if round < 2 * stops {
-                self.norms.gradients(&self.program, 2 * stops - 1 - round, &stopped, &mut self.gradients);
+            deck.turn();
+            // What the round before, or the one that is gone back to, waits for.
+            let Some(round) = (if turn < last { Some(turn) } else { (2 * last - turn).checked_sub(1) }) else { break };
+            let kept: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
+            for norm in self.program.rounds[round].stops.iter().filter_map(|&i| self.program.stages[i].norm()) {
+                let stops: Vec<(usize, &[f32])> = kept.iter().map(|(n, w)| (*n, &w.stops[norm.number][..])).collect();
+                if turn < last {
+                    self.norms.moments(norm, &stops, &self.parameters);
+                } else {
+                    self.norms.gradients(norm, &stops, &mut self.gradients);
+                }
             }
         }
         scores
@@ -144,7 +195,7 @@ impl CpuEngine {
     /// Packs all weights anew, for forward and gradient.
     pub(super) fn repack(&mut self) {
         enum Pack<'a> {
-            Groups(&'a Contraction, &'a [f32], std::ops::Range<usize>, &'a mut [f32]),
+            Groups(&'a Contraction, &'a [f32], Range<usize>, &'a mut [f32]),
             Winograd(&'a Winograd, &'a [f32], [&'a mut [f32]; 2]),
             Square(&'a Square, &'a [f32], [&'a mut [f32]; 2]),
         }
