@@ -8,18 +8,42 @@
 //!
 //! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
 //! computes nothing; progress leaves [`train`] as events that others render.
+//!
+//! # Features
+//!
+//! All are on by default. Without any there is what prediction needs, with ten packages and without threads: [`model::Model`],
+//! [`model::Classifier`], the CPU [`engine`], PNG pictures; and what a training loop of one's own needs:
+//! [`engine::Engine::step`], augmentation, initialisers.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `train` | recipes and presets, datasets from files, the training loop with checkpoints and run directories, saving models, PyTorch state dicts, inspection, sweeps; checks of SHA-256 sums |
+//! | `threads` | an engine on several threads; without, it runs on the calling one, whatever [`engine::CpuOptions`] say |
+//! | `images` | JPEG, WebP and BMP beside PNG |
+//! | `download` | datasets from mirrors (implies `train`) |
+//! | `onnx` | ONNX import and export (implies `train`) |
+//! | `report` | pictures of what is inside a network, reports, contact sheets (implies `train`) |
+//! | `bench` | measurements of kernels and networks (implies `train`) |
 
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod data;
 pub mod engine;
+#[cfg(feature = "train")]
 mod fs;
+#[cfg(feature = "train")]
 pub mod inspect;
+mod json;
 pub mod kernel;
+#[cfg(feature = "train")]
 pub mod metrics;
 pub mod model;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod spec;
+#[cfg(feature = "train")]
 pub mod sweep;
 pub mod train;
 
+#[cfg(feature = "train")]
 pub use fs::write_atomic;

@@ -8,6 +8,7 @@ mod activations;
 mod arrays;
 mod error;
 mod ood;
+#[cfg(feature = "report")]
 pub mod picture;
 mod saliency;
 mod summary;
