@@ -11,15 +11,18 @@
 //!
 //! # Features
 //!
-//! All are on by default. Without any there is what prediction needs, with ten packages and without threads: [`model::Model`],
-//! [`model::Classifier`], the CPU [`engine`], PNG pictures; and what a training loop of one's own needs:
+//! All but `png` are on by default. Without any there is what prediction needs, without threads and with one package,
+//! `libm`: [`model::Model`], [`model::Classifier`], the CPU [`engine`]; and what a training loop of one's own needs:
 //! [`engine::Engine::step`], augmentation, initialisers.
 //!
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `train` | recipes and presets, datasets from files, the training loop with checkpoints and run directories, saving models, PyTorch state dicts, inspection, sweeps; checks of SHA-256 sums |
 //! | `threads` | an engine on several threads; without, it runs on the calling one, whatever [`engine::CpuOptions`] say |
-//! | `images` | JPEG, WebP and BMP beside PNG |
+//! | `avx512` | the path for CPUs with AVX-512; without, they take that for AVX2, with the same bits |
+//! | `gradients` | gradients at full speed; without, the same ones by the smallest kernels (implied by `train`) |
+//! | `images` | pictures as PNG, JPEG, WebP and BMP |
+//! | `png` | without `images`: pictures as PNG, by four small packages |
 //! | `download` | datasets from mirrors (implies `train`) |
 //! | `onnx` | ONNX import and export (implies `train`) |
 //! | `report` | pictures of what is inside a network, reports, contact sheets (implies `train`) |

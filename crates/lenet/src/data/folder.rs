@@ -30,7 +30,7 @@ const DEPTH: usize = 16;
 const TEST_SHARE: usize = 5;
 
 /// A change of what [`picture::prepare`] computes must change this, or old pixels would be found.
-const FORMAT: &str = "lenet folder 2";
+const FORMAT: &str = "lenet folder 1";
 
 type Sha = [u8; 32];
 

@@ -1,13 +1,19 @@
 //! A picture of one's own, PNG, JPEG, WebP or BMP, as the bytes a network takes in.
 //!
-//! Without the feature `images` PNG alone is read, with the same result.
+//! With the feature `png` and without `images` PNG alone is read, with the same result; without either, nothing.
 
-mod decode;
+#[cfg(feature = "images")]
+mod images;
+#[cfg(any(test, all(feature = "png", not(feature = "images"))))]
+mod only_png;
 mod resize;
 #[cfg(all(test, feature = "images"))]
 mod tests;
 
-pub use decode::look;
+#[cfg(feature = "images")]
+use images as format;
+#[cfg(all(feature = "png", not(feature = "images")))]
+use only_png as format;
 
 use std::fmt;
 
@@ -64,10 +70,14 @@ pub enum PictureError {
 impl fmt::Display for PictureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PictureError::Format if cfg!(feature = "images") => {
-                f.write_str("this is no picture that can be read: PNG, JPEG, WebP and BMP can")
+            PictureError::Format => {
+                let can = match (cfg!(feature = "images"), cfg!(feature = "png")) {
+                    (true, _) => "PNG, JPEG, WebP and BMP can",
+                    (_, true) => "PNG can",
+                    _ => "this program was built to read none",
+                };
+                write!(f, "this is no picture that can be read: {can}")
             }
-            PictureError::Format => f.write_str("this is no picture that can be read: PNG can"),
             PictureError::TooLarge { width, height } => write!(
                 f,
                 "the picture has {width}×{height} pixels: at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read, \
@@ -112,7 +122,7 @@ pub fn prepare(bytes: &[u8], shape: [usize; 3], invert: Invert) -> Result<Prepar
     if !(is_side(h) && is_side(w) && (c == 1 || c == 3)) {
         return Err(PictureError::Shape(shape));
     }
-    let picture = decode::decode(bytes, c == 1)?;
+    let picture = format::decode(bytes, c == 1)?;
     let original = (picture.width as u32, picture.height as u32);
     let content = picture.opaque().fit(w, h);
     let mut pixels = content.centered(w, h);
@@ -121,6 +131,38 @@ pub fn prepare(bytes: &[u8], shape: [usize; 3], invert: Invert) -> Result<Prepar
         pixels.iter_mut().for_each(|p| *p = 255 - *p);
     }
     Ok(Prepared { pixels, inverted, original })
+}
+
+/// Width, height and whether there is colour, from the picture's header alone.
+///
+/// # Errors
+/// As [`prepare`], as far as the header tells.
+pub fn look(bytes: &[u8]) -> Result<(u32, u32, bool), PictureError> {
+    format::look(bytes)
+}
+
+#[cfg(not(any(feature = "images", feature = "png")))]
+mod format {
+    use super::{PictureError, Raster};
+
+    pub fn look(_: &[u8]) -> Result<(u32, u32, bool), PictureError> {
+        Err(PictureError::Format)
+    }
+
+    pub fn decode(_: &[u8], _: bool) -> Result<Raster, PictureError> {
+        Err(PictureError::Format)
+    }
+}
+
+#[cfg_attr(not(any(feature = "images", feature = "png")), allow(dead_code))]
+fn check([width, height]: [u32; 2]) -> Result<(), PictureError> {
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(PictureError::TooLarge { width, height });
+    }
+    if width == 0 || height == 0 {
+        return Err(PictureError::Damaged("it has no pixel".into()));
+    }
+    Ok(())
 }
 
 /// Rec. 709 luma, rounded.
