@@ -9,6 +9,15 @@
 //! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
 //! computes nothing; progress leaves [`train`] as events that others render.
 //!
+//! # In other programs
+//!
+//! [`model::Classifier`] classifies pictures, [`train::Trainer`] trains and tells its listener what happens; `examples/` holds
+//! a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
+//! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
+//!
+//! On WebAssembly (`wasm32-unknown-unknown`, with `-C target-feature=+simd128`) everything without the feature `train` runs,
+//! training steps included; multiply-adds are rounded twice there ([`kernel::Path::Simd128`]).
+//!
 //! # Features
 //!
 //! All but `png` are on by default. Without any there is what prediction needs, without threads and with one package,

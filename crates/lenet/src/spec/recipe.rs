@@ -32,7 +32,7 @@ pub fn preset(name: &str) -> Option<&'static str> {
 const LIMIT: u64 = 1 << 20;
 
 /// Everything that decides what a training computes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recipe {
     /// What is learnt from.
     pub data: DataRecipe,
@@ -47,7 +47,7 @@ pub struct Recipe {
 }
 
 /// What is learnt from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DataRecipe {
     /// A name (`fashion-mnist`), `idx:DIR`, or a folder of pictures (`dir:DIR`).
     pub source: String,
@@ -62,7 +62,7 @@ pub struct DataRecipe {
 }
 
 /// What learns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelRecipe {
     /// Channels, rows, columns; `None` takes the data's.
     pub input: Option<[usize; 3]>,
