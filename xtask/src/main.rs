@@ -54,6 +54,9 @@ fn main() -> ExitCode {
 
 fn check() -> Result<(), String> {
     run(cargo("fmt --all --check"))?;
+    for example in ["minimal", "web"] {
+        run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
+    }
     run(Command::new(typos()?).current_dir(root()))?;
     run(cargo("clippy --workspace --all-targets -- --deny warnings"))?;
     run(cargo("test --workspace"))?;
@@ -104,7 +107,8 @@ fn node_tests(folder: &Path) -> Result<(), String> {
 
 /// Every feature has to compile alone, and none, without a warning.
 fn test_features() -> Result<(), String> {
-    let features = ["", "avx512", "bench", "download", "gradients", "images", "onnx", "png", "report", "threads", "train"];
+    let features =
+        ["", "avx512", "bench", "download", "gradients", "images", "onnx", "png", "report", "threads", "train"];
     for feature in features {
         let mut check = cargo("clippy --package lenet --no-default-features --features");
         run(check.arg(feature).args(["--", "--deny", "warnings"]))?;

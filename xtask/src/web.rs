@@ -91,7 +91,8 @@ fn debian() -> Result<PathBuf, String> {
         let name = names.into_iter().find(|name| name.starts_with(prefix) && !packages.iter().any(|p| p == name));
         packages.push(name.ok_or_else(|| format!("no package {prefix}… (is this Debian?)\n{HINT}"))?.to_string());
     }
-    run(Command::new("apt-get").arg("download").args(&packages).current_dir(&folder)).map_err(|e| format!("{e}\n{HINT}"))?;
+    run(Command::new("apt-get").arg("download").args(&packages).current_dir(&folder))
+        .map_err(|e| format!("{e}\n{HINT}"))?;
     for entry in std::fs::read_dir(&folder).map_err(|e| e.to_string())?.flatten() {
         if entry.path().extension().is_some_and(|e| e == "deb") {
             run(Command::new("dpkg-deb").arg("--extract").arg(entry.path()).arg(&folder))?;
@@ -102,7 +103,8 @@ fn debian() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-const HINT: &str = "xtask: WebAssembly needs `rustup target add wasm32-unknown-unknown`, or `rustup component add rust-src`";
+const HINT: &str =
+    "xtask: WebAssembly needs `rustup target add wasm32-unknown-unknown`, or `rustup component add rust-src`";
 
 /// The folder of this machine's libraries: `x86_64-linux-gnu`.
 fn multiarch() -> Result<String, String> {

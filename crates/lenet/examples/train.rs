@@ -21,7 +21,18 @@ fn recipe(source: &str) -> Recipe {
         model: ModelRecipe {
             input: None,
             // The units of the last layer are those of the data's classes.
-            layers: vec![conv(6), relu(), pool(), conv(16), relu(), pool(), Layer::Flatten, dense(64), relu(), dense(0)],
+            layers: vec![
+                conv(6),
+                relu(),
+                pool(),
+                conv(16),
+                relu(),
+                pool(),
+                Layer::Flatten,
+                dense(64),
+                relu(),
+                dense(0),
+            ],
             units_from_classes: true,
         },
         train: TrainRecipe { epochs: 30, batch: 32, lr: 0.05, val_fraction: 0.2, ..TrainRecipe::default() },

@@ -63,7 +63,9 @@ fn images() -> Vec<Vec<u8>> {
 #[test]
 fn nothing_is_allocated_after_the_first_image() {
     let images = images();
-    for (preset, flip) in [("lenet", false), ("lenet", true), ("lenet-relu-max", false), ("mlp", false), ("softmax", true)] {
+    for (preset, flip) in
+        [("lenet", false), ("lenet", true), ("lenet-relu-max", false), ("mlp", false), ("softmax", true)]
+    {
         let mut classifier = Classifier::new(model(preset, flip)).unwrap();
         let count = ALLOCATIONS.get();
         let first = classifier.classify(&images[0]).unwrap().class;
