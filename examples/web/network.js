@@ -4,7 +4,18 @@ export class Network {
     #calls;
 
     constructor(instance) {
-        this.#calls = instance.exports;
+        // A trap is a panic, which has left its words.
+        const guarded = (call) => (...numbers) => {
+            try {
+                return call(...numbers);
+            } catch {
+                throw this.#failed();
+            }
+        };
+        const { message, message_len, ...calls } = instance.exports;
+        const wrap = ([name, value]) => [name, typeof value === "function" ? guarded(value) : value];
+        this.#calls = { ...Object.fromEntries(Object.entries(calls).map(wrap)), message, message_len };
+        this.#calls.watch();
     }
 
     static async fetch(url) {

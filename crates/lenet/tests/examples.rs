@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Cargo builds examples before it runs tests, beside their folder.
+/// `cargo test` builds the examples before it runs tests, beside their folder; not so with `--test` alone.
 fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let built = tests.parent().and_then(Path::parent).unwrap().join("examples");
@@ -11,7 +11,8 @@ fn example(name: &str) -> PathBuf {
 }
 
 fn run(name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(example(name)).args(arguments).output().unwrap();
+    let output = Command::new(example(name)).args(arguments).output();
+    let output = output.unwrap_or_else(|e| panic!("example {name}: {e} (cargo build --examples)"));
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

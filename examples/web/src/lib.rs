@@ -28,22 +28,20 @@ struct Arrays {
     picture: Vec<u8>,
     config: Vec<u8>,
     tensors: Vec<u8>,
-    /// Why the last call failed.
-    message: String,
     session: Option<Session>,
 }
 
 thread_local! {
     static ARRAYS: RefCell<Arrays> = RefCell::default();
+    /// Why the last call failed; apart, since a panic may leave the rest borrowed.
+    static MESSAGE: RefCell<String> = RefCell::default();
 }
 
 /// Makes a call fail with a message instead of a trap.
 fn with<T>(failed: T, run: impl FnOnce(&mut Arrays) -> Result<T, String>) -> T {
-    ARRAYS.with_borrow_mut(|arrays| {
-        run(arrays).unwrap_or_else(|message| {
-            arrays.message = message;
-            failed
-        })
+    ARRAYS.with_borrow_mut(run).unwrap_or_else(|message| {
+        MESSAGE.set(message);
+        failed
     })
 }
 
@@ -86,13 +84,13 @@ pub extern "C" fn tensors(len: usize) -> *mut u8 {
 /// Why the last call failed, in UTF-8.
 #[unsafe(no_mangle)]
 pub extern "C" fn message() -> *const u8 {
-    ARRAYS.with_borrow(|a| a.message.as_ptr())
+    MESSAGE.with_borrow(|m| m.as_ptr())
 }
 
 /// Its length in bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn message_len() -> usize {
-    ARRAYS.with_borrow(|a| a.message.len())
+    MESSAGE.with_borrow(String::len)
 }
 
 /// LeNet with ReLU and maxima, over 28 × 28 pixels and ten classes.
@@ -111,6 +109,12 @@ fn lenet() -> Spec {
 fn session(engine: CpuEngine, normalization: &Normalization, seed: u64) -> Session {
     let [logits, probabilities] = [(); 2].map(|()| vec![0.0; engine.network().outputs]);
     Session { tables: normalization.tables(), engine, seed, steps: 0, logits, probabilities }
+}
+
+/// Keeps what a panic says, for the page to show: the module ends in a trap then. Called once, first of all.
+#[unsafe(no_mangle)]
+pub extern "C" fn watch() {
+    std::panic::set_hook(Box::new(|panic| MESSAGE.set(panic.to_string())));
 }
 
 /// A network with new weights, drawn by the seed. Whether that worked.
