@@ -37,7 +37,7 @@ const network = async () =>
 
 async function model(t) {
     const directory = scratch(t);
-    await lenet(directory, "train", "lenet-relu-max", "--epochs", "12", "--data", data, "--out", "run");
+    await lenet(directory, "train", "lenet-relu-max", "--epochs", "12", "--set", "batch=32", "--data", data, "--out", "run");
     return join(directory, "run/model");
 }
 

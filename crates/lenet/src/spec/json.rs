@@ -34,13 +34,19 @@ fn layers(json: &Json) -> Result<Vec<Layer>, JsonError> {
     })
 }
 
-/// The types that are pooling, with what makes a layer of one.
-const POOLS: [(&str, fn(Pool) -> Layer); 3] =
-    [("avg_pool", Layer::AvgPool), ("max_pool", Layer::MaxPool), ("subsample", Layer::Subsample)];
+/// What makes a layer of pooling, for the types that are such.
+fn pooling(kind: &str) -> Option<fn(Pool) -> Layer> {
+    match kind {
+        "avg_pool" => Some(Layer::AvgPool),
+        "max_pool" => Some(Layer::MaxPool),
+        "subsample" => Some(Layer::Subsample),
+        _ => None,
+    }
+}
 
 fn layer(kind: &str, json: &Json) -> Result<Layer, JsonError> {
     let only = |known: &[&str]| json.only(&[&["type"], known].concat());
-    if let Some((_, make)) = POOLS.iter().find(|(name, _)| *name == kind) {
+    if let Some(make) = pooling(kind) {
         only(&["window", "stride", "padding"])?;
         let pair = |key| json.field(key, Json::numbers);
         return Ok(make(Pool { window: pair("window")?, stride: pair("stride")?, padding: pair("padding")? }));
