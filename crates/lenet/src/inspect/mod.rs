@@ -16,10 +16,12 @@ mod summary;
 pub use activations::{
     ClassMean, LayerValues, activations, class_means, filters, find_class, find_layers, first_two, noise,
 };
+#[cfg(feature = "report")]
 pub(crate) use activations::{Doubles, stage_end};
 pub use arrays::{Array, npz, safetensors};
 pub use error::InspectError;
 pub use ood::{Distribution, Verdict, energy, logits, verdicts};
 pub use saliency::{gradient_times_input, occlusion, occlusion_window};
+#[cfg(feature = "report")]
 pub(crate) use summary::thousands;
 pub use summary::{Summary, SummaryRow};
