@@ -1,5 +1,8 @@
 //! The developer's chores, one verb each. What a person calls here is what CI calls.
 
+mod minimal;
+mod web;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -15,7 +18,11 @@ The developer's chores: cargo xtask VERB
   test-browser  what people look at, in a headless Chromium; needs that, Node and npm
   test-python   the Python package, as a wheel in a virtual environment of its own, against the command line
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
-                virtual environment under target/, unless LENET_PYTHON names a Python that has them";
+                virtual environment under target/, unless LENET_PYTHON names a Python that has them
+  test-features the library with each of its features alone, and without any: no warning
+  test-minimal  a program that only predicts, built from nothing: its packages, size, seconds, predictions
+  web           LeNet in a browser tab, into target/web: the page, its module, 768 images
+  test-web      that page in a headless Chromium: it trains, and opens a model";
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +35,10 @@ fn main() -> ExitCode {
         ["test-browser"] => test_browser(),
         ["test-python"] => test_python(),
         ["test-export"] => data().and_then(|()| test_export()),
+        ["test-features"] => test_features(),
+        ["test-minimal"] => minimal::test(),
+        ["web"] => web::build(),
+        ["test-web"] => web::build().and_then(|()| test_web()),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -48,6 +59,9 @@ fn main() -> ExitCode {
 
 fn check() -> Result<(), String> {
     run(cargo("fmt --all --check"))?;
+    for example in ["minimal", "web"] {
+        run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
+    }
     run(Command::new(typos()?).current_dir(root()))?;
     run(cargo("clippy --workspace --all-targets -- --deny warnings"))?;
     run(cargo("test --workspace"))?;
@@ -79,20 +93,38 @@ fn test_tensorboard() -> Result<(), String> {
 
 /// Runs `tests/browser/*.test.js` against the optimised binary. `SCREENSHOTS=DIR` leaves pictures to look at.
 fn test_browser() -> Result<(), String> {
-    let tests = root().join("tests/browser");
+    node_tests(&root().join("tests/browser"))
+}
+
+fn test_web() -> Result<(), String> {
+    node_tests(&root().join("tests/browser/web"))
+}
+
+/// The tests of a folder in `tests/browser`, or that itself.
+fn node_tests(folder: &Path) -> Result<(), String> {
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     run(cargo("build --release --package lenet-cli"))?;
     let quiet = ["install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"];
-    run(Command::new(npm).args(quiet).current_dir(&tests))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-    let files = std::fs::read_dir(&tests).map_err(|e| format!("cannot list {}: {e}", tests.display()))?;
+    run(Command::new(npm).args(quiet).current_dir(root().join("tests/browser")))?;
+    let files = std::fs::read_dir(folder).map_err(|e| format!("cannot list {}: {e}", folder.display()))?;
     let mut files: Vec<PathBuf> = files.flatten().map(|f| f.path()).collect();
     files.retain(|f| f.to_string_lossy().ends_with(".test.js"));
     files.sort();
     // One file after the other: each starts trainings of its own.
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", target.join("release/lenet"));
-    run(node)
+    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", built().join("release/lenet"));
+    run(node.env("WEB", built().join("web")))
+}
+
+/// Every feature has to compile alone, and none, without a warning.
+fn test_features() -> Result<(), String> {
+    let features =
+        ["", "avx512", "bench", "download", "gradients", "images", "onnx", "png", "report", "threads", "train"];
+    for feature in features {
+        let mut check = cargo("clippy --package lenet --no-default-features --features");
+        run(check.arg(feature).args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
 }
 
 fn test_python() -> Result<(), String> {
@@ -128,7 +160,7 @@ fn test_export() -> Result<(), String> {
         Some(python) => python.into(),
         None => environment("export", "bench/requirements-export.txt")?,
     };
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("release");
+    let built = built().join("release");
     let mut compare = Command::new(python);
     compare.arg("bench/export_parity.py").current_dir(root());
     run(compare.arg("--lenet").arg(built.join("lenet")).arg("--logits").arg(built.join("examples/logits")))
@@ -163,6 +195,11 @@ fn typos() -> Result<PathBuf, String> {
         })?;
     }
     Ok(program)
+}
+
+/// Where Cargo builds.
+fn built() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
 }
 
 fn root() -> &'static Path {

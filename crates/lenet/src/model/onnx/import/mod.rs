@@ -14,6 +14,7 @@ mod parts;
 use super::read::{self, Attribute, File, Graph, Node, Tensor};
 use super::{OnnxError, kind};
 use crate::data::Normalization;
+use crate::json::Json;
 use crate::model::{Model, Training};
 use crate::spec::{Layer, Shape, Spec};
 use std::collections::{HashMap, HashSet};
@@ -182,7 +183,7 @@ fn finish(
         let (names, outputs) = (classes.len(), network.outputs);
         return Err(OnnxError::Graph(format!("it has {outputs} outputs for {names} names of classes")));
     }
-    let known = metadata("training").and_then(|text| serde_json::from_str(text).ok());
+    let known = metadata("training").and_then(|text| Training::read(&Json::parse(text.as_bytes()).ok()?).ok());
     let training = known.unwrap_or_else(|| Training { recipe: options.name.clone(), ..Training::default() });
     Ok(Model {
         spec,
