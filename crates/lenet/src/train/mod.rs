@@ -1,6 +1,6 @@
 //! Training: initialisers, the order of samples, the loop, checkpoints, run directories.
 //!
-//! Without the feature `train` there is what a loop of one's own needs: [`initialize`], [`permutation`], [`split`], and
+//! Without the feature `train` there is what a loop of one's own needs: [`initialize`], [`permutation`], [`split()`], and
 //! [`crate::engine::Engine::step`].
 
 #[cfg(feature = "train")]

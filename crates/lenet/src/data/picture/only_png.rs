@@ -17,7 +17,7 @@ pub fn look(bytes: &[u8]) -> Result<(u32, u32, bool), PictureError> {
     Ok((width, height, has_color))
 }
 
-/// As [`super::decode`].
+/// The pixels of a picture, as grey or as red, green and blue.
 pub fn decode(bytes: &[u8], grey: bool) -> Result<Raster, PictureError> {
     let mut decoder = open(bytes)?;
     let (width, height) = size(&decoder);
