@@ -6,7 +6,7 @@ pub mod reference;
 mod step;
 mod threads;
 
-pub use cpu::{CpuEngine, CpuOptions, resolve_threads};
+pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
 pub use mirror::forward_with_mirror;
 pub(crate) use mirror::mirror;
 
