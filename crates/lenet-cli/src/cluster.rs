@@ -76,7 +76,7 @@ impl Job {
     /// What all processes but the first do in a training; nothing for the first.
     pub fn serve(&self) -> Option<Result<(), Failure>> {
         let cluster = self.cluster.filter(|_| !self.is_first())?;
-        let mut work = || {
+        let work = || {
             crate::interrupt::ignore()?;
             let Some(text) = cluster.hear() else { return Ok(()) };
             let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
