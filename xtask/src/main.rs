@@ -17,6 +17,8 @@ The developer's chores: cargo xtask VERB
                 TensorBoard's own reader on a run's event files
   test-browser  what people look at, in a headless Chromium; needs that, Node and npm
   test-python   the Python package, as a wheel in a virtual environment of its own, against the command line
+  test-mpi      training and sweeps over ranks, and over two network namespaces (as root); needs an MPI library, libclang
+                and ip (Debian: openmpi-bin libopenmpi-dev libclang-dev iproute2)
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them
   test-features the library with each of its features alone, and without any: no warning
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
         ["test-python"] => test_python(),
+        ["test-mpi"] => test_mpi(),
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
@@ -63,9 +66,9 @@ fn check() -> Result<(), String> {
         run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
     }
     run(Command::new(typos()?).current_dir(root()))?;
-    run(cargo("clippy --workspace --all-targets -- --deny warnings"))?;
-    run(cargo("test --workspace"))?;
-    run(cargo("doc --workspace --no-deps --document-private-items").env("RUSTDOCFLAGS", "--deny warnings"))
+    run(cargo("clippy --workspace --exclude lenet-mpi --all-targets -- --deny warnings"))?;
+    run(cargo("test --workspace --exclude lenet-mpi"))?;
+    run(cargo("doc --workspace --exclude lenet-mpi --no-deps --document-private-items").env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 fn data() -> Result<(), String> {
@@ -75,7 +78,7 @@ fn data() -> Result<(), String> {
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
     run(cargo(
-        "test --workspace --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
+        "test --workspace --exclude lenet-mpi --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
     ))
 }
 
@@ -151,6 +154,20 @@ fn test_python() -> Result<(), String> {
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"]).arg(package.join("tests"));
     run(tests.current_dir(root()).env("LENET", target.join("release/lenet")))
+}
+
+fn test_mpi() -> Result<(), String> {
+    for (program, package) in [("mpirun", "openmpi-bin"), ("mpicc", "libopenmpi-dev"), ("ip", "iproute2")] {
+        let found = Command::new(program).arg("-V").output().is_ok();
+        found.then_some(()).ok_or_else(|| format!("there is no {program}: install it (Debian: {package})"))?;
+    }
+    run(cargo("clippy --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings"))?;
+    run(cargo("test --release --package lenet-cli --features mpi --test mpi"))?;
+    run(cargo("build --release --package lenet-cli --features mpi"))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    let mut script = Command::new(root().join("tests/mpi/two_machines.sh"));
+    let data = root().join("crates/lenet/tests/fixtures/fashion-mnist-small");
+    run(script.arg(target.join("release/lenet")).arg(format!("idx:{}", data.display())))
 }
 
 fn test_export() -> Result<(), String> {

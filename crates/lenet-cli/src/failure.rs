@@ -8,7 +8,6 @@ use lenet::train::{CheckpointError, RunError, TrainError};
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Exit code after a signal: 128 and the number of Ctrl-C's.
 pub const INTERRUPTED: u8 = 130;
@@ -33,17 +32,17 @@ impl Failure {
         Failure::Failed(message.to_string())
     }
 
-    /// Says what is wrong on standard error.
-    pub fn report(self) -> ExitCode {
+    /// Says what is wrong on standard error, and returns the exit code.
+    pub fn report(self) -> u8 {
         let (code, message) = match self {
             Failure::Usage(message) => (2, message),
             Failure::Failed(message) => (1, message),
-            Failure::Told => return ExitCode::FAILURE,
-            Failure::Interrupted => return ExitCode::from(INTERRUPTED),
-            Failure::BrokenPipe => return ExitCode::SUCCESS,
+            Failure::Told => return 1,
+            Failure::Interrupted => return INTERRUPTED,
+            Failure::BrokenPipe => return 0,
         };
         eprintln!("error: {message}");
-        ExitCode::from(code)
+        code
     }
 }
 

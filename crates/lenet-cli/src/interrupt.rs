@@ -11,6 +11,12 @@ pub fn install() -> Result<(), Failure> {
     ctrlc::set_handler(request).map_err(|e| Failure::Failed(format!("cannot catch Ctrl-C: {e}")))
 }
 
+/// From now on a signal does nothing: another process of the job decides.
+#[cfg(feature = "mpi")]
+pub fn ignore() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {}).map_err(|e| Failure::Failed(format!("cannot catch Ctrl-C: {e}")))
+}
+
 /// Asks for a stop; the second time, leaves.
 pub fn request() {
     if REQUESTED.swap(true, Ordering::Relaxed) {

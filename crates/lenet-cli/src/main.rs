@@ -3,6 +3,7 @@
 mod args;
 mod aside;
 mod bench;
+mod cluster;
 mod data;
 mod doctor;
 mod eval;
@@ -31,8 +32,15 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Ok(()) => {
+            cluster::leave();
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            let code = failure.report();
+            cluster::abort(code);
+            ExitCode::from(code)
+        }
     }
 }
 

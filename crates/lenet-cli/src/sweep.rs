@@ -1,6 +1,7 @@
 //! `lenet sweep`: many trainings, ranked by validation.
 
 use crate::args::SweepArgs;
+use crate::cluster::Job;
 use crate::failure::{Failure, file_error};
 use crate::{interrupt, terminal};
 use lenet::sweep::{Found, Progress, Row, Status, Sweep, Sweeper};
@@ -32,18 +33,24 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         Some(recipe) => recipe,
         None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
     };
-    let loaded = crate::data::load(&recipe.data.source, &crate::plan::options(&recipe))?;
+    let job = Job::join(0);
+    let loaded = job.load(&recipe)?;
     let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(crate::train::stem(&args.file)));
-    let parallel = args.parallel.unwrap_or(sweep.parallel);
-    let mut sweeper =
-        Sweeper::new(&sweep, &text, &loaded, &dir, parallel).map_err(|e| Failure::Usage(e.to_string()))?;
-    eprintln!("sweep    {} trials of {}, in {}", trials.len(), sweep.recipe, dir.display());
+    let parallel = match args.parallel.unwrap_or(sweep.parallel) {
+        0 => job.threads,
+        parallel => parallel,
+    };
+    let sweeper = Sweeper::new(&sweep, &text, &loaded, &dir, parallel).map_err(|e| Failure::Usage(e.to_string()))?;
+    let mut sweeper = job.share(sweeper);
+    if job.is_first() {
+        eprintln!("sweep    {} trials of {}, in {}", trials.len(), sweep.recipe, dir.display());
+    }
     interrupt::install()?;
     let (mut board, bar, began) = (Board::default(), terminal::bar("{msg}"), Instant::now());
     let found = sweeper.run(&interrupt::requested, &mut |progress| {
         board.take(progress);
         match progress {
-            Progress::Rung { rung, of, epochs, trials, .. } if *of > 1 => {
+            Progress::Rung { rung, of, epochs, trials, .. } if *of > 1 && job.is_first() => {
                 bar.suspend(|| eprintln!("rung     {} of {of}: {trials} trials to epoch {epochs}", rung + 1));
             }
             Progress::Trial(row) => bar.suspend(|| eprintln!("{:4}     {}", board.done, line(row))),
@@ -57,7 +64,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         eprintln!("interrupted; the same command goes on from here");
         return Err(Failure::Interrupted);
     }
-    report(&found, &dir, args.json)
+    if job.is_first() { report(&found, &dir, args.json) } else { Ok(()) }
 }
 
 fn report(found: &Found, dir: &Path, as_json: bool) -> Result<(), Failure> {

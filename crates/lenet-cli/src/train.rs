@@ -1,13 +1,13 @@
 //! `lenet train`: from arguments to a plan, from the plan to a run, and what is told on the way.
 
 use crate::args::{Device, TrainArgs};
+use crate::cluster::Job;
 use crate::failure::Failure;
 use crate::plan;
 use crate::report::Report;
 use crate::tui::{self, Tui};
 use crate::{doctor, interrupt, report_command};
 use lenet::data::Loaded;
-use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
 use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
 use serde_json::{Value, json};
@@ -19,6 +19,10 @@ const RUNS: &str = "runs";
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     if args.device == Device::Gpu {
         return Err(Failure::Usage("--device gpu: this build computes on the CPU alone, leave --device out".into()));
+    }
+    let job = Job::join(args.threads);
+    if let Some(done) = job.serve() {
+        return done;
     }
     if args.tui {
         tui::check()?;
@@ -39,25 +43,25 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         Some(dir) => name_of_run(dir),
         None => stem(Path::new(&recipe_at)),
     };
-    let loaded = crate::data::load(&recipe.data.source, &plan::options(&recipe))?;
+    job.tell(&recipe);
+    let loaded = job.load(&recipe)?;
     recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
-    let options = CpuOptions { threads: args.threads, path: None };
-    let engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;
-    let environment = environment(&name, &loaded, &engine);
+    let engine = job.engine(spec.infer()?, &recipe, &loaded)?;
+    let environment = environment(&name, &loaded, &engine.device(), job.threads);
     let resumed = open.is_some();
     let run = match open {
         Some(run) => run,
         None => create(args.out.as_deref(), &name, &recipe, &environment)?,
     };
     let network = engine.network().clone();
-    let mut trainer = Trainer::new(&recipe, &name, spec, &loaded.train, &loaded.test, Box::new(engine), Some(run))?;
+    let mut trainer = Trainer::new(&recipe, &name, spec, &loaded.train, &loaded.test, engine, Some(run))?;
     if let (true, Some(run)) = (resumed, trainer.run_dir()) {
         run.write_recipe(&recipe)?;
         run.write_environment(&environment)?;
     }
     let report = Report::new(args.json);
-    let start = start(&recipe, &name, &loaded, &network, &trainer, args.threads);
+    let start = start(&recipe, &name, &loaded, &network, &trainer, job.threads);
     report.start(&start)?;
     interrupt::install()?;
     let done = trainer.run_dir().map_or(&[][..], Run::metrics);
@@ -155,15 +159,15 @@ fn name_of_run(dir: &Path) -> String {
 }
 
 /// What the run is done with.
-fn environment(name: &str, loaded: &Loaded, engine: &CpuEngine) -> Value {
+fn environment(name: &str, loaded: &Loaded, device: &str, threads: usize) -> Value {
     let checksums: serde_json::Map<_, _> = loaded.checksums.iter().map(|(f, sha)| (f.clone(), json!(sha))).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "cpu": doctor::cpu_name(),
         "features": doctor::features(),
-        "device": engine.device(),
-        "threads": engine.threads(),
+        "device": device,
+        "threads": threads,
         "recipe": name,
         "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums, "skipped": loaded.skipped },
     })
@@ -190,7 +194,7 @@ fn start(recipe: &Recipe, name: &str, loaded: &Loaded, network: &Network, traine
         model: name.into(),
         network: network.clone(),
         device: trainer.device(),
-        threads: resolve_threads(threads),
+        threads,
         recipe: recipe.clone(),
         run: trainer.run_dir().map(|r| r.dir().to_path_buf()).unwrap_or_default(),
     }

@@ -2,7 +2,7 @@
 //! threads and batch sizes.
 
 use lenet::engine::reference::Reference;
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update};
 use lenet::kernel::Path;
 use lenet::kernel::loss::Targets;
 use lenet::kernel::pool::{self, PoolKind};
@@ -10,6 +10,7 @@ use lenet::spec::{
     Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
 };
 use proptest::prelude::*;
+use std::sync::{Arc, Barrier, Mutex};
 
 /// A small deterministic stream, so that a case is named by its seed.
 struct Stream(u64);
@@ -348,6 +349,76 @@ proptest! {
             prop_assert_eq!(engine.step(&case.batch(), &STEP, Update::sgd(0.5)).unwrap(), want_score, "{}", path);
             prop_assert_eq!(&bits(engine.parameters()), &want_parameters, "{}", path);
             prop_assert_eq!(&bits(engine.buffers()), &want_buffers, "{}", path);
+        }
+    }
+}
+
+/// Ranks that are threads of this process.
+#[derive(Clone)]
+struct Threads {
+    rank: usize,
+    values: Arc<Mutex<Vec<Vec<f64>>>>,
+    barrier: Arc<Barrier>,
+}
+
+impl Threads {
+    fn of(ranks: usize) -> Vec<Threads> {
+        let first = Threads {
+            rank: 0,
+            values: Arc::new(Mutex::new(vec![Vec::new(); ranks])),
+            barrier: Arc::new(Barrier::new(ranks)),
+        };
+        (0..ranks).map(|rank| Threads { rank, ..first.clone() }).collect()
+    }
+}
+
+impl Ranks for Threads {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn ranks(&self) -> usize {
+        self.values.lock().unwrap().len()
+    }
+
+    // A float in double precision is the same float.
+    fn gather(&self, own: &[f32], counts: &[usize], all: &mut [f32]) {
+        let mut doubles = vec![0.0; all.len()];
+        self.gather_f64(&f64s(own), counts, &mut doubles);
+        all.iter_mut().zip(doubles).for_each(|(a, d)| *a = d as f32);
+    }
+
+    fn gather_f64(&self, own: &[f64], counts: &[usize], all: &mut [f64]) {
+        assert_eq!(own.len(), counts[self.rank]);
+        self.values.lock().unwrap()[self.rank] = own.to_vec();
+        self.barrier.wait();
+        all.copy_from_slice(&self.values.lock().unwrap().concat());
+        self.barrier.wait();
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_ranks() {
+    for case in (0..80).map(Case::random) {
+        let work = |mut engine: CpuEngine| {
+            let evaluated = engine.evaluate(&case.batch()).unwrap();
+            let mut told = vec![evaluated.loss.to_bits(), evaluated.correct as u64];
+            for step in 1..=2 {
+                let score = engine.step(&case.batch(), &STEP, Update { step, ..Update::sgd(0.1) });
+                told.extend(score.map_or(Vec::new(), |s| vec![s.loss.to_bits(), s.correct as u64]));
+            }
+            let all = [bits(&logits(&mut engine, &case.batch())), bits(engine.parameters()), bits(engine.buffers())];
+            (told, all)
+        };
+        let want = work(case.engine(Path::available()[0], 1));
+        for ranks in 2..=4 {
+            std::thread::scope(|scope| {
+                let run = |rank| work(case.engine(Path::available()[0], 1).with_ranks(Box::new(rank)));
+                let all: Vec<_> = Threads::of(ranks).into_iter().map(|rank| scope.spawn(|| run(rank))).collect();
+                for got in all {
+                    assert!(got.join().unwrap() == want, "{ranks} ranks, {:?}", case.network);
+                }
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ mod step;
 #[cfg_attr(not(feature = "threads"), path = "no_threads.rs")]
 mod threads;
 
-pub use cpu::{CpuEngine, CpuOptions, resolve_threads};
+pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
 pub use mirror::forward_with_mirror;
 #[cfg(feature = "train")]
 pub(crate) use mirror::mirror;

@@ -11,7 +11,9 @@
 mod picture;
 mod plan;
 mod run;
+mod team;
 
 pub use picture::to_svg;
 pub use plan::{Halving, Method, Sweep, SweepError, Trial};
 pub use run::{Found, Progress, Row, Status, Sweeper};
+pub use team::Team;

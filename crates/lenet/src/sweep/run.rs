@@ -1,6 +1,7 @@
 //! Running a sweep's trials, and ranking them.
 
 use super::plan::{Sweep, SweepError, Trial};
+use super::team::{Team, Told};
 use crate::data::Loaded;
 use crate::engine::{CpuEngine, CpuOptions, resolve_threads};
 use crate::fs::write_atomic;
@@ -113,6 +114,8 @@ pub struct Sweeper<'a> {
     rows: Vec<Row>,
     workers: usize,
     threads: usize,
+    /// The other processes that take trials, if there are any.
+    team: Option<&'a dyn Team>,
 }
 
 impl<'a> Sweeper<'a> {
@@ -170,7 +173,14 @@ impl<'a> Sweeper<'a> {
             recipes: recipes.into_iter().map(|r| r.map(|r| r.0)).collect(),
             workers,
             threads: if workers == 1 { 0 } else { 1 },
+            team: None,
         })
+    }
+
+    /// Spreads the trials over processes that all call [`Sweeper::run`], with so many threads for a trial that a process
+    /// runs alone. Their directory must be the same, on a file system that all see.
+    pub fn with_team(self, team: &'a dyn Team, threads: usize) -> Self {
+        Sweeper { team: Some(team), threads: if self.workers == 1 { threads } else { 1 }, ..self }
     }
 
     /// Directory of a trial's run.
@@ -203,7 +213,9 @@ impl<'a> Sweeper<'a> {
             }
         }
         let found = Found { rows: self.ranked(), finished };
-        self.write(&found)?;
+        if self.team.is_none_or(|team| team.rank() == 0) {
+            self.write(&found)?;
+        }
         Ok(found)
     }
 
@@ -227,6 +239,9 @@ impl<'a> Sweeper<'a> {
         stop: &(dyn Fn() -> bool + Sync),
         on: &mut (dyn FnMut(&Progress) + Send),
     ) -> bool {
+        // Trial by trial in turn: neighbours in a grid take about as long as each other.
+        let mine = |place: usize| self.team.is_none_or(|team| place % team.ranks() == team.rank());
+        let open: Vec<usize> = open.iter().copied().enumerate().filter(|&(p, _)| mine(p)).map(|p| p.1).collect();
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let told = Mutex::new(on);
         let tell = |progress: &Progress| {
@@ -263,7 +278,8 @@ impl<'a> Sweeper<'a> {
                 self.rows[i] = row;
             }
         }
-        !stopped.into_inner()
+        let stopped = stopped.into_inner();
+        !self.team.map_or(stopped, |team| Told::exchange(team, stopped, &open, &mut self.rows))
     }
 
     /// Brings one trial to an epoch, from wherever its run is; `None` if it was stopped.

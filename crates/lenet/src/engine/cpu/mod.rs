@@ -6,6 +6,7 @@ mod convolution;
 mod flow;
 mod norms;
 mod program;
+mod ranks;
 mod single;
 mod step;
 
@@ -22,6 +23,8 @@ use crate::train::initial_buffers;
 use chunk::{Context, DenseRows, Packs, Samples, Workspace};
 use norms::Norms;
 use program::{Core, Program, Stage, Work};
+use ranks::Peers;
+pub use ranks::Ranks;
 use single::Single;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +61,8 @@ pub struct CpuEngine {
     single: Option<Single>,
     /// Whether the packed weights of `single` are those of `parameters`.
     single_is_current: bool,
+    /// `None` for a process on its own.
+    peers: Option<Peers>,
 }
 
 /// Most samples that are passed one by one rather than as a chunk.
@@ -107,11 +112,17 @@ impl CpuEngine {
             single: None,
             single_is_current: false,
             own: Vec::new(),
+            peers: None,
             rows: Vec::new(),
             program,
             pool,
             network,
         })
+    }
+
+    /// Shares every batch with other processes from now on; results stay the same, bit for bit.
+    pub fn with_ranks(self, ranks: Box<dyn Ranks>) -> Self {
+        CpuEngine { peers: Some(Peers::new(ranks)), ..self }
     }
 
     /// The instructions in use.
@@ -214,6 +225,15 @@ impl Engine for CpuEngine {
             }
             return Ok(());
         }
+        if let Some(peers) = self.peers.take() {
+            let (n, share) = (batch.indices.len(), peers.share(batch.indices.len().div_ceil(CHUNK)));
+            let indices = &batch.indices[(share.start * CHUNK).min(n)..(share.end * CHUNK).min(n)];
+            let mut own = vec![0.0; indices.len() * outputs];
+            let done = self.forward(&Batch { indices, ..*batch }, &mut own);
+            peers.logits(&own, n, logits);
+            self.peers = Some(peers);
+            return done;
+        }
         self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
         let context = self.context();
         let parts: Vec<_> =
@@ -233,7 +253,9 @@ impl Engine for CpuEngine {
         self.check(batch, true)?;
         self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
         let context = self.context();
-        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
+        let n_chunks = batch.indices.len().div_ceil(CHUNK);
+        let share = self.share(n_chunks);
+        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).skip(share.start).take(share.len()).collect();
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
         self.pool.run(chunks.len(), &|worker, k| {
             let mut workspace = lock(&self.workspaces[worker]);
@@ -241,13 +263,15 @@ impl Engine for CpuEngine {
             workspace.forward(&context, samples);
             *lock(&scores[k]) = workspace.score(&context, samples, None);
         });
+        let scores = self.peers.as_ref().map(|p| p.scores(&scores, n_chunks)).unwrap_or(scores);
         Ok(total(&scores, batch.indices.len()))
     }
 
     fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
         self.check(batch, true)?;
         let weight = how.weight(batch, self.network.outputs)?;
-        let n_chunks = batch.indices.len().div_ceil(CHUNK);
+        let all_chunks = batch.indices.len().div_ceil(CHUNK);
+        let n_chunks = self.share(all_chunks).len();
         if self.own.len() < n_chunks {
             let more = std::iter::repeat_n(self.program.own_len, n_chunks - self.own.len());
             self.own.extend(AlignedVec::zeros_together(more).into_iter().map(Mutex::new));
@@ -256,6 +280,7 @@ impl Engine for CpuEngine {
         self.rows.resize_with(self.rows.len().max(n_chunks), new_rows);
         let mut score = total(&self.rounds(batch, how, 1.0 / weight as f32), batch.indices.len());
         score.loss *= batch.indices.len() as f64 / weight;
+        self.exchange(all_chunks);
         let bad = self.reduce(n_chunks);
         self.network.tensors().for_each(|t| t.clear_missing(&mut self.gradients));
         if !score.loss.is_finite() {

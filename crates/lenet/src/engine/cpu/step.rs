@@ -50,10 +50,15 @@ impl CpuEngine {
     ///
     /// Returns the position in the slab of the first value that is not finite.
     pub(super) fn reduce(&mut self, n_chunks: usize) -> Option<usize> {
-        let mut own: Vec<&mut [f32]> = self.own[..n_chunks]
-            .iter_mut()
-            .map(|m| &mut m.get_mut().unwrap_or_else(PoisonError::into_inner)[..])
-            .collect();
+        // Where ranks have exchanged their sums, there is one gradient as of a single chunk, dense weights included.
+        let summed = self.peers.as_mut().map(|p| p.sum(&self.program).split_at_mut(self.program.own_len));
+        let (mut own, mut ready): (Vec<&mut [f32]>, Option<&mut [f32]>) = match summed {
+            Some((own, dense)) => (vec![own], Some(dense)),
+            None => {
+                let own = self.own[..n_chunks].iter_mut();
+                (own.map(|m| &mut m.get_mut().unwrap_or_else(PoisonError::into_inner)[..]).collect(), None)
+            }
+        };
         let rows: Vec<&Vec<DenseRows>> =
             self.rows[..n_chunks].iter_mut().map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
         // Cut the slab, and the chunks' own gradients, into what each task writes.
@@ -70,6 +75,7 @@ impl CpuEngine {
                 group: usize,
                 dw: &'a mut [f32],
                 at: usize,
+                ready: Option<&'a [f32]>,
             },
         }
         let mut tasks = Vec::new();
@@ -90,7 +96,8 @@ impl CpuEngine {
                     (Work::Core { core: Core::Dense(s), .. }, _) if std::ptr::eq(place, &s.place) => {
                         for group in 0..s.weight.groups() {
                             let (dw, at) = cut(s.weight.outputs(group).len() * s.shape.inputs);
-                            tasks.push(Task::Dense { stage: stage_index, group, dw, at });
+                            let ready = ready.as_mut().map(|ready| &*take(ready, dw.len()));
+                            tasks.push(Task::Dense { stage: stage_index, group, dw, at, ready });
                         }
                     }
                     (_, Some(own)) => {
@@ -129,7 +136,11 @@ impl CpuEngine {
                 }
                 check(sum, *at);
             }
-            Task::Dense { stage, group, dw, at } => {
+            Task::Dense { dw, at, ready: Some(ready), .. } => {
+                dw.copy_from_slice(ready);
+                check(dw, *at);
+            }
+            Task::Dense { stage, group, dw, at, ready: None } => {
                 if let Work::Core { core: Core::Dense(s), .. } = &program.stages[*stage].work {
                     let chunks: Vec<_> = rows.iter().map(|r| r[s.number].view()).collect();
                     s.weight.run(*group, &chunks, dw);
@@ -140,9 +151,10 @@ impl CpuEngine {
         Some(bad.into_inner()).filter(|&i| i != usize::MAX)
     }
 
-    /// Forward and backward of all chunks, in as many rounds as the network's normalisations ask for.
+    /// Forward and backward of this process's chunks, scores of all of them, in as many rounds as the network's normalisations ask for.
     pub(super) fn rounds(&mut self, batch: &Batch, how: &TrainStep, scale: f32) -> Vec<Mutex<ChunkScore>> {
-        let chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
+        let all_chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
+        let chunks = &all_chunks[self.share(all_chunks.len())];
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
         let last = self.program.rounds.len() - 1;
         if last > 0 {
@@ -181,7 +193,16 @@ impl CpuEngine {
             let Some(round) = (if turn < last { Some(turn) } else { (2 * last - turn).checked_sub(1) }) else { break };
             let kept: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
             for norm in self.program.rounds[round].stops.iter().filter_map(|&i| self.program.stages[i].norm()) {
-                let stops: Vec<(usize, &[f32])> = kept.iter().map(|(n, w)| (*n, &w.stops[norm.number][..])).collect();
+                let mut stops: Vec<(usize, &[f32])> =
+                    kept.iter().map(|(n, w)| (*n, &w.stops[norm.number][..])).collect();
+                let gathered = self.peers.as_ref().map(|peers| {
+                    let own: Vec<f32> = stops.iter().flat_map(|s| s.1).copied().collect();
+                    peers.gather(&own, all_chunks.len(), 2 * norm.place.weight.len())
+                });
+                if let Some(all) = &gathered {
+                    let of_chunks = all.chunks_exact(2 * norm.place.weight.len());
+                    stops = all_chunks.iter().map(|c| c.len()).zip(of_chunks).collect();
+                }
                 if turn < last {
                     self.norms.moments(norm, &stops, &self.parameters);
                 } else {
@@ -189,7 +210,7 @@ impl CpuEngine {
                 }
             }
         }
-        scores
+        self.peers.as_ref().map(|p| p.scores(&scores, all_chunks.len())).unwrap_or(scores)
     }
 
     /// Packs all weights anew, for forward and gradient.

@@ -1,0 +1,151 @@
+//! This process among those that `mpirun` started, where there are several; builds without MPI are always alone.
+
+use crate::failure::Failure;
+use lenet::data::Loaded;
+use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
+use lenet::spec::{Network, Recipe};
+use lenet::sweep::Sweeper;
+
+#[cfg(feature = "mpi")]
+use lenet_mpi::{Cluster, MpiEngine};
+
+/// The job that this process is part of.
+pub struct Job {
+    #[cfg(feature = "mpi")]
+    cluster: Option<Cluster>,
+    /// Threads of this process's engine.
+    pub threads: usize,
+}
+
+#[cfg(not(feature = "mpi"))]
+impl Job {
+    /// Alone.
+    pub fn join(threads: usize) -> Self {
+        Job { threads: resolve_threads(threads) }
+    }
+
+    pub fn serve(&self) -> Option<Result<(), Failure>> {
+        None
+    }
+
+    pub fn is_first(&self) -> bool {
+        true
+    }
+
+    pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
+        crate::data::load(&recipe.data.source, &crate::plan::options(recipe))
+    }
+
+    pub fn tell(&self, _: &Recipe) {}
+
+    pub fn engine<'a>(&self, network: Network, _: &Recipe, _: &'a Loaded) -> Result<Box<dyn Engine + 'a>, Failure> {
+        alone(network, self.threads)
+    }
+
+    pub fn share<'a>(&'a self, sweeper: Sweeper<'a>) -> Sweeper<'a> {
+        sweeper
+    }
+}
+
+fn alone<'a>(network: Network, threads: usize) -> Result<Box<dyn Engine + 'a>, Failure> {
+    let engine = CpuEngine::new(network, CpuOptions { threads, path: None });
+    Ok(Box::new(engine.map_err(|e| Failure::Usage(e.to_string()))?))
+}
+
+#[cfg(not(feature = "mpi"))]
+pub fn leave() {}
+
+#[cfg(not(feature = "mpi"))]
+pub fn abort(_: u8) {}
+
+#[cfg(feature = "mpi")]
+impl Job {
+    /// Joins the others if there are any. Processes of one machine share its threads unless it is said how many each has.
+    pub fn join(threads: usize) -> Self {
+        let cluster = Cluster::join();
+        let here = cluster.map_or(1, Cluster::ranks_here);
+        let threads = if threads == 0 { (resolve_threads(0) / here).max(1) } else { threads };
+        Job { cluster, threads }
+    }
+
+    /// Whether this is the process that writes.
+    pub fn is_first(&self) -> bool {
+        self.cluster.is_none_or(|c| c.rank() == 0)
+    }
+
+    /// What all processes but the first do in a training; nothing for the first.
+    pub fn serve(&self) -> Option<Result<(), Failure>> {
+        let cluster = self.cluster.filter(|_| !self.is_first())?;
+        let work = || {
+            crate::interrupt::ignore()?;
+            let Some(text) = cluster.hear() else { return Ok(()) };
+            let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
+            let loaded = self.load(&recipe)?;
+            recipe.resolve_normalization(&loaded.train);
+            let network = recipe.spec(loaded.train.shape, loaded.train.classes.len())?.infer()?;
+            self.ranks_engine(cluster, network, &recipe, &loaded)?.serve();
+            Ok(())
+        };
+        Some(work())
+    }
+
+    /// Tells the others what will be trained.
+    pub fn tell(&self, recipe: &Recipe) {
+        self.cluster.iter().for_each(|c| c.tell(&recipe.to_toml()));
+    }
+
+    /// The data, read once a machine.
+    pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
+        let load = || crate::data::load(&recipe.data.source, &crate::plan::options(recipe));
+        match self.cluster {
+            Some(cluster) => cluster.load(load, Failure::Failed),
+            None => load(),
+        }
+    }
+
+    pub fn engine<'a>(
+        &self,
+        network: Network,
+        recipe: &Recipe,
+        data: &'a Loaded,
+    ) -> Result<Box<dyn Engine + 'a>, Failure> {
+        match self.cluster {
+            Some(cluster) => Ok(Box::new(self.ranks_engine(cluster, network, recipe, data)?)),
+            None => alone(network, self.threads),
+        }
+    }
+
+    fn ranks_engine<'a>(
+        &self,
+        cluster: Cluster,
+        network: Network,
+        recipe: &Recipe,
+        data: &'a Loaded,
+    ) -> Result<MpiEngine<'a>, Failure> {
+        let options = CpuOptions { threads: self.threads, path: None };
+        MpiEngine::new(cluster, network, options, [&data.train, &data.test], &recipe.augment)
+            .map_err(|e| Failure::Usage(e.to_string()))
+    }
+
+    /// Spreads a sweep's trials over the processes.
+    pub fn share<'a>(&'a self, sweeper: Sweeper<'a>) -> Sweeper<'a> {
+        match &self.cluster {
+            Some(cluster) => sweeper.with_team(cluster, self.threads),
+            None => sweeper,
+        }
+    }
+}
+
+/// The end of work that went well.
+#[cfg(feature = "mpi")]
+pub fn leave() {
+    Cluster::joined().into_iter().for_each(Cluster::leave);
+}
+
+/// The end of work that did not: the other processes end as well.
+#[cfg(feature = "mpi")]
+pub fn abort(code: u8) {
+    if let Some(cluster) = Cluster::joined() {
+        cluster.abort(code);
+    }
+}

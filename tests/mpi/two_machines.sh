@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Two network namespaces as two machines: lenet trains over TCP between them, and one of them dies.
+# usage: two_machines.sh LENET DATA      (as root; LENET is a binary with the feature mpi)
+set -euo pipefail
+lenet=$(realpath "$1") data=$2
+for program in ip mpirun sha256sum; do
+    command -v "$program" >/dev/null || { echo "missing: $program (Debian: iproute2 openmpi-bin)" >&2; exit 1; }
+done
+[ "$(id -u)" = 0 ] || { echo "network namespaces need root" >&2; exit 1; }
+a=lenet-a-$$ b=lenet-b-$$ work=$(mktemp -d)
+clean() { ip netns del "$a" 2>/dev/null || true; ip netns del "$b" 2>/dev/null || true; rm -rf "$work"; }
+trap clean EXIT
+ip netns add "$a"
+ip netns add "$b"
+ip -n "$a" link add veth0 type veth peer name veth0 netns "$b"
+ip -n "$a" addr add 10.77.0.1/24 dev veth0
+ip -n "$b" addr add 10.77.0.2/24 dev veth0
+for space in "$a" "$b"; do
+    ip -n "$space" link set lo up
+    ip -n "$space" link set veth0 up
+done
+# The way from one machine to the other: instead of ssh, a shell in the other's network.
+cat > "$work/agent" <<AGENT
+#!/bin/sh
+shift
+exec ip netns exec $b sh -c "\$*"
+AGENT
+chmod +x "$work/agent"
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# job MACHINES: what comes before a command, one rank a machine, or two on the first.
+job() {
+    ip netns exec "$a" mpirun --host "$1" --oversubscribe --bind-to none --mca plm_rsh_agent "$work/agent" \
+        --mca orte_keep_fqdn_hostnames 1 --mca btl tcp,self --mca btl_tcp_if_include veth0,lo --mca oob_tcp_if_include veth0 \
+        "${@:2}"
+}
+train=("$lenet" train lenet-modern --data "$data" --threads 1 --epochs 30 --set train.checkpoint_seconds=1)
+sum() { sha256sum < "$work/$1/model/model.safetensors"; }
+
+cd "$work"
+"${train[@]}" --out alone >/dev/null 2>&1
+job 10.77.0.1,10.77.0.2 "${train[@]}" --out both >/dev/null
+[ "$(sum alone)" = "$(sum both)" ] || { echo "two machines have other bits than one" >&2; exit 1; }
+echo "two machines: the bits of one"
+
+job 10.77.0.1,10.77.0.2 "${train[@]}" --out killed >/dev/null 2>&1 &
+mpi=$!
+until [ "$(wc -l < killed/metrics.jsonl 2>/dev/null || echo 0)" -ge 3 ]; do
+    kill -0 "$mpi" 2>/dev/null || { echo "it ended before it was killed" >&2; exit 1; }
+    sleep 0.05
+done
+killed=""
+for pid in $(ip netns pids "$b"); do
+    if tr '\0' '\n' < "/proc/$pid/environ" | grep -qx OMPI_COMM_WORLD_RANK=1; then kill -9 "$pid" && killed=$pid; fi
+done
+[ -n "$killed" ] || { echo "rank 1 was not found on the second machine" >&2; exit 1; }
+began=$SECONDS
+if wait "$mpi"; then echo "a job without one of its machines must fail" >&2; exit 1; fi
+echo "a machine lost: the job ended after $((SECONDS - began)) s"
+[ -f killed/checkpoint/last.safetensors ] && [ ! -d killed/model ] || { echo "no checkpoint is left" >&2; exit 1; }
+job 10.77.0.1:2,10.77.0.2:1 -n 3 "$lenet" train --resume killed --threads 1 >/dev/null
+[ "$(sum alone)" = "$(sum killed)" ] || { echo "three ranks went on to other bits" >&2; exit 1; }
+echo "three ranks went on: the bits of the undisturbed run"
