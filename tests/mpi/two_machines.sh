@@ -31,7 +31,7 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # job MACHINES: what comes before a command, one rank a machine, or two on the first.
 job() {
     ip netns exec "$a" mpirun --host "$1" --oversubscribe --bind-to none --mca plm_rsh_agent "$work/agent" \
-        --mca orte_keep_fqdn_hostnames 1 --mca btl tcp,self --mca btl_tcp_if_include veth0,lo --mca oob_tcp_if_include veth0 \
+        --mca orte_keep_fqdn_hostnames 1 --mca btl tcp,self,vader --mca btl_tcp_if_include veth0 --mca oob_tcp_if_include veth0 \
         "${@:2}"
 }
 train=("$lenet" train lenet-modern --data "$data" --threads 1 --epochs 30 --set train.checkpoint_seconds=1)
@@ -45,7 +45,7 @@ echo "two machines: the bits of one"
 
 job 10.77.0.1,10.77.0.2 "${train[@]}" --out killed >/dev/null 2>&1 &
 mpi=$!
-until [ "$(wc -l < killed/metrics.jsonl 2>/dev/null || echo 0)" -ge 3 ]; do
+until [ "$(cat killed/metrics.jsonl 2>/dev/null | wc -l)" -ge 3 ]; do
     kill -0 "$mpi" 2>/dev/null || { echo "it ended before it was killed" >&2; exit 1; }
     sleep 0.05
 done

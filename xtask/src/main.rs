@@ -68,7 +68,8 @@ fn check() -> Result<(), String> {
     run(Command::new(typos()?).current_dir(root()))?;
     run(cargo("clippy --workspace --exclude lenet-mpi --all-targets -- --deny warnings"))?;
     run(cargo("test --workspace --exclude lenet-mpi"))?;
-    run(cargo("doc --workspace --exclude lenet-mpi --no-deps --document-private-items").env("RUSTDOCFLAGS", "--deny warnings"))
+    run(cargo("doc --workspace --exclude lenet-mpi --no-deps --document-private-items")
+        .env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 fn data() -> Result<(), String> {
@@ -161,7 +162,9 @@ fn test_mpi() -> Result<(), String> {
         let found = Command::new(program).arg("-V").output().is_ok();
         found.then_some(()).ok_or_else(|| format!("there is no {program}: install it (Debian: {package})"))?;
     }
-    run(cargo("clippy --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings"))?;
+    run(cargo(
+        "clippy --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings",
+    ))?;
     run(cargo("test --release --package lenet-cli --features mpi --test mpi"))?;
     run(cargo("build --release --package lenet-cli --features mpi"))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);

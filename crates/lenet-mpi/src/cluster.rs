@@ -7,7 +7,7 @@ use lenet::sweep::Team;
 use mpi::Threading;
 use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
-use mpi::topology::SimpleCommunicator;
+use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use std::cell::{Cell, RefCell};
 
@@ -63,7 +63,7 @@ impl Cluster {
 
     /// Number of processes on this machine. All ranks call it.
     pub fn ranks_here(self) -> usize {
-        SimpleCommunicator::world().split_shared(0).size() as usize
+        here().map_or(1, |here| here.size() as usize)
     }
 
     /// From rank 0 to all, which [`Cluster::hear`] it.
@@ -93,14 +93,16 @@ impl Cluster {
         differs: impl FnOnce(String) -> E,
     ) -> Result<Loaded, E> {
         let world = SimpleCommunicator::world();
-        let here = world.split_shared(0);
-        let leader = here.process_at_rank(0);
-        let mut loaded = match here.rank() {
+        let here = here();
+        let mut loaded = match here.as_ref().map_or(0, |here| here.rank()) {
             0 => load()?,
             _ => nothing(),
         };
-        share_dataset(&leader, &mut loaded.train);
-        share_dataset(&leader, &mut loaded.test);
+        if let Some(here) = &here {
+            let leader = here.process_at_rank(0);
+            share_dataset(&leader, &mut loaded.train);
+            share_dataset(&leader, &mut loaded.test);
+        }
         let own = [checksum(&loaded.train), checksum(&loaded.test)];
         let mut all = vec![0u64; 2 * self.ranks()];
         world.all_gather_into(&own, &mut all[..]);
@@ -180,6 +182,17 @@ impl Team for Cluster {
     }
 }
 
+/// The ranks of this machine, by its name: all agree on it, whatever the library makes of networks and containers.
+fn here() -> Option<SimpleCommunicator> {
+    let world = SimpleCommunicator::world();
+    let name = mpi::environment::processor_name().unwrap_or_default();
+    let own = fnv(name.bytes().map(u64::from));
+    let mut all = vec![0u64; world.size() as usize];
+    world.all_gather_into(&own, &mut all[..]);
+    let first = all.iter().position(|&name| name == own).unwrap_or(0);
+    world.split_by_color(Color::with_value(first as i32))
+}
+
 fn nothing() -> Loaded {
     let none = || Dataset { shape: [0; 3], images: Vec::new(), labels: Vec::new(), classes: Vec::new() };
     let empty = String::new;
@@ -214,9 +227,13 @@ fn share_dataset(leader: &impl Root, data: &mut Dataset) {
     data.classes = String::from_utf8_lossy(&classes).lines().map(str::to_string).collect();
 }
 
-/// FNV-1a over words of what a training reads of a dataset.
+/// What tells datasets apart: all that a training reads.
 fn checksum(data: &Dataset) -> u64 {
     let words = data.images.chunks(8).map(|b| b.iter().fold(0, |w, &b| w << 8 | u64::from(b)));
-    let words = words.chain(data.labels.iter().map(|&l| u64::from(l))).chain(data.shape.map(|n| n as u64));
+    fnv(words.chain(data.labels.iter().map(|&l| u64::from(l))).chain(data.shape.map(|n| n as u64)))
+}
+
+/// FNV-1a over words.
+fn fnv(words: impl Iterator<Item = u64>) -> u64 {
     words.fold(0xcbf2_9ce4_8422_2325, |sum, w| (sum ^ w).wrapping_mul(0x0100_0000_01b3))
 }
