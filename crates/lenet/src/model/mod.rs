@@ -183,6 +183,7 @@ impl Model {
         let config_path = dir.join("config.json");
         let invalid = |path: &Path, what: String| ModelError::Invalid { path: path.to_path_buf(), what };
         let config: Config = serde_json::from_slice(&read_bounded(&config_path)?)
+            .map_err(|e| e.to_string().replace(char::is_control, " "))
             .map_err(|e| invalid(&config_path, format!("cannot be understood: {e}")))?;
         if config.format_version != FORMAT {
             let what = format!("has format_version {}, this program reads {FORMAT}", config.format_version);

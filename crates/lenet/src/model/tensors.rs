@@ -35,8 +35,14 @@ pub(crate) fn to_bytes(network: &Network, slabs: [&[f32]; 2], key: &str, value: 
 /// # Errors
 /// What is wrong, in words: the format, a tensor that is missing, left over, of another type or shape, or not finite.
 pub(crate) fn from_bytes(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2], String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("is no whole safetensors file: {e}"))?;
-    let mut values = vec![0.0; network.parameters + network.buffers];
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string().replace(char::is_control, " "));
+    let file = file.map_err(|e| format!("is no whole safetensors file: {e}"))?;
+    let needed = network.parameters + network.buffers;
+    // A config of a few bytes may ask for a network that no memory holds.
+    if bytes.len() / 4 < needed {
+        return Err(format!("has {} bytes, too few for the {needed} values that the network needs", bytes.len()));
+    }
+    let mut values = vec![0.0; needed];
     for (name, shape, range) in all(network) {
         let tensor = file.tensor(name).map_err(|_| format!("has no tensor '{name}'"))?;
         if tensor.dtype() != Dtype::F32 {
@@ -54,7 +60,7 @@ pub(crate) fn from_bytes(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2
     }
     let known: Vec<&str> = all(network).map(|t| t.0).collect();
     if let Some(name) = file.names().into_iter().find(|n| !known.contains(n)) {
-        return Err(format!("has a tensor '{name}' that the network does not know"));
+        return Err(format!("has a tensor '{}' that the network does not know", name.escape_debug()));
     }
     let buffers = values.split_off(network.parameters);
     Ok([values, buffers])
