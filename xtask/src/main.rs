@@ -12,6 +12,8 @@ The developer's chores: cargo xtask VERB
   check         format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
   data          fetches Fashion-MNIST into the cache
   test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
+  fuzz [TARGET] [SECONDS]
+                hostile bytes for one reader, or for all one after the other, 180 seconds each; needs a C++ compiler
   test-serve    stock Python clients against the server: of the inference protocol, and of its OpenAPI document
   test-tensorboard
                 TensorBoard's own reader on a run's event files
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
+        ["fuzz"] => fuzz(None, "180"),
+        ["fuzz", target] => fuzz(Some(target), "180"),
+        ["fuzz", target, seconds] => fuzz(Some(target), seconds),
         ["test-serve"] => test_serve(),
         ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
@@ -81,6 +86,50 @@ fn test_full() -> Result<(), String> {
     run(cargo(
         "test --workspace --exclude lenet-mpi --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
     ))
+}
+
+/// Builds the targets with the marks that libFuzzer follows, which the stable compiler can set, and runs them. What is
+/// found on the way stays under `target/fuzz`; `fuzz/corpus` keeps what is worth a test.
+fn fuzz(target: Option<&str>, seconds: &str) -> Result<(), String> {
+    const MARKS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+        -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+        -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+    let version = Command::new("rustc").arg("-vV").output().map_err(|e| format!("`rustc` did not start: {e}"))?;
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("fuzz");
+    // With a target named, build scripts and macros stay as they are.
+    let mut build = cargo("build --release --bins --manifest-path fuzz/Cargo.toml --target");
+    run(build.arg(host).arg("--target-dir").arg(&built).env("RUSTFLAGS", MARKS))?;
+    let corpora = root().join("fuzz/corpus");
+    let mut names: Vec<String> = match target {
+        Some(name) => vec![name.into()],
+        None => {
+            let entries = std::fs::read_dir(&corpora).map_err(|e| format!("cannot list {}: {e}", corpora.display()))?;
+            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+        }
+    };
+    names.sort();
+    for name in names {
+        let found = built.join("corpus").join(&name);
+        std::fs::create_dir_all(&found).map_err(|e| format!("cannot create {}: {e}", found.display()))?;
+        let mut fuzzer = Command::new(built.join(host).join("release").join(&name));
+        // Some readers take files: some thousands a second are written.
+        if Path::new("/dev/shm").is_dir() {
+            fuzzer.env("TMPDIR", "/dev/shm");
+        }
+        fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/{name}-", built.display()));
+        // A picture's decoder may take 512 MB; all else is far below.
+        fuzzer.args([
+            "-max_len=4096",
+            "-timeout=20",
+            "-rss_limit_mb=2048",
+            "-malloc_limit_mb=640",
+            "-print_final_stats=1",
+        ]);
+        run(fuzzer.arg(found).arg(corpora.join(&name)).arg(root().join("crates/lenet/tests/attacks")))?;
+    }
+    Ok(())
 }
 
 fn test_serve() -> Result<(), String> {

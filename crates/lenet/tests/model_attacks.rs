@@ -32,7 +32,7 @@ const ONNX: [(&str, &str); 25] = [
     ("short-data.onnx", "does not hold the 8 values"),
     ("nan.onnx", "not finite, at position 3"),
     ("half.onnx", "element type 10"),
-    ("large-image.onnx", "does not depend on its input"),
+    ("large-image.onnx", "is too large: at most 67108864 values are possible"),
     ("loop.onnx", "nothing before it gives its input 'b'"),
     ("ladder.onnx", "residual blocks"),
     ("unknown-operator.onnx", "node 'y' (LSTM): this operator is not known"),

@@ -36,7 +36,12 @@ pub(crate) fn to_bytes(network: &Network, slabs: [&[f32]; 2], key: &str, value: 
 /// What is wrong, in words: the format, a tensor that is missing, left over, of another type or shape, or not finite.
 pub(crate) fn from_bytes(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2], String> {
     let file = safetensors::read(bytes).map_err(|e| format!("is no whole safetensors file: {e}"))?;
-    let mut values = vec![0.0; network.parameters + network.buffers];
+    let needed = network.parameters + network.buffers;
+    // A config of a few bytes may ask for a network that no memory holds.
+    if bytes.len() / 4 < needed {
+        return Err(format!("has {} bytes, too few for the {needed} values that the network needs", bytes.len()));
+    }
+    let mut values = vec![0.0; needed];
     for (name, shape, range) in all(network) {
         let tensor = file.iter().find(|t| t.name == name).ok_or_else(|| format!("has no tensor '{name}'"))?;
         if tensor.dtype != "F32" {

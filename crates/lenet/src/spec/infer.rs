@@ -210,8 +210,18 @@ impl At {
         if maps.iter().any(|m| m.is_empty()) {
             return Err(self.misfit("connections leave an output channel without any input"));
         }
+        // Each channel is filled in once, even if it is named a thousand times.
         let window = s.kh * s.kw;
-        Ok(Some((0..s.oc * s.ic * window).map(|i| maps[i / (s.ic * window)].contains(&(i / window % s.ic))).collect()))
+        let mut mask = vec![false; s.oc * s.ic * window];
+        for (map, kept) in maps.iter().zip(mask.chunks_mut(s.ic * window)) {
+            for c in map {
+                let taps = &mut kept[c * window..(c + 1) * window];
+                if !taps[0] {
+                    taps.fill(true);
+                }
+            }
+        }
+        Ok(Some(mask))
     }
 
     fn dense(&self, units: usize) -> Result<DenseShape, SpecError> {

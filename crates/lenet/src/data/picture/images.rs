@@ -48,6 +48,7 @@ fn explain(e: ImageError) -> PictureError {
     match e {
         ImageError::Limits(_) => PictureError::Memory,
         ImageError::Unsupported(_) => PictureError::Format,
-        other => PictureError::Damaged(other.to_string()),
+        // Some decoders end theirs with a line break.
+        other => PictureError::Damaged(other.to_string().replace(char::is_control, " ").trim_end().to_string()),
     }
 }
