@@ -36,25 +36,26 @@ pub(crate) fn to_bytes(network: &Network, slabs: [&[f32]; 2], key: &str, value: 
 /// What is wrong, in words: the format, a tensor that is missing, left over, of another type or shape, or not finite.
 pub(crate) fn from_bytes(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2], String> {
     let file = safetensors::read(bytes).map_err(|e| format!("is no whole safetensors file: {e}"))?;
-    let needed = network.parameters + network.buffers;
-    // A config of a few bytes may ask for a network that no memory holds.
-    if bytes.len() / 4 < needed {
-        return Err(format!("has {} bytes, too few for the {needed} values that the network needs", bytes.len()));
-    }
-    let mut values = vec![0.0; needed];
-    for (name, shape, range) in all(network) {
-        let tensor = file.iter().find(|t| t.name == name).ok_or_else(|| format!("has no tensor '{name}'"))?;
-        if tensor.dtype != "F32" {
-            return Err(format!("tensor '{name}' is {}, not F32", tensor.dtype.escape_debug()));
-        }
-        if tensor.shape != shape {
-            return Err(format!("tensor '{name}' has shape {:?}, the network needs {shape:?}", tensor.shape));
-        }
+    let tensors = all(network)
+        .map(|(name, shape, range)| {
+            let tensor = file.iter().find(|t| t.name == name).ok_or_else(|| format!("has no tensor '{name}'"))?;
+            if tensor.dtype != "F32" {
+                return Err(format!("tensor '{name}' is {}, not F32", tensor.dtype.escape_debug()));
+            }
+            if tensor.shape != shape {
+                return Err(format!("tensor '{name}' has shape {:?}, the network needs {shape:?}", tensor.shape));
+            }
+            Ok((tensor, range))
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    // Only now: a config of a few bytes may ask for a network that no memory holds.
+    let mut values = vec![0.0; network.parameters + network.buffers];
+    for (tensor, range) in tensors {
         for (p, b) in values[range.clone()].iter_mut().zip(tensor.data.as_chunks::<4>().0) {
             *p = f32::from_le_bytes(*b);
         }
         if let Some(i) = values[range].iter().position(|v| !v.is_finite()) {
-            return Err(format!("tensor '{name}' holds a value that is not finite, at position {i}"));
+            return Err(format!("tensor '{}' holds a value that is not finite, at position {i}", tensor.name));
         }
     }
     let known: Vec<&str> = all(network).map(|t| t.0).collect();
