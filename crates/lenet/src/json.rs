@@ -122,9 +122,9 @@ impl Json {
 }
 
 impl JsonError {
-    /// The same, within a key or place.
+    /// The same, within a key or place; a key may come from a file, and the message stays one line.
     pub fn within(self, place: &str) -> JsonError {
-        JsonError(format!("{place}: {}", self.0))
+        JsonError(format!("{}: {}", place.escape_debug(), self.0))
     }
 }
 
