@@ -3,7 +3,7 @@
 # usage: two_machines.sh LENET DATA      (as root; LENET is a binary with the feature mpi)
 set -euo pipefail
 lenet=$(realpath "$1") data=$2
-for program in ip mpirun sha256sum; do
+for program in ip mpirun unshare sha256sum; do
     command -v "$program" >/dev/null || { echo "missing: $program (Debian: iproute2 openmpi-bin)" >&2; exit 1; }
 done
 [ "$(id -u)" = 0 ] || { echo "network namespaces need root" >&2; exit 1; }
@@ -19,18 +19,18 @@ for space in "$a" "$b"; do
     ip -n "$space" link set lo up
     ip -n "$space" link set veth0 up
 done
-# The way from one machine to the other: instead of ssh, a shell in the other's network.
+# The way from one machine to the other: instead of ssh, a shell in the other's network, with a name of its own.
 cat > "$work/agent" <<AGENT
 #!/bin/sh
 shift
-exec ip netns exec $b sh -c "\$*"
+exec ip netns exec $b unshare --uts sh -c "echo $b > /proc/sys/kernel/hostname; \$*"
 AGENT
 chmod +x "$work/agent"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # job MACHINES: what comes before a command, one rank a machine, or two on the first.
 job() {
-    ip netns exec "$a" mpirun --host "$1" --oversubscribe --bind-to none --mca plm_rsh_agent "$work/agent" \
+    ip netns exec "$a" unshare --uts sh -c "echo $a > /proc/sys/kernel/hostname; exec \"\$@\"" - mpirun --host "$1" --oversubscribe --bind-to none --mca plm_rsh_agent "$work/agent" \
         --mca orte_keep_fqdn_hostnames 1 --mca btl tcp,self,vader --mca btl_tcp_if_include veth0 --mca oob_tcp_if_include veth0 \
         "${@:2}"
 }

@@ -7,6 +7,8 @@ use lenet::spec::{Network, Recipe};
 use lenet::sweep::Sweeper;
 
 #[cfg(feature = "mpi")]
+use lenet::sweep::Team;
+#[cfg(feature = "mpi")]
 use lenet_mpi::{Cluster, MpiEngine};
 
 /// The job that this process is part of.
@@ -40,6 +42,10 @@ impl Job {
 
     pub fn engine<'a>(&self, network: Network, _: &Recipe, _: &'a Loaded) -> Result<Box<dyn Engine + 'a>, Failure> {
         alone(network, self.threads)
+    }
+
+    pub fn first_before_others<T>(&self, work: impl FnOnce() -> T) -> T {
+        work()
     }
 
     pub fn share<'a>(&'a self, sweeper: Sweeper<'a>) -> Sweeper<'a> {
@@ -125,6 +131,19 @@ impl Job {
         let options = CpuOptions { threads: self.threads, path: None };
         MpiEngine::new(cluster, network, options, [&data.train, &data.test], &recipe.augment)
             .map_err(|e| Failure::Usage(e.to_string()))
+    }
+
+    /// Does in all processes what leaves files that the first one must have made.
+    pub fn first_before_others<T>(&self, work: impl FnOnce() -> T) -> T {
+        let wait = || drop(self.cluster.map(|c| c.exchange("")));
+        if !self.is_first() {
+            wait();
+        }
+        let done = work();
+        if self.is_first() {
+            wait();
+        }
+        done
     }
 
     /// Spreads a sweep's trials over the processes.

@@ -40,7 +40,8 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         0 => job.threads,
         parallel => parallel,
     };
-    let sweeper = Sweeper::new(&sweep, &text, &loaded, &dir, parallel).map_err(|e| Failure::Usage(e.to_string()))?;
+    let sweeper = job.first_before_others(|| Sweeper::new(&sweep, &text, &loaded, &dir, parallel));
+    let sweeper = sweeper.map_err(|e| Failure::Usage(e.to_string()))?;
     let mut sweeper = job.share(sweeper);
     if job.is_first() {
         eprintln!("sweep    {} trials of {}, in {}", trials.len(), sweep.recipe, dir.display());
