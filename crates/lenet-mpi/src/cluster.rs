@@ -172,13 +172,17 @@ impl Team for Cluster {
     }
 
     fn exchange(&self, own: &str) -> Vec<String> {
+        // Never empty: the address of no bytes may be what MPI has another meaning for.
+        let own = format!("{own}\n");
         let mut lens = vec![0u64; Cluster::ranks(*self)];
         SimpleCommunicator::world().all_gather_into(&(own.len() as u64), &mut lens[..]);
         let lens: Vec<usize> = lens.into_iter().map(|n| n as usize).collect();
         let mut all = vec![0u8; lens.iter().sum()];
         Cluster::gather(own.as_bytes(), &lens, &mut all);
         let mut rest = &all[..];
-        lens.iter().map(|&n| String::from_utf8_lossy(rest.split_off(..n).unwrap_or_default()).into_owned()).collect()
+        let mut text =
+            |n: usize| String::from_utf8_lossy(rest.split_off(..n).unwrap_or_default()).trim_end().to_string();
+        lens.into_iter().map(&mut text).collect()
     }
 }
 
