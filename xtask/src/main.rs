@@ -131,7 +131,7 @@ fn test_mpi() -> Result<(), String> {
         found.then_some(()).ok_or_else(|| format!("there is no {program}: install it (Debian: {package})"))?;
     }
     run(cargo(
-        "clippy --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings",
+        "clippy --release --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings",
     ))?;
     run(cargo("test --release --package lenet-cli --features mpi --test mpi"))?;
     run(cargo("build --release --package lenet-cli --features mpi"))?;
