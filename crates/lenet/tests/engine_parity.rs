@@ -415,9 +415,9 @@ fn bits_do_not_depend_on_the_number_of_ranks() {
         };
         let want = work(case.engine(Path::available()[0], 1));
         for ranks in 2..=4 {
-            let run = &|rank| work(case.engine(Path::available()[0], 1).with_ranks(Box::new(rank)));
+            let run = |rank| work(case.engine(Path::available()[0], 1).with_ranks(Box::new(rank)));
             std::thread::scope(|scope| {
-                let all: Vec<_> = Threads::of(ranks).into_iter().map(|r| scope.spawn(move || run(r))).collect();
+                let all: Vec<_> = Threads::of(ranks).into_iter().map(|rank| scope.spawn(move || run(rank))).collect();
                 for got in all {
                     assert!(got.join().unwrap() == want, "{ranks} ranks, {:?}", case.network);
                 }

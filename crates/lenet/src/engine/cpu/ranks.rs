@@ -119,10 +119,11 @@ fn finish(nodes: &[Range<usize>], chunks: usize) -> Vec<(usize, usize)> {
         let middle = at + size / 2;
         if size > 1 && nodes.get(node).is_some_and(|n| n.end < (at + size).min(chunks)) {
             let left = sum(nodes, chunks, at, size / 2, adds);
-            if middle < chunks {
-                let right = sum(nodes, chunks, middle, size / 2, adds);
-                adds.push((left, right));
+            if middle >= chunks {
+                return left;
             }
+            let right = sum(nodes, chunks, middle, size / 2, adds);
+            adds.push((left, right));
             return left;
         }
         node
