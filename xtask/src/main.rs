@@ -1,5 +1,8 @@
 //! The developer's chores, one verb each. What a person calls here is what CI calls.
 
+mod minimal;
+mod web;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -9,6 +12,8 @@ The developer's chores: cargo xtask VERB
   check         format, spelling, lints, tests, documentation; cheapest first, stops at the first failure
   data          fetches Fashion-MNIST into the cache
   test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
+  fuzz [TARGET] [SECONDS]
+                hostile bytes for one reader, or for all one after the other, 180 seconds each; needs a C++ compiler
   test-serve    stock Python clients against the server: of the inference protocol, and of its OpenAPI document
   test-tensorboard
                 TensorBoard's own reader on a run's event files
@@ -17,7 +22,11 @@ The developer's chores: cargo xtask VERB
   test-mpi      training and sweeps over ranks, and over two network namespaces (as root); needs an MPI library, libclang
                 and ip (Debian: openmpi-bin libopenmpi-dev libclang-dev iproute2)
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
-                virtual environment under target/, unless LENET_PYTHON names a Python that has them";
+                virtual environment under target/, unless LENET_PYTHON names a Python that has them
+  test-features the library with each of its features alone, and without any: no warning
+  test-minimal  a program that only predicts, built from nothing: its packages, size, seconds, predictions
+  web           LeNet in a browser tab, into target/web: the page, its module, 768 images
+  test-web      that page in a headless Chromium: it trains, and opens a model";
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
@@ -25,12 +34,19 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
+        ["fuzz"] => fuzz(None, "180"),
+        ["fuzz", target] => fuzz(Some(target), "180"),
+        ["fuzz", target, seconds] => fuzz(Some(target), seconds),
         ["test-serve"] => test_serve(),
         ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
         ["test-python"] => test_python(),
         ["test-mpi"] => test_mpi(),
         ["test-export"] => data().and_then(|()| test_export()),
+        ["test-features"] => test_features(),
+        ["test-minimal"] => minimal::test(),
+        ["web"] => web::build(),
+        ["test-web"] => web::build().and_then(|()| test_web()),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -51,6 +67,9 @@ fn main() -> ExitCode {
 
 fn check() -> Result<(), String> {
     run(cargo("fmt --all --check"))?;
+    for example in ["minimal", "web"] {
+        run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
+    }
     run(Command::new(typos()?).current_dir(root()))?;
     run(cargo("clippy --workspace --exclude lenet-mpi --all-targets -- --deny warnings"))?;
     run(cargo("test --workspace --exclude lenet-mpi"))?;
@@ -69,6 +88,50 @@ fn test_full() -> Result<(), String> {
     ))
 }
 
+/// Builds the targets with the marks that libFuzzer follows, which the stable compiler can set, and runs them. What is
+/// found on the way stays under `target/fuzz`; `fuzz/corpus` keeps what is worth a test.
+fn fuzz(target: Option<&str>, seconds: &str) -> Result<(), String> {
+    const MARKS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+        -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+        -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+    let version = Command::new("rustc").arg("-vV").output().map_err(|e| format!("`rustc` did not start: {e}"))?;
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("fuzz");
+    // With a target named, build scripts and macros stay as they are.
+    let mut build = cargo("build --release --bins --manifest-path fuzz/Cargo.toml --target");
+    run(build.arg(host).arg("--target-dir").arg(&built).env("RUSTFLAGS", MARKS))?;
+    let corpora = root().join("fuzz/corpus");
+    let mut names: Vec<String> = match target {
+        Some(name) => vec![name.into()],
+        None => {
+            let entries = std::fs::read_dir(&corpora).map_err(|e| format!("cannot list {}: {e}", corpora.display()))?;
+            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+        }
+    };
+    names.sort();
+    for name in names {
+        let found = built.join("corpus").join(&name);
+        std::fs::create_dir_all(&found).map_err(|e| format!("cannot create {}: {e}", found.display()))?;
+        let mut fuzzer = Command::new(built.join(host).join("release").join(&name));
+        // Some readers take files: some thousands a second are written.
+        if Path::new("/dev/shm").is_dir() {
+            fuzzer.env("TMPDIR", "/dev/shm");
+        }
+        fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/{name}-", built.display()));
+        // A picture's decoder may take 512 MB; all else is far below.
+        fuzzer.args([
+            "-max_len=4096",
+            "-timeout=20",
+            "-rss_limit_mb=2048",
+            "-malloc_limit_mb=640",
+            "-print_final_stats=1",
+        ]);
+        run(fuzzer.arg(found).arg(corpora.join(&name)).arg(root().join("crates/lenet/tests/attacks")))?;
+    }
+    Ok(())
+}
+
 fn test_serve() -> Result<(), String> {
     let python = environment("serve", "bench/requirements-serve.txt")?;
     let test = "test --release --package lenet-serve --test stock_client -- --ignored --nocapture";
@@ -83,20 +146,38 @@ fn test_tensorboard() -> Result<(), String> {
 
 /// Runs `tests/browser/*.test.js` against the optimised binary. `SCREENSHOTS=DIR` leaves pictures to look at.
 fn test_browser() -> Result<(), String> {
-    let tests = root().join("tests/browser");
+    node_tests(&root().join("tests/browser"))
+}
+
+fn test_web() -> Result<(), String> {
+    node_tests(&root().join("tests/browser/web"))
+}
+
+/// The tests of a folder in `tests/browser`, or that itself.
+fn node_tests(folder: &Path) -> Result<(), String> {
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     run(cargo("build --release --package lenet-cli"))?;
     let quiet = ["install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"];
-    run(Command::new(npm).args(quiet).current_dir(&tests))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-    let files = std::fs::read_dir(&tests).map_err(|e| format!("cannot list {}: {e}", tests.display()))?;
+    run(Command::new(npm).args(quiet).current_dir(root().join("tests/browser")))?;
+    let files = std::fs::read_dir(folder).map_err(|e| format!("cannot list {}: {e}", folder.display()))?;
     let mut files: Vec<PathBuf> = files.flatten().map(|f| f.path()).collect();
     files.retain(|f| f.to_string_lossy().ends_with(".test.js"));
     files.sort();
     // One file after the other: each starts trainings of its own.
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", target.join("release/lenet"));
-    run(node)
+    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", built().join("release/lenet"));
+    run(node.env("WEB", built().join("web")))
+}
+
+/// Every feature has to compile alone, and none, without a warning.
+fn test_features() -> Result<(), String> {
+    let features =
+        ["", "avx512", "bench", "download", "gradients", "images", "onnx", "png", "report", "threads", "train"];
+    for feature in features {
+        let mut check = cargo("clippy --package lenet --no-default-features --features");
+        run(check.arg(feature).args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
 }
 
 fn test_python() -> Result<(), String> {
@@ -148,7 +229,7 @@ fn test_export() -> Result<(), String> {
         Some(python) => python.into(),
         None => environment("export", "bench/requirements-export.txt")?,
     };
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("release");
+    let built = built().join("release");
     let mut compare = Command::new(python);
     compare.arg("bench/export_parity.py").current_dir(root());
     run(compare.arg("--lenet").arg(built.join("lenet")).arg("--logits").arg(built.join("examples/logits")))
@@ -183,6 +264,11 @@ fn typos() -> Result<PathBuf, String> {
         })?;
     }
     Ok(program)
+}
+
+/// Where Cargo builds.
+fn built() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
 }
 
 fn root() -> &'static Path {

@@ -8,13 +8,14 @@ use crate::{recipe, value};
 use lenet::data::{Dataset, Options};
 use lenet::engine::{Batch, Pixels, Score};
 use lenet::inspect::{self, Summary};
-use lenet::model::Model;
 use lenet::model::onnx::ImportOptions;
+use lenet::model::{Model, Training};
 use lenet::spec::Shape;
 use lenet::train::{self, EpochMetrics, Run};
 use numpy::{PyArray1, PyArray2, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Multiply-adds that are worth letting Python's other threads in: a tenth of a millisecond on a slow core.
@@ -354,7 +355,9 @@ impl PyModel {
     /// How the model was trained: recipe, dataset, epochs, seed, test accuracy.
     #[getter]
     fn training<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        value::from_text(py, serde_json::to_string(&self.model.training))
+        let Training { recipe, dataset, epochs, seed, test_accuracy } = &self.model.training;
+        let training = json!({ "recipe": recipe, "dataset": dataset, "epochs": epochs, "seed": seed, "test_accuracy": test_accuracy });
+        value::from_json(py, &training)
     }
 
     /// The directory of the model's run, if it has one.

@@ -213,6 +213,24 @@ mod tests {
         }
     }
 
+    /// The bytes of `fuzz/targets/infer.rs`: JSON, and behind the first zero byte what belongs to the inputs.
+    #[test]
+    fn the_fuzzers_corpus_is_read_or_refused() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/infer");
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            let json_len = bytes.iter().position(|b| *b == 0);
+            let read = InferRequest::read(&bytes, json_len).ok().map(|(request, mut rest)| {
+                request.wants_binary("logits");
+                let read = request.inputs.into_iter().map(|input| input.images([1, 2, 2], &mut rest));
+                read.map(|images| images.is_ok_and(|(values, n)| values.len() == 4 * n)).collect::<Vec<_>>()
+            });
+            let is_seed = path.file_name().unwrap().to_string_lossy().starts_with("seed-");
+            assert!(!is_seed || read == Some(vec![true]), "{} is refused", path.display());
+        }
+    }
+
     #[test]
     fn every_value_survives_its_decimals() {
         // The f64 decimals that a client prints of an f32, and the shortest ones that we print.

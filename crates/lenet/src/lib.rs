@@ -8,21 +8,60 @@
 //!
 //! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
 //! computes nothing; progress leaves [`train`] as events that others render.
+//!
+//! # In other programs
+//!
+//! [`model::Classifier`] classifies pictures, [`train::Trainer`] trains and tells its listener what happens; `examples/` holds
+//! a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
+//! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
+//!
+//! On WebAssembly (`wasm32-unknown-unknown`, with `-C target-feature=+simd128`) everything without the feature `train` runs,
+//! training steps included; multiply-adds are rounded twice there ([`kernel::Path::Simd128`]).
+//!
+//! # Features
+//!
+//! All but `png` are on by default. Without any there is what prediction needs, without threads and with one package,
+//! `libm`: [`model::Model`], [`model::Classifier`], the CPU [`engine`]; and what a training loop of one's own needs:
+//! [`engine::Engine::step`], augmentation, initialisers.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `train` | recipes and presets, datasets from files, the training loop with checkpoints and run directories, saving models, PyTorch state dicts, inspection, sweeps; checks of SHA-256 sums |
+//! | `threads` | an engine on several threads; without, it runs on the calling one, whatever [`engine::CpuOptions`] say |
+//! | `avx512` | the path for CPUs with AVX-512; without, they take that for AVX2, with the same bits |
+//! | `gradients` | gradients at full speed; without, the same ones by the smallest kernels (implied by `train`) |
+//! | `images` | pictures as PNG, JPEG, WebP and BMP |
+//! | `png` | without `images`: pictures as PNG, by four small packages |
+//! | `download` | datasets from mirrors (implies `train`) |
+//! | `onnx` | ONNX import and export (implies `train`) |
+//! | `report` | pictures of what is inside a network, reports, contact sheets (implies `train`) |
+//! | `bench` | measurements of kernels and networks (implies `train`) |
 
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod data;
 pub mod engine;
+#[cfg(feature = "train")]
 mod fs;
+#[cfg(feature = "train")]
 pub mod inspect;
+mod json;
 pub mod kernel;
+#[cfg(feature = "train")]
 pub mod metrics;
 pub mod model;
+#[cfg(feature = "train")]
 mod protobuf;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod spec;
+#[cfg(feature = "train")]
 pub mod sweep;
+#[cfg(feature = "train")]
 mod text;
 pub mod train;
 
+#[cfg(feature = "train")]
 pub use fs::write_atomic;
+#[cfg(feature = "train")]
 pub use text::thousands;

@@ -13,6 +13,7 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
+#[cfg(feature = "report")]
 /// A number in few characters.
 pub(crate) fn short(value: f64) -> String {
     let text = match value.abs() {

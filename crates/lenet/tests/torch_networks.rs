@@ -9,7 +9,7 @@ const SAMPLES: usize = 24;
 
 #[derive(Deserialize)]
 struct Case {
-    spec: Spec,
+    spec: serde_json::Value,
     seed: u64,
     optimizer: String,
     logits: String,
@@ -67,7 +67,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn engine(case: &Case, path: Path) -> (CpuEngine, Vec<f32>, Vec<u16>) {
-    let network = case.spec.infer().unwrap();
+    let network = Spec::from_json(&case.spec.to_string()).unwrap().infer().unwrap();
     let mut engine = CpuEngine::new(network.clone(), CpuOptions { threads: 2, path: Some(path) }).unwrap();
     engine.set_parameters(&parameters(&network, case.seed)).unwrap();
     engine.set_buffers(&buffers(&network, case.seed)).unwrap();

@@ -63,7 +63,7 @@ fn a_config_that_does_not_fit_is_refused() {
         ("\"classes\": [", "\"classes\": [ \"more\",", "has 11 class names for 10 outputs"),
         ("\"std\": [", "\"std\": [ 0.0,", "normalization needs 1 values"),
         ("\"mean\": [", "\"mean\": [ 1e39 ], \"std\": [ 1.0 ], \"x\": [", "config.json cannot be understood"),
-        ("\"seed\"", "\"sead\"", "config.json cannot be understood: unknown field `sead`"),
+        ("\"seed\"", "\"sead\"", "config.json cannot be understood: training: unknown key \"sead\""),
         ("{", "", "config.json cannot be understood"),
         ("\"model_sha256\": \"", "\"model_sha256\": \"0", "model.safetensors has SHA-256 "),
     ];

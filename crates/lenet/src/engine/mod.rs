@@ -4,16 +4,19 @@ mod cpu;
 mod mirror;
 pub mod reference;
 mod step;
+#[cfg_attr(not(feature = "threads"), path = "no_threads.rs")]
 mod threads;
 
 pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
 pub use mirror::forward_with_mirror;
+#[cfg(feature = "train")]
 pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
 use crate::kernel::loss::Targets;
 use crate::spec::{Network, Optimizer};
 use crate::train::random::{Purpose, Stream};
+use std::fmt;
 
 /// Input values, `[n, c, h, w]`.
 #[derive(Clone, Copy, Debug)]
@@ -131,10 +134,9 @@ impl Update {
 }
 
 /// Why an engine could not do what it was asked.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum EngineError {
     /// Training has diverged. Parameters are as they were before the step.
-    #[error("{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)")]
     NotFinite {
         /// `the loss` or `the gradient`.
         what: &'static str,
@@ -142,9 +144,23 @@ pub enum EngineError {
         layer: String,
     },
     /// The batch does not fit the network.
-    #[error("{0}")]
     Mismatch(String),
 }
+
+// By hand: the derive macro would be most of the packages of a program that only predicts.
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::NotFinite { what, layer } => write!(
+                f,
+                "{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)"
+            ),
+            EngineError::Mismatch(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
 
 /// What the trainer sees of a device.
 pub trait Engine: Send {

@@ -2,20 +2,7 @@
 
 use super::{Batch, EngineError, Pixels, TrainStep};
 use crate::kernel::CHUNK;
-use crate::kernel::loss::{Labels, Targets};
-use crate::spec::Recipe;
-
-impl<'a> TrainStep<'a> {
-    /// What a recipe makes of a step in an epoch, from 0, with these weights of the classes.
-    pub fn of(recipe: &'a Recipe, epoch: usize, weights: &'a [f32]) -> Self {
-        TrainStep {
-            seed: recipe.train.seed,
-            epoch: epoch as u32,
-            augment: Some(&recipe.augment).filter(|a| a.is_active()),
-            targets: Targets { smoothing: recipe.targets.label_smoothing, weights },
-        }
-    }
-}
+use crate::kernel::loss::Labels;
 
 impl TrainStep<'_> {
     /// Whether every sample has one label, which is all of its target.

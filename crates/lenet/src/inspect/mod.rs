@@ -8,6 +8,7 @@ mod activations;
 mod arrays;
 mod error;
 mod ood;
+#[cfg(feature = "report")]
 pub mod picture;
 mod saliency;
 mod summary;
@@ -15,6 +16,7 @@ mod summary;
 pub use activations::{
     ClassMean, LayerValues, activations, class_means, filters, find_class, find_layers, first_two, noise,
 };
+#[cfg(feature = "report")]
 pub(crate) use activations::{Doubles, stage_end};
 pub use arrays::{Array, npz, safetensors};
 pub use error::InspectError;

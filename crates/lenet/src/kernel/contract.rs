@@ -173,6 +173,9 @@ impl Planner<'_> {
         if class.is_uniform() && self.pitch.is_unit() {
             let n_taps = class.n_taps(s, 0..1);
             let options: Vec<_> = tiles.iter().map(|t| (t.p, self.cost(t, n_taps))).collect();
+            if !options.iter().any(|o| o.0 == 1) {
+                return (Vec::new(), f64::INFINITY);
+            }
             let total = (segment.positions * self.pitch.lanes).div_ceil(self.tiles.lanes);
             let sizes = partition(total, &options);
             let find = |p: usize| *tiles.iter().find(|t| t.p == p).expect("a size is one of the options");

@@ -157,7 +157,7 @@ impl RowClass for GradientRow {
 pub const GRADIENT_BORDER: usize = 1;
 
 /// More taps than any tile has: what would look past the border costs more than all else.
-const FORBIDDEN: usize = 1 << 50;
+const FORBIDDEN: usize = usize::MAX >> 13;
 
 /// Gradient of the input: `dx[ic][y][x] = Σ w[oc][ic][ky][kx] · dz[oc][oy][ox]` over all windows that hold the position.
 ///

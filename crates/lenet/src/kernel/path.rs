@@ -1,13 +1,17 @@
 //! Which instructions to use: detected at run time, or forced through `LENET_PATH`.
 
+#[cfg(target_arch = "x86_64")]
+use super::simd::Avx2;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+use super::simd::Avx512;
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd::Simd128;
 use super::simd::{Portable, Simd};
 use std::fmt;
 
-/// A set of instructions that kernels were compiled for. All give the same bits.
+/// A set of instructions that kernels were compiled for. All give the same bits, but for [`Path::Simd128`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Path {
     /// AVX-512F.
@@ -16,13 +20,15 @@ pub enum Path {
     Avx2,
     /// NEON.
     Neon,
+    /// WebAssembly's vectors, if they were compiled in (`-C target-feature=+simd128`). Rounds multiply-adds twice.
+    Simd128,
     /// Whatever the compiler makes of plain Rust.
     Portable,
 }
 
 impl Path {
     /// All paths, fastest first.
-    pub const ALL: [Path; 4] = [Path::Avx512, Path::Avx2, Path::Neon, Path::Portable];
+    pub const ALL: [Path; 5] = [Path::Avx512, Path::Avx2, Path::Neon, Path::Simd128, Path::Portable];
 
     /// The name that [`Path::parse`] and `LENET_PATH` take.
     pub fn name(self) -> &'static str {
@@ -30,6 +36,7 @@ impl Path {
             Path::Avx512 => "avx512",
             Path::Avx2 => "avx2",
             Path::Neon => "neon",
+            Path::Simd128 => "simd128",
             Path::Portable => "portable",
         }
     }
@@ -42,12 +49,14 @@ impl Path {
     /// Whether this CPU can take the path.
     pub fn is_available(self) -> bool {
         match self {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
             Path::Avx512 => is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "aarch64")]
             Path::Neon => true,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Path::Simd128 => true,
             Path::Portable => true,
             #[allow(unreachable_patterns)]
             _ => false,
@@ -81,6 +90,7 @@ impl fmt::Display for Path {
             Path::Avx512 => "AVX-512",
             Path::Avx2 => "AVX2",
             Path::Neon => "NEON",
+            Path::Simd128 => "WebAssembly SIMD",
             Path::Portable => "portable",
         })
     }
@@ -108,18 +118,20 @@ pub unsafe fn dispatch<P: Program>(path: Path, program: P) -> P::Output {
     // SAFETY: the caller vouches for path and program.
     unsafe {
         match path {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
             Path::Avx512 => on_avx512(program),
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => on_avx2(program),
             #[cfg(target_arch = "aarch64")]
             Path::Neon => program.run::<Neon>(),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Path::Simd128 => program.run::<Simd128>(),
             _ => program.run::<Portable>(),
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 #[target_feature(enable = "avx512f")]
 unsafe fn on_avx512<P: Program>(program: P) -> P::Output {
     // SAFETY: this function has the features; the rest is the caller's.

@@ -8,10 +8,14 @@
 //! Each accumulator is one chain in the order of its taps (positions, samples), so the bits do not depend on the tile.
 
 use super::path::Path;
+#[cfg(target_arch = "x86_64")]
+use super::simd::Avx2;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+use super::simd::Avx512;
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd::Simd128;
 use super::simd::{CHUNK, Portable, Simd};
 use super::winograd::Point;
 use super::winograd::tile::{PairTiles, combine};
@@ -400,6 +404,14 @@ macro_rules! tiles {
                 // SAFETY: this function has the path's features; the rest is the caller's.
                 unsafe { batch_tile::<$S, O, P>(a) }
             }
+            #[cfg(feature = "gradients")]
+            const OUTERS: &[Outer] = &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*];
+            #[cfg(feature = "gradients")]
+            const BATCH_TILES: &[BatchTile] = &[$(BatchTile { o: $bo, p: $bp, run: batch_fn::<$bo, $bp> }),*];
+            #[cfg(not(feature = "gradients"))]
+            const OUTERS: &[Outer] = &[Outer { o: 1, t: 1, run: outer_fn::<1, 1> }];
+            #[cfg(not(feature = "gradients"))]
+            const BATCH_TILES: &[BatchTile] = &[BatchTile { o: 1, p: 1, run: batch_fn::<1, 1> }];
             pub static TILES: Tiles = Tiles {
                 lanes: <$S>::LANES,
                 machine: $machine,
@@ -409,8 +421,8 @@ macro_rules! tiles {
                     unit: tile_fn::<$o, $p, true>,
                     pitched: tile_fn::<$o, $p, false>,
                 }),*],
-                outers: &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*],
-                batch_tiles: &[$(BatchTile { o: $bo, p: $bp, run: batch_fn::<$bo, $bp> }),*],
+                outers: OUTERS,
+                batch_tiles: BATCH_TILES,
                 pairs: &crate::kernel::winograd::tile::$name::TILES,
             };
         }
@@ -419,7 +431,7 @@ macro_rules! tiles {
 
 // Which tiles there are. Registers: o·p accumulators, min(o, p) operands kept, one streamed. On 16 registers 12
 // accumulators are the most; 3×4 and 4×3 fit on paper, but compilers spill them. `lenet bench` watches every tile.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 tiles!(avx512, Avx512, [target_feature(enable = "avx512f")], Machine { fma: 1.0, load: 1.0, latency: 4.0 },
     tiles: [(24, 1), (16, 1), (12, 1), (10, 1), (8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1),
             (12, 2), (10, 2), (8, 2), (6, 2), (5, 2), (4, 2), (3, 2), (2, 2), (1, 2),
@@ -446,6 +458,12 @@ tiles!(neon, Neon, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
              (8, 2), (4, 2), (2, 2), (1, 2), (12, 1), (8, 1), (4, 1), (2, 1), (1, 1)],
     batch: [(6, 4), (4, 4), (2, 4), (1, 4), (12, 1), (4, 1), (2, 1), (1, 1)]);
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+tiles!(simd128, Simd128, [], Machine { fma: 1.0, load: 2.0, latency: 8.0 },
+    tiles: [(8, 1), (4, 1), (2, 1), (1, 1), (4, 2), (2, 2), (1, 2), (2, 4), (1, 4), (1, 8)],
+    outers: [(4, 2), (2, 2), (1, 2), (2, 4), (1, 4), (2, 5), (1, 5), (3, 3), (1, 3), (4, 1), (2, 1), (1, 1)],
+    batch: [(4, 2), (2, 2), (2, 4), (1, 4), (4, 1), (2, 1), (1, 1)]);
+
 tiles!(portable, Portable, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
     tiles: [(4, 2), (2, 2), (1, 2), (4, 1), (2, 1), (1, 1)],
     outers: [(2, 2), (1, 2), (2, 1), (1, 1)],
@@ -455,12 +473,14 @@ impl Tiles {
     /// The tiles of a path.
     pub fn of(path: Path) -> &'static Tiles {
         match path {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
             Path::Avx512 => &avx512::TILES,
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => &avx2::TILES,
             #[cfg(target_arch = "aarch64")]
             Path::Neon => &neon::TILES,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Path::Simd128 => &simd128::TILES,
             _ => &portable::TILES,
         }
     }

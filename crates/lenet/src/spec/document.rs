@@ -2,6 +2,7 @@
 
 use super::error::{did_you_mean, one_line};
 use super::{Place, RecipeError, preset, read};
+use std::cell::Cell;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -53,19 +54,27 @@ struct Lines<'a> {
     file: Arc<str>,
     text: &'a str,
     starts: Vec<usize>,
+    /// The place asked for last, and its column: a file may be one long line, of which not all can be counted each time.
+    last: Cell<(usize, usize)>,
 }
 
 impl<'a> Lines<'a> {
     fn new(text: &'a str, file: &str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Lines { file: file.into(), text, starts }
+        Lines { file: file.into(), text, starts, last: Cell::new((0, 1)) }
     }
 
     fn place(&self, position: usize) -> Place {
         let position = position.min(self.text.len());
         let line = self.starts.partition_point(|&s| s <= position).max(1);
-        let before = self.text.get(self.starts[line - 1]..position).unwrap_or("");
-        Place::File { file: self.file.clone(), line, column: before.chars().count() + 1 }
+        let start = self.starts[line - 1];
+        let (from, column) = match self.last.get() {
+            (last, column) if (start..=position).contains(&last) => (last, column),
+            _ => (start, 1),
+        };
+        let column = column + self.text.get(from..position).unwrap_or("").chars().count();
+        self.last.set((position, column));
+        Place::File { file: self.file.clone(), line, column }
     }
 }
 
@@ -116,8 +125,10 @@ impl Node {
     fn merge(&mut self, over: Node) {
         match (&mut self.value, over.value) {
             (Value::Table(ours), Value::Table(theirs)) => {
+                // No table has a key twice, so what was added here needs no search.
+                let before = ours.len();
                 for entry in theirs {
-                    match ours.iter_mut().find(|e| e.key == entry.key) {
+                    match ours[..before].iter_mut().find(|e| e.key == entry.key) {
                         Some(old) => {
                             old.place = entry.place;
                             old.node.merge(entry.node);

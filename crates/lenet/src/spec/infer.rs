@@ -5,15 +5,14 @@ use super::shape::{
 };
 use super::shape::{Role, Shape};
 use super::{Conv2d, Layer, Pool, Residual, Spec};
+use std::fmt;
 
 /// Why a spec is no network. Every variant names the layer by place and type.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpecError {
     /// There is nothing to compute.
-    #[error("the network has no layers: add at least one dense layer")]
     NoLayers,
     /// A size that must be positive is zero.
-    #[error("layer {layer} ({kind}): {field} is 0, it must be at least 1")]
     Zero {
         /// Place of the layer.
         layer: String,
@@ -23,10 +22,8 @@ pub enum SpecError {
         field: &'static str,
     },
     /// The input has a zero size.
-    #[error("the input shape {0:?} has a zero: give channels, rows and columns, each at least 1")]
     EmptyInput([usize; 3]),
     /// The input is larger than this program works with.
-    #[error("the input shape {input:?} is too large: at most {limit} values are possible")]
     Input {
         /// Channels, rows, columns.
         input: [usize; 3],
@@ -34,7 +31,6 @@ pub enum SpecError {
         limit: usize,
     },
     /// The layer cannot take the shape that reaches it.
-    #[error("layer {layer} ({kind}) does not fit its input {input}: {reason}")]
     DoesNotFit {
         /// Place of the layer.
         layer: String,
@@ -46,7 +42,6 @@ pub enum SpecError {
         reason: String,
     },
     /// The layer is larger than this program works with.
-    #[error("layer {layer} ({kind}) is too large: {what}, at most {limit} is possible")]
     TooLarge {
         /// Place of the layer.
         layer: String,
@@ -58,9 +53,38 @@ pub enum SpecError {
         limit: usize,
     },
     /// The last layer leaves an image where class scores are needed.
-    #[error("the network ends with {0} where one score a class is needed: end with flatten and a dense layer")]
     NotFlat(Shape),
 }
+
+// By hand: the derive macro would be most of the packages of a program that only predicts.
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpecError::NoLayers => f.write_str("the network has no layers: add at least one dense layer"),
+            SpecError::Zero { layer, kind, field } => {
+                write!(f, "layer {layer} ({kind}): {field} is 0, it must be at least 1")
+            }
+            SpecError::EmptyInput(input) => {
+                write!(f, "the input shape {input:?} has a zero: give channels, rows and columns, each at least 1")
+            }
+            SpecError::Input { input, limit } => {
+                write!(f, "the input shape {input:?} is too large: at most {limit} values are possible")
+            }
+            SpecError::DoesNotFit { layer, kind, input, reason } => {
+                write!(f, "layer {layer} ({kind}) does not fit its input {input}: {reason}")
+            }
+            SpecError::TooLarge { layer, kind, what, limit } => {
+                write!(f, "layer {layer} ({kind}) is too large: {what}, at most {limit} is possible")
+            }
+            SpecError::NotFlat(shape) => write!(
+                f,
+                "the network ends with {shape} where one score a class is needed: end with flatten and a dense layer"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SpecError {}
 
 impl SpecError {
     /// Position of the layer of the spec that is wrong, if it is one layer.
@@ -186,8 +210,18 @@ impl At {
         if maps.iter().any(|m| m.is_empty()) {
             return Err(self.misfit("connections leave an output channel without any input"));
         }
+        // Each channel is filled in once, even if it is named a thousand times.
         let window = s.kh * s.kw;
-        Ok(Some((0..s.oc * s.ic * window).map(|i| maps[i / (s.ic * window)].contains(&(i / window % s.ic))).collect()))
+        let mut mask = vec![false; s.oc * s.ic * window];
+        for (map, kept) in maps.iter().zip(mask.chunks_mut(s.ic * window)) {
+            for c in map {
+                let taps = &mut kept[c * window..(c + 1) * window];
+                if !taps[0] {
+                    taps.fill(true);
+                }
+            }
+        }
+        Ok(Some(mask))
     }
 
     fn dense(&self, units: usize) -> Result<DenseShape, SpecError> {

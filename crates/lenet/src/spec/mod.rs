@@ -4,38 +4,56 @@
 //! its shapes, its geometry, its place in the parameter slab and its cost. Everything that executes a network starts
 //! from a [`Network`]; nothing else computes a shape.
 
-mod augment;
-mod config;
-mod difference;
-mod document;
-mod error;
 mod infer;
+mod json;
 mod kit;
-mod problems;
-mod read;
-mod read_train;
-mod recipe;
-mod schema;
 mod shape;
+mod training;
+
+#[cfg(feature = "train")]
+mod augment;
+#[cfg(feature = "train")]
+mod difference;
+#[cfg(feature = "train")]
+mod document;
+#[cfg(feature = "train")]
+mod error;
+#[cfg(feature = "train")]
+mod problems;
+#[cfg(feature = "train")]
+mod read;
+#[cfg(feature = "train")]
+mod read_train;
+#[cfg(feature = "train")]
+mod recipe;
+#[cfg(feature = "train")]
+mod schema;
+#[cfg(feature = "train")]
 mod write;
 
-pub use augment::{ClassWeights, Normalize, TargetRecipe};
-pub use difference::{Difference, differences};
-pub use document::Document;
-pub use error::{Place, RecipeError, UnknownInit};
+pub use crate::json::JsonError;
 pub use infer::SpecError;
 pub use kit::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
-pub use recipe::{DataRecipe, Init, ModelRecipe, PRESETS, Recipe, TrainRecipe, preset};
-pub use schema::json_schema;
 pub use shape::{
     BufferInfo, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape, Role, Shape,
 };
+pub use training::{Init, TrainRecipe};
 
-use serde::{Deserialize, Serialize};
+#[cfg(feature = "train")]
+pub use augment::{ClassWeights, Normalize, TargetRecipe};
+#[cfg(feature = "train")]
+pub use difference::{Difference, differences};
+#[cfg(feature = "train")]
+pub use document::Document;
+#[cfg(feature = "train")]
+pub use error::{Place, RecipeError, UnknownInit};
+#[cfg(feature = "train")]
+pub use recipe::{DataRecipe, ModelRecipe, PRESETS, Recipe, preset};
+#[cfg(feature = "train")]
+pub use schema::json_schema;
 
 /// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv2d {
     /// Output channels.
     pub channels: usize,
@@ -46,10 +64,8 @@ pub struct Conv2d {
     /// Zeros added on each side, rows × columns.
     pub padding: [usize; 2],
     /// Groups of channels that are convolved apart; as many as input channels is a depthwise convolution.
-    #[serde(skip_serializing_if = "is_one")]
     pub groups: usize,
     /// The input channels that each output channel sees; `None` for all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<Vec<Vec<usize>>>,
     /// Whether a bias is added to each output channel.
     pub bias: bool,
@@ -60,10 +76,6 @@ impl Default for Conv2d {
         let (window, stride, padding) = ([1, 1], [1, 1], [0, 0]);
         Conv2d { channels: 1, window, stride, padding, groups: 1, connections: None, bias: true }
     }
-}
-
-fn is_one(n: &usize) -> bool {
-    *n == 1
 }
 
 /// Which input channels each of the 16 maps of LeNet-5's second convolution sees (LeCun, Bottou, Bengio, Haffner:
@@ -81,8 +93,7 @@ pub fn lenet5_connections() -> Vec<Vec<usize>> {
 }
 
 /// A 2-d pooling window. Pairs are (rows, columns).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Window, rows × columns.
     pub window: [usize; 2],
@@ -93,8 +104,7 @@ pub struct Pool {
 }
 
 /// A fully connected layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dense {
     /// Output features.
     pub units: usize,
@@ -161,8 +171,7 @@ impl Activation {
 
 /// Normalisation of each channel by the mean and variance of the batch, then a learnt scale and shift (PyTorch's
 /// `BatchNorm2d` and `BatchNorm1d`); evaluation uses running averages of both.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Added to the variance.
     pub eps: f32,
@@ -177,35 +186,30 @@ impl Default for BatchNorm {
 }
 
 /// Sets each value to 0 with a probability while training, and scales the others up by its complement's inverse.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dropout {
     /// Probability, 0 to less than 1.
     pub rate: f32,
 }
 
 /// Two ways for one input, whose outputs are added. In files the layers are named `INDEX.body.0`, `INDEX.shortcut.0`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Residual {
     /// The layers of one way.
     pub body: Vec<Layer>,
     /// The layers of the other; none for the input itself.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortcut: Vec<Layer>,
 }
 
 /// Distances to one fixed code a class: `y[o] = -Σ (x[i] - code[o][i])²`, the output of the historical LeNet-5.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rbf {
     /// Number of codes.
     pub units: usize,
 }
 
 /// One layer of a network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "config::LayerForm", into = "config::LayerForm")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
     /// Convolution.
     Conv2d(Conv2d),
@@ -257,8 +261,7 @@ impl Layer {
 ///
 /// As JSON it is `{"input": [1, 28, 28], "layers": [{"type": "flatten"}, …]}`. Reading checks the form alone: whether the
 /// sizes make sense, [`Spec::infer`] says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// Channels, rows, columns of one input image.
     pub input: [usize; 3],

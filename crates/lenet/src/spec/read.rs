@@ -232,6 +232,8 @@ pub(super) fn whole(node: &Node, key: &str, range: RangeInclusive<u64>) -> Resul
 
 pub(super) fn number(node: &Node) -> Option<f32> {
     match &node.value {
+        // At the ends are numbers that were beyond them.
+        Value::Integer(i128::MIN | i128::MAX) => None,
         Value::Integer(i) => Some(*i as f32),
         Value::Float(text) => text.parse().ok(),
         _ => None,

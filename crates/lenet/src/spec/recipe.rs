@@ -2,10 +2,8 @@
 
 use super::error::did_you_mean;
 use super::{ClassWeights, Normalize, TargetRecipe};
-use super::{Dense, Document, Layer, Optimizer, Rbf, RecipeError, Schedule, Spec, UnknownInit};
+use super::{Dense, Document, Init, Layer, Rbf, RecipeError, Spec, TrainRecipe, UnknownInit};
 use crate::data::augment::Augment;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -34,7 +32,7 @@ pub fn preset(name: &str) -> Option<&'static str> {
 const LIMIT: u64 = 1 << 20;
 
 /// Everything that decides what a training computes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recipe {
     /// What is learnt from.
     pub data: DataRecipe,
@@ -49,7 +47,7 @@ pub struct Recipe {
 }
 
 /// What is learnt from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DataRecipe {
     /// A name (`fashion-mnist`), `idx:DIR`, or a folder of pictures (`dir:DIR`).
     pub source: String,
@@ -64,7 +62,7 @@ pub struct DataRecipe {
 }
 
 /// What learns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelRecipe {
     /// Channels, rows, columns; `None` takes the data's.
     pub input: Option<[usize; 3]>,
@@ -73,135 +71,6 @@ pub struct ModelRecipe {
     /// Whether the last dense layer has as many units as the data has classes (`units = "classes"`). Its `units` here
     /// are then 0 and mean nothing; [`Recipe::spec`] fills them in.
     pub units_from_classes: bool,
-}
-
-/// How it learns.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainRecipe {
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch: usize,
-    /// Learning rate.
-    pub lr: f32,
-    /// Seed of the initial weights and of the shuffling.
-    pub seed: u64,
-    /// How weights start; biases start at zero.
-    pub init: Init,
-    /// Factor of the initialiser's bound or standard deviation.
-    pub init_gain: f32,
-    /// Standard deviation of [`Init::Normal`]; the others have their own.
-    pub init_std: f32,
-    /// Directory of a model, or of its run, whose parameters the training starts with instead.
-    pub init_from: Option<String>,
-    /// Seconds between checkpoints within an epoch; 0 for none but those at the ends of epochs.
-    pub checkpoint_seconds: u64,
-    /// Whether the event files get histograms of the weights after every epoch.
-    pub histograms: bool,
-    /// What gradients do to parameters.
-    pub optimizer: Optimizer,
-    /// How the learning rate goes.
-    pub schedule: Schedule,
-    /// Longest L2 norm of the whole gradient; longer ones are scaled down to it.
-    pub clip_norm: Option<f32>,
-    /// Decay of a moving average of the weights, which is then what is evaluated and saved as the model.
-    pub ema: Option<f32>,
-    /// Share of the training images of each class that is kept for validation; 0 for none.
-    pub val_fraction: f32,
-    /// Evaluations without a better validation accuracy after which training ends: there is one every
-    /// [`TrainRecipe::evaluate_every`] epochs.
-    pub patience: Option<usize>,
-    /// Epochs from one evaluation on validation and test images to the next; the last epoch is evaluated always.
-    pub evaluate_every: usize,
-}
-
-/// How weights start; `fan_in` and `fan_out` as PyTorch counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Init {
-    /// Uniform within ±√(6 / (fan_in + fan_out)).
-    XavierUniform,
-    /// Normal, variance 2 / (fan_in + fan_out).
-    XavierNormal,
-    /// Uniform within ±√(6 / fan_in).
-    KaimingUniform,
-    /// Normal, variance 2 / fan_in.
-    KaimingNormal,
-    /// Normal, variance 1 / fan_in.
-    LecunNormal,
-    /// Normal, with the recipe's standard deviation, [`TrainRecipe::init_std`].
-    Normal,
-    /// Uniform within ±√(3 / fan_in).
-    LecunUniform,
-    /// Uniform within ±0.05.
-    Uniform,
-    /// All zero.
-    Zero,
-}
-
-impl Default for TrainRecipe {
-    fn default() -> Self {
-        TrainRecipe {
-            epochs: 5,
-            batch: 256,
-            lr: 0.9,
-            seed: 0,
-            init: Init::XavierUniform,
-            init_gain: 1.0,
-            init_std: 0.01,
-            init_from: None,
-            checkpoint_seconds: 60,
-            histograms: false,
-            optimizer: Optimizer::default(),
-            schedule: Schedule::default(),
-            clip_norm: None,
-            ema: None,
-            val_fraction: 0.0,
-            patience: None,
-            evaluate_every: 1,
-        }
-    }
-}
-
-impl Init {
-    /// Every initialiser.
-    pub const ALL: [Init; 9] = [
-        Init::XavierUniform,
-        Init::XavierNormal,
-        Init::KaimingUniform,
-        Init::KaimingNormal,
-        Init::LecunNormal,
-        Init::Normal,
-        Init::LecunUniform,
-        Init::Uniform,
-        Init::Zero,
-    ];
-
-    /// The initialiser's name, as recipes spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Init::XavierUniform => "xavier_uniform",
-            Init::XavierNormal => "xavier_normal",
-            Init::KaimingUniform => "kaiming_uniform",
-            Init::KaimingNormal => "kaiming_normal",
-            Init::LecunNormal => "lecun_normal",
-            Init::Normal => "normal",
-            Init::LecunUniform => "lecun_uniform",
-            Init::Uniform => "uniform",
-            Init::Zero => "zero",
-        }
-    }
-
-    /// The names of all.
-    pub fn names() -> [&'static str; 9] {
-        Init::ALL.map(Init::name)
-    }
-}
-
-impl fmt::Display for Init {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 impl FromStr for Init {

@@ -165,16 +165,21 @@ impl Checkpoint {
     pub fn load(network: &Network, own: &str, path: &Path) -> Result<Checkpoint, CheckpointError> {
         let invalid = |what: String| CheckpointError::Invalid { path: path.to_path_buf(), what };
         let bytes = read_bounded(path).map_err(|e| invalid(format!("cannot be read: {e}")))?;
+        // What a file says may go into messages, which are one line.
+        let line = |e: &dyn std::fmt::Display| e.to_string().replace(char::is_control, " ");
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
+            .map_err(|e| line(&e))
             .map_err(|e| invalid(format!("is damaged: it is no whole safetensors file ({e})")))?;
         let json = header.metadata().as_ref().and_then(|m| m.get(KEY));
         let json = json.ok_or_else(|| invalid(format!("is no checkpoint: it has no '{KEY}' in its metadata")))?;
-        let state: State = serde_json::from_str(json).map_err(|e| invalid(format!("is damaged: '{KEY}': {e}")))?;
+        let state: State = serde_json::from_str(json)
+            .map_err(|e| line(&e))
+            .map_err(|e| invalid(format!("is damaged: '{KEY}': {e}")))?;
         if state.version != VERSION {
             return Err(invalid(format!("has version {}, this program reads {VERSION}", state.version)));
         }
         if state.identity != own {
-            let difference = difference(&state.identity, own);
+            let difference = line(&difference(&state.identity, own));
             return Err(CheckpointError::OtherRecipe { path: path.to_path_buf(), difference });
         }
         let (parameters, slabs) =

@@ -2,8 +2,8 @@
 //! with rates that rise exponentially, until the loss leaves for good.
 
 use super::init::initialize;
-use super::sampler::shuffled;
-use super::split::recipe_split;
+
+use super::recipe::{recipe_split, shuffled};
 use crate::data::Dataset;
 use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
 use crate::spec::Recipe;

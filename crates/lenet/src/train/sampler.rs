@@ -12,11 +12,6 @@ pub fn permutation(n: usize, seed: u64, epoch: usize) -> Vec<u32> {
     order
 }
 
-/// These positions in the order of an epoch.
-pub(super) fn shuffled(indices: &[u32], seed: u64, epoch: usize) -> Vec<u32> {
-    permutation(indices.len(), seed, epoch).into_iter().map(|i| indices[i as usize]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

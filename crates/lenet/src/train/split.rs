@@ -1,25 +1,6 @@
 //! The validation split.
 
 use super::random::{Purpose, Stream};
-use crate::data::{Dataset, Normalization};
-use crate::spec::{Normalize, Recipe};
-
-/// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].
-pub fn recipe_split(recipe: &Recipe, train: &Dataset) -> (Vec<u32>, Vec<u32>) {
-    let limit = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.labels.len());
-    split(&train.labels[..limit], recipe.train.val_fraction, recipe.train.seed)
-}
-
-impl Recipe {
-    /// Puts numbers in the place of `normalize = "dataset"`, from the images that are trained on: those within the
-    /// recipe's limit, without those for validation. The training is the same; the recipe then says all of it.
-    pub fn resolve_normalization(&mut self, train: &Dataset) {
-        if self.data.normalization == Normalize::Dataset {
-            let (indices, _) = recipe_split(self, train);
-            self.data.normalization = Normalize::Given(Normalization::of(train, &indices));
-        }
-    }
-}
 
 /// Splits the samples with these labels into those for training and those for validation, each in ascending order: of
 /// each class the rounded share `fraction`, drawn by the seed.

@@ -4,6 +4,7 @@
 //! file of its own; what an earlier one wrote of epochs that are done again is marked as void.
 
 use super::event::EpochMetrics;
+#[cfg(feature = "report")]
 use crate::inspect::picture;
 use crate::model::Model;
 use crate::protobuf::Message;
@@ -91,7 +92,14 @@ fn scalars(m: &EpochMetrics) -> impl Iterator<Item = (&'static str, f64)> {
     always.into_iter().chain(evaluated.into_iter().filter_map(|(tag, value)| value.map(|v| (tag, v))))
 }
 
+/// No pictures are drawn in this build.
+#[cfg(not(feature = "report"))]
+fn filters(_: &Model) -> Option<Message> {
+    None
+}
+
 /// The first layer's filters as an `Image`, where the layer has any that can be shown.
+#[cfg(feature = "report")]
 fn filters(model: &Model) -> Option<Message> {
     const RGB: i64 = 3;
     let scene = picture::filter_grid(model).ok()?;

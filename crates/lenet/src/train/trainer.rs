@@ -5,8 +5,8 @@ use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
 use super::init::{initial_buffers, initialize};
 use super::run::{Run, RunError};
-use super::sampler::shuffled;
-use super::split::recipe_split;
+
+use super::recipe::{recipe_split, shuffled};
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;

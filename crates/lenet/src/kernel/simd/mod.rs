@@ -1,19 +1,27 @@
-//! Vectors of the paths this crate can take: AVX-512, AVX2, NEON, and one in portable Rust.
+//! Vectors of the paths this crate can take: AVX-512, AVX2, NEON, WebAssembly's, and one in portable Rust.
 //!
 //! Every operation here is exactly rounded or an exact selection, and kernels fix the order in which they use them, so
 //! that all paths give the same bits. Hence no reciprocal estimates, and `min`/`max` with one rule for NaN everywhere.
+//! WebAssembly alone rounds multiply-adds twice: its vectors have no fused one, and one in software would be some thirty
+//! times slower. Its results differ in the last bits; who needs the same ones there asks for the portable path.
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm::Simd128;
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+pub use x86::Avx2;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+pub use x86::Avx512;
 
 /// Samples of a chunk, and lanes of one stored position: a constant of the format, on every machine.
 pub const CHUNK: usize = 16;

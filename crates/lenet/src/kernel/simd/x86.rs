@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 pub struct Avx2;
 
 /// AVX-512F: 16 lanes, 32 registers.
+#[cfg(feature = "avx512")]
 #[derive(Clone, Copy)]
 pub struct Avx512;
 
@@ -121,6 +122,7 @@ impl Simd for Avx2 {
     }
 }
 
+#[cfg(feature = "avx512")]
 impl Simd for Avx512 {
     const LANES: usize = 16;
     type V = __m512;

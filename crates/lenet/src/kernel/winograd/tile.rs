@@ -2,10 +2,14 @@
 
 use super::Point;
 use super::square::cross::{self, CrossTiles};
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::simd::Avx2;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+use crate::kernel::simd::Avx512;
 #[cfg(target_arch = "aarch64")]
 use crate::kernel::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::simd::{Avx2, Avx512};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::kernel::simd::Simd128;
 use crate::kernel::simd::{Portable, Simd};
 use crate::kernel::tile::{Outer, OuterArgs, Tap, multiply, outer};
 
@@ -177,9 +181,13 @@ macro_rules! tiles {
                     }
                 }
             }
+            #[cfg(feature = "gradients")]
+            const OUTERS: &[Outer] = &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*];
+            #[cfg(not(feature = "gradients"))]
+            const OUTERS: &[Outer] = &[Outer { o: 1, t: 1, run: outer_fn::<1, 1> }];
             pub(in crate::kernel) static TILES: PairTiles = PairTiles {
                 forward: &[$(PairTile { o: $o, p: $p, run: pair_fn::<$o, $p> }),*],
-                outers: &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*],
+                outers: OUTERS,
                 cross: &cross::$name::TILES,
             };
         }
@@ -188,7 +196,7 @@ macro_rules! tiles {
 
 // Registers: 3·o·p accumulators, min(o, p) operands kept, one streamed. With 16 registers the sums of the rows go to
 // the stack between points.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 tiles!(avx512, Avx512, [target_feature(enable = "avx512f")],
     forward: [(8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (4, 2), (3, 2), (2, 2), (1, 2), (3, 3), (2, 3), (1, 3),
               (2, 4), (1, 4), (2, 5), (1, 8)],
@@ -206,6 +214,11 @@ tiles!(neon, Neon, [],
     forward: [(8, 1), (6, 1), (4, 1), (2, 1), (1, 1), (4, 2), (3, 2), (2, 2), (1, 2), (2, 4), (1, 4), (1, 8)],
     outers: [(4, 5), (2, 5), (1, 5), (4, 4), (2, 4), (1, 4), (6, 3), (4, 3), (2, 3), (1, 3), (4, 2), (2, 2), (1, 2), (4, 1),
              (2, 1), (1, 1)]);
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+tiles!(simd128, Simd128, [],
+    forward: [(4, 1), (2, 1), (1, 1), (2, 2), (1, 2), (1, 4)],
+    outers: [(4, 2), (2, 2), (1, 2), (2, 4), (1, 4), (2, 5), (1, 5), (3, 3), (1, 3), (2, 1), (1, 1)]);
 
 tiles!(portable, Portable, [],
     forward: [(2, 2), (1, 2), (2, 1), (1, 1)],

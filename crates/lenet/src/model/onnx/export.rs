@@ -49,7 +49,7 @@ pub fn file(model: &Model, raw_input: bool) -> Vec<u8> {
 }
 
 fn metadata(model: &Model, raw_input: bool) -> Vec<(&'static str, String)> {
-    let (n, t) = (&model.normalization, &model.training);
+    let n = &model.normalization;
     let takes = match raw_input {
         true => "uint8, 0 to 255",
         false => "float32, (byte / 255 - mean) / std a channel",
@@ -60,7 +60,7 @@ fn metadata(model: &Model, raw_input: bool) -> Vec<(&'static str, String)> {
         ("mean", json!(n.mean).to_string()),
         ("std", json!(n.std).to_string()),
         ("flip_test", model.flip_test.to_string()),
-        ("training", json!(t).to_string()),
+        ("training", model.training.write().to_string()),
     ]
 }
 

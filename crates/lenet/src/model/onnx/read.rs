@@ -9,6 +9,8 @@ const LIMIT_ITEMS: usize = 10_000;
 const LIMIT_PARTS: usize = 64;
 /// Most values of one tensor, as many as a layer may have parameters.
 const LIMIT_VALUES: usize = 1 << 26;
+/// Longest name, in bytes.
+const LIMIT_NAME: usize = 4096;
 
 /// The file.
 #[derive(Debug, Default)]
@@ -77,7 +79,17 @@ pub struct Tensor<'a> {
 }
 
 fn text(wire: Wire<'_>) -> Result<&str, OnnxError> {
-    std::str::from_utf8(bytes(wire)?).map_err(|_| OnnxError::Malformed("a name is no UTF-8".into()))
+    std::str::from_utf8(bytes(wire)?).map_err(|_| OnnxError::Malformed("a text is no UTF-8".into()))
+}
+
+/// A text that messages may repeat: short, and in one line.
+fn name(wire: Wire<'_>) -> Result<&str, OnnxError> {
+    let name = text(wire)?;
+    if name.len() > LIMIT_NAME || name.contains(char::is_control) {
+        let what = format!("a name has control characters, or more than {LIMIT_NAME} bytes");
+        return Err(OnnxError::Malformed(what));
+    }
+    Ok(name)
 }
 
 fn bytes(wire: Wire<'_>) -> Result<&[u8], OnnxError> {
@@ -133,7 +145,7 @@ pub fn file(message: &[u8]) -> Result<File<'_>, OnnxError> {
                 let (mut domain, mut version) = ("", 0);
                 for field in Fields(bytes(wire)?) {
                     match field? {
-                        (1, wire) => domain = text(wire)?,
+                        (1, wire) => domain = name(wire)?,
                         (2, wire) => version = int(wire)?,
                         _ => {}
                     }
@@ -186,7 +198,7 @@ fn input(message: &[u8]) -> Result<Input<'_>, OnnxError> {
     let mut input = Input::default();
     for field in Fields(message) {
         match field? {
-            (1, wire) => input.name = text(wire)?,
+            (1, wire) => input.name = name(wire)?,
             // A type, in it a tensor's type, in it the element type and the shape, a dimension a message.
             (2, wire) => {
                 for kind in Fields(bytes(wire)?) {
@@ -224,12 +236,12 @@ fn node(message: &[u8]) -> Result<Node<'_>, OnnxError> {
     let mut node = Node::default();
     for field in Fields(message) {
         match field? {
-            (1, wire) => push(&mut node.inputs, text(wire)?, LIMIT_PARTS, "inputs of a node")?,
-            (2, wire) => push(&mut node.outputs, text(wire)?, LIMIT_PARTS, "outputs of a node")?,
-            (3, wire) => node.name = text(wire)?,
-            (4, wire) => node.op = text(wire)?,
+            (1, wire) => push(&mut node.inputs, name(wire)?, LIMIT_PARTS, "inputs of a node")?,
+            (2, wire) => push(&mut node.outputs, name(wire)?, LIMIT_PARTS, "outputs of a node")?,
+            (3, wire) => node.name = name(wire)?,
+            (4, wire) => node.op = name(wire)?,
             (5, wire) => push(&mut node.attributes, attribute(bytes(wire)?)?, LIMIT_PARTS, "attributes of a node")?,
-            (7, wire) => node.domain = text(wire)?,
+            (7, wire) => node.domain = name(wire)?,
             _ => {}
         }
     }
@@ -237,11 +249,11 @@ fn node(message: &[u8]) -> Result<Node<'_>, OnnxError> {
 }
 
 fn attribute(message: &[u8]) -> Result<(&str, Attribute<'_>), OnnxError> {
-    let (mut name, mut kind, mut f, mut i, mut s) = ("", 0, 0.0, 0, &[][..]);
+    let (mut key, mut kind, mut f, mut i, mut s) = ("", 0, 0.0, 0, &[][..]);
     let (mut t, mut ints) = (None, Vec::new());
     for field in Fields(message) {
         match field? {
-            (1, wire) => name = text(wire)?,
+            (1, wire) => key = name(wire)?,
             (2, Wire::Fixed32(bits)) => f = f32::from_bits(bits),
             (3, wire) => i = int(wire)?,
             (4, wire) => s = bytes(wire)?,
@@ -259,7 +271,7 @@ fn attribute(message: &[u8]) -> Result<(&str, Attribute<'_>), OnnxError> {
         (7, _) => Attribute::Ints(ints),
         _ => Attribute::Other,
     };
-    Ok((name, value))
+    Ok((key, value))
 }
 
 fn tensor(message: &[u8]) -> Result<Tensor<'_>, OnnxError> {
@@ -269,7 +281,7 @@ fn tensor(message: &[u8]) -> Result<Tensor<'_>, OnnxError> {
         match field? {
             (1, wire) => push_ints(&mut dims, wire, "dimensions of a tensor")?,
             (2, wire) => tensor.kind = int(wire)? as u64,
-            (8, wire) => tensor.name = text(wire)?,
+            (8, wire) => tensor.name = name(wire)?,
             (13, _) => tensor.external = true,
             (14, wire) => tensor.external |= int(wire)? != 0,
             _ => {}

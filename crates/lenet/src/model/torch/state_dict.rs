@@ -2,7 +2,7 @@
 
 use crate::spec::Network;
 use safetensors::{Dtype, SafeTensors};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 /// Why a state dict does not fit. Each is one line that follows the file's name.
@@ -62,7 +62,8 @@ fn modules<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 fn matching<'a>(wanted: &[&'a str], found: &[&'a str]) -> BTreeMap<&'a str, String> {
     let (ours, theirs) = (modules(wanted.iter().copied()), modules(found.iter().copied()));
     let numbered = theirs.iter().all(|m| m.split('.').any(|part| part.parse::<u64>().is_ok()));
-    let same = ours.iter().all(|m| theirs.contains(m));
+    let known: HashSet<&str> = theirs.iter().copied().collect();
+    let same = ours.iter().all(|m| known.contains(m));
     let renamed = |name: &'a str| {
         let (module, tensor) = split(name);
         let at = ours.iter().position(|m| *m == module)?;
@@ -79,17 +80,19 @@ fn matching<'a>(wanted: &[&'a str], found: &[&'a str]) -> BTreeMap<&'a str, Stri
 /// # Errors
 /// A file that is damaged, tensors that are missing, left over, or of another shape or type, values that are not finite.
 pub fn parameters(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2], StateDictError> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| StateDictError::Malformed(e.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string().replace(char::is_control, " "));
+    let file = file.map_err(StateDictError::Malformed)?;
     let needed = needed(network);
     let wanted: Vec<&str> = needed.iter().map(|n| n.0).collect();
     let mut found: Vec<&str> = file.names();
     found.retain(|n| split(n).1 != "num_batches_tracked");
     let names = matching(&wanted, &found);
     let mut wrong = Vec::new();
-    let mut values = vec![0.0; network.parameters + network.buffers];
+    let mut fitting = Vec::new();
     for (name, shape, range) in &needed {
         let theirs = &names[name];
-        let shown = if theirs == name { format!("'{name}'") } else { format!("'{theirs}' (here {name})") };
+        let quoted = theirs.escape_debug();
+        let shown = if theirs == name { format!("'{name}'") } else { format!("'{quoted}' (here {name})") };
         let Ok(tensor) = file.tensor(theirs) else {
             wrong.push(format!("{shown} is missing"));
             continue;
@@ -98,24 +101,13 @@ pub fn parameters(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2], Stat
             wrong.push(format!("{shown} has the shape {:?} instead of {shape:?}", tensor.shape()));
             continue;
         }
-        let to = &mut values[range.clone()];
         match tensor.dtype() {
-            Dtype::F32 => {
-                let from = tensor.data().as_chunks::<4>().0;
-                to.iter_mut().zip(from).for_each(|(v, b)| *v = f32::from_le_bytes(*b));
-            }
-            Dtype::F64 => {
-                let from = tensor.data().as_chunks::<8>().0;
-                to.iter_mut().zip(from).for_each(|(v, b)| *v = f64::from_le_bytes(*b) as f32);
-            }
+            Dtype::F32 | Dtype::F64 => fitting.push((theirs, range, tensor)),
             other => wrong.push(format!("{shown} is {other:?}: save the network as float32 (model.float())")),
         }
-        if let Some(position) = values[range.clone()].iter().position(|v| !v.is_finite()) {
-            return Err(StateDictError::NotFinite { name: theirs.clone(), position });
-        }
     }
-    let taken: Vec<&String> = names.values().collect();
-    let mut left: Vec<_> = found.iter().filter(|n| !taken.iter().any(|t| t == *n)).collect();
+    let taken: HashSet<&str> = names.values().map(String::as_str).collect();
+    let mut left: Vec<_> = found.iter().filter(|n| !taken.contains(*n)).collect();
     left.sort_by_key(|n| natural(n));
     wrong.extend(left.iter().map(|n| format!("'{}' is left over", n.escape_debug())));
     if !wrong.is_empty() {
@@ -123,6 +115,21 @@ pub fn parameters(network: &Network, bytes: &[u8]) -> Result<[Vec<f32>; 2], Stat
         wrong.truncate(LISTED);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         return Err(StateDictError::Misfit(wrong.join("; ") + &more));
+    }
+    // All is in the file: memory for it no longer depends on what only the network claims.
+    let mut values = vec![0.0; network.parameters + network.buffers];
+    for (name, range, tensor) in fitting {
+        let to = &mut values[range.clone()];
+        if tensor.dtype() == Dtype::F32 {
+            let from = tensor.data().as_chunks::<4>().0;
+            to.iter_mut().zip(from).for_each(|(v, b)| *v = f32::from_le_bytes(*b));
+        } else {
+            let from = tensor.data().as_chunks::<8>().0;
+            to.iter_mut().zip(from).for_each(|(v, b)| *v = f64::from_le_bytes(*b) as f32);
+        }
+        if let Some(position) = to.iter().position(|v| !v.is_finite()) {
+            return Err(StateDictError::NotFinite { name: name.escape_debug().to_string(), position });
+        }
     }
     // What a table of connections leaves out stays 0 here.
     network.tensors().for_each(|t| t.clear_missing(&mut values));

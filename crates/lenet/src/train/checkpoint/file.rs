@@ -32,7 +32,8 @@ pub(super) fn to_bytes(
 
 /// The parameters and the slabs, of which only those in `known` may be there.
 pub(super) fn from_bytes(network: &Network, known: &[&str], bytes: &[u8]) -> Result<(Vec<f32>, Slabs), String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("is no whole safetensors file: {e}"))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string().replace(char::is_control, " "));
+    let file = file.map_err(|e| format!("is no whole safetensors file: {e}"))?;
     let read = |name: &str, shape: Option<&[usize]>| {
         let tensor = file.tensor(name).map_err(|_| format!("has no tensor '{name}'"))?;
         if tensor.dtype() != Dtype::F32 {
@@ -56,7 +57,7 @@ pub(super) fn from_bytes(network: &Network, known: &[&str], bytes: &[u8]) -> Res
         if known.contains(&name) {
             slabs.insert(name.to_string(), read(name, None)?);
         } else if !network.tensors().any(|t| t.name == name) {
-            return Err(format!("has a tensor '{name}' that the network does not know"));
+            return Err(format!("has a tensor '{}' that the network does not know", name.escape_debug()));
         }
     }
     Ok((parameters, slabs))

@@ -2,10 +2,14 @@
 //! the squares, channels of x in the vectors.
 
 use crate::kernel::contract::partition;
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::simd::Avx2;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+use crate::kernel::simd::Avx512;
 #[cfg(target_arch = "aarch64")]
 use crate::kernel::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::simd::{Avx2, Avx512};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::kernel::simd::Simd128;
 use crate::kernel::simd::{CHUNK, Portable, Simd};
 use crate::kernel::tile::Tiles;
 
@@ -87,14 +91,18 @@ macro_rules! tiles {
                 // SAFETY: this function has the path's features; the rest is the caller's.
                 unsafe { cross::<$S, O, P>(a) }
             }
+            #[cfg(feature = "gradients")]
             pub static TILES: CrossTiles =
                 CrossTiles { tiles: &[$(CrossTile { o: $o, p: $p, run: cross_fn::<$o, $p> }),*], halves: $halves };
+            #[cfg(not(feature = "gradients"))]
+            pub static TILES: CrossTiles =
+                CrossTiles { tiles: &[CrossTile { o: 1, p: 1, run: cross_fn::<1, 1> }], halves: &[] };
         }
     };
 }
 
 // Each number of vectors has a tile of one output, and one is among the numbers.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 tiles!(
     avx512,
     Avx512,
@@ -114,6 +122,9 @@ tiles!(
 
 #[cfg(target_arch = "aarch64")]
 tiles!(neon, Neon, [], [(6, 4), (4, 4), (1, 4), (8, 2), (1, 2), (12, 1), (4, 1), (1, 1)], &[]);
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+tiles!(simd128, Simd128, [], [(4, 2), (1, 2), (4, 1), (1, 1)], &[]);
 
 tiles!(portable, Portable, [], [(2, 2), (1, 2), (2, 1), (1, 1)], &[]);
 

@@ -97,6 +97,8 @@ fn affine(importer: &Importer, value: usize, argument: usize) -> Option<Function
 
 /// The values in one channel for these arguments, if nothing but elementwise nodes leads from `argument` to `value`.
 fn values(importer: &Importer, value: usize, argument: usize, channel: usize, x: &[f64]) -> Option<Vec<f64>> {
+    let cost = (value - argument) * x.len();
+    importer.trials.set(importer.trials.get().checked_sub(cost)?);
     let mut known: HashMap<usize, Vec<f64>> = HashMap::from([(argument, x.to_vec())]);
     for id in argument + 1..=value {
         let Source::Function { node, operands } = &importer.data[id].source else { continue };

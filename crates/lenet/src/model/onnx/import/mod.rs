@@ -14,8 +14,10 @@ mod parts;
 use super::read::{self, Attribute, File, Graph, Node, Tensor};
 use super::{OnnxError, kind};
 use crate::data::Normalization;
+use crate::json::Json;
 use crate::model::{Model, Training};
 use crate::spec::{Layer, Shape, Spec};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -62,6 +64,12 @@ enum Operand {
     Channels(Vec<f32>),
 }
 
+impl Operand {
+    fn len(&self) -> usize {
+        if let Operand::Channels(all) = self { all.len() } else { 0 }
+    }
+}
+
 /// How a datum comes about.
 #[derive(Clone, Debug)]
 enum Source<'a> {
@@ -73,6 +81,18 @@ enum Source<'a> {
     Function { node: &'a Node<'a>, operands: Vec<Operand> },
     /// A part of what only together is a layer; what it is of, lies in `parts.rs`.
     Part(parts::Part),
+}
+
+impl Source<'_> {
+    /// Number of values that are kept for it.
+    fn len(&self) -> usize {
+        match self {
+            Source::Input => 0,
+            Source::Layer { parameters, buffers, .. } => parameters.len() + buffers.len(),
+            Source::Function { operands, .. } => operands.iter().map(Operand::len).sum(),
+            Source::Part(part) => part.codes().len(),
+        }
+    }
 }
 
 /// A value that depends on the image.
@@ -107,7 +127,17 @@ struct Importer<'a> {
     /// Whether images went in beside their mirror images, and the datum that is the mean of both.
     mirrored: bool,
     mean: Option<usize>,
+    /// How many more values may be kept. A file can use one constant in thousands of nodes.
+    room: usize,
+    /// How many more elementwise operations may be tried to find out what functions are.
+    trials: Cell<usize>,
 }
+
+/// Values that may be kept beside one for each byte of the file: four times what that can hold.
+const ROOM: usize = 1 << 20;
+
+/// Elementwise operations that are tried at most: a few seconds' worth, where networks take some thousands.
+const TRIALS: usize = 1 << 25;
 
 /// How messages call a node.
 fn title(node: &Node) -> String {
@@ -130,6 +160,8 @@ pub fn model(bytes: &[u8], options: &ImportOptions) -> Result<Model, OnnxError> 
         batch: given.and_then(|i| i.dims[0]),
         mirrored: false,
         mean: None,
+        room: bytes.len().saturating_add(ROOM),
+        trials: Cell::new(TRIALS),
     };
     importer.data.push(Datum {
         shape: Shape::Image(input),
@@ -182,7 +214,7 @@ fn finish(
         let (names, outputs) = (classes.len(), network.outputs);
         return Err(OnnxError::Graph(format!("it has {outputs} outputs for {names} names of classes")));
     }
-    let known = metadata("training").and_then(|text| serde_json::from_str(text).ok());
+    let known = metadata("training").and_then(|text| Training::read(&Json::parse(text.as_bytes()).ok()?).ok());
     let training = known.unwrap_or_else(|| Training { recipe: options.name.clone(), ..Training::default() });
     Ok(Model {
         spec,
@@ -218,7 +250,11 @@ fn input(file: &File) -> Result<([usize; 3], bool), OnnxError> {
     }
     let sizes: Vec<usize> = input.dims.iter().skip(1).filter_map(|d| usize::try_from((*d)?).ok()).collect();
     match (sizes[..].try_into(), input.dims.len()) {
-        (Ok(sizes), 4) => Ok((sizes, input.kind == kind::UINT8)),
+        (Ok(sizes), 4) => {
+            // Sizes are multiplied from here on: only what `infer` accepts can be.
+            output(Shape::Image(sizes), &Layer::Flatten).map_err(OnnxError::Graph)?;
+            Ok((sizes, input.kind == kind::UINT8))
+        }
         _ => {
             let dims: Vec<_> = input.dims.iter().map(|d| d.map_or("?".to_string(), |d| d.to_string())).collect();
             let dims = dims.join(", ");
@@ -247,11 +283,19 @@ fn reachable<'a>(graph: &'a Graph<'a>, output: &'a str) -> impl Iterator<Item = 
 
 impl<'a> Importer<'a> {
     /// Adds a datum that depends on others; returns its number.
-    fn add(&mut self, node: &Node, shape: Shape, source: Source<'a>, from: &[usize]) -> usize {
+    fn add(&mut self, node: &Node, shape: Shape, source: Source<'a>, from: &[usize]) -> Result<usize, OnnxError> {
+        self.keep(node, source.len())?;
         let dominator = from.iter().copied().reduce(|a, b| self.common(a, b)).unwrap_or(0);
         let depth = self.data[dominator].depth + 1;
         self.data.push(Datum { shape, source, node: title(node), dominator, depth });
-        self.data.len() - 1
+        Ok(self.data.len() - 1)
+    }
+
+    /// Takes room for so many values.
+    fn keep(&mut self, node: &Node, values: usize) -> Result<(), OnnxError> {
+        let left = self.room.checked_sub(values);
+        self.room = left.ok_or_else(|| refuse(node, "the layers up to it use more values than the file has"))?;
+        Ok(())
     }
 
     /// The last datum that every way to both goes through.
@@ -273,7 +317,7 @@ impl<'a> Importer<'a> {
         buffers: Vec<f32>,
     ) -> Result<usize, OnnxError> {
         let shape = output(self.data[from].shape, &layer).map_err(|e| refuse(node, e))?;
-        Ok(self.add(node, shape, Source::Layer { layer, parameters, buffers, from }, &[from]))
+        self.add(node, shape, Source::Layer { layer, parameters, buffers, from }, &[from])
     }
 
     fn value(&self, node: &Node, i: usize) -> Result<&Value<'a>, OnnxError> {

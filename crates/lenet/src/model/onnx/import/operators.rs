@@ -10,6 +10,9 @@ use crate::spec::{BatchNorm, Conv2d, Dense, Layer, Pool, Shape};
 const KNOWN: &str = "known are Conv, Gemm, MatMul, BatchNormalization, MaxPool, AveragePool, GlobalAveragePool, \
                      ReduceMean, Flatten, Reshape, Squeeze, Dropout, Identity, Add, and elementwise functions";
 
+/// Most inputs of an elementwise function.
+const OPERANDS: usize = 4;
+
 impl<'a> Importer<'a> {
     /// Reads one node.
     pub fn node(&mut self, node: &'a Node<'a>) -> Result<(), OnnxError> {
@@ -101,6 +104,7 @@ impl<'a> Importer<'a> {
         if attribute(node, "perm").is_some_and(|p| !matches!(p, Attribute::Ints(p) if p[..] == [1, 0])) {
             return Err(refuse(node, "perm must be [1, 0]"));
         }
+        self.keep(node, c.values.len())?;
         let values = turn(&c.values, rows, columns);
         Ok(Value::Constant(Constant { dims: vec![columns, rows], values: values.into() }))
     }
@@ -223,7 +227,11 @@ impl<'a> Importer<'a> {
         {
             let size = [h, w];
             let over = |i: usize| {
-                (size[i] + 2 * pool.padding[i]).checked_sub(pool.window[i]).map(|n| n % pool.stride[i].max(1))
+                pool.padding[i]
+                    .checked_mul(2)?
+                    .checked_add(size[i])?
+                    .checked_sub(pool.window[i])
+                    .map(|n| n % pool.stride[i].max(1))
             };
             if (0..2).any(|i| over(i) != Some(0)) {
                 return Err(refuse(node, "ceil_mode adds windows that stand out: only whole windows are known"));
@@ -304,6 +312,9 @@ impl<'a> Importer<'a> {
 
     /// A node that works on each value by itself.
     fn function(&mut self, node: &'a Node<'a>) -> Result<usize, OnnxError> {
+        if node.inputs.len() > OPERANDS {
+            return Err(refuse(node, format!("more than {OPERANDS} inputs are not known of it")));
+        }
         let mut operands = Vec::new();
         let (mut from, mut shape) = (Vec::new(), None);
         for (i, _) in node.inputs.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
@@ -348,7 +359,7 @@ impl<'a> Importer<'a> {
         if let Some(id) = self.subsample(node, &operands)? {
             return Ok(id);
         }
-        Ok(self.add(node, shape, Source::Function { node, operands }, &from))
+        self.add(node, shape, Source::Function { node, operands }, &from)
     }
 
     /// A sum with one number a channel behind a convolution or a dense layer without bias: the layer with it.

@@ -35,6 +35,16 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// The codes that it holds.
+    pub fn codes(&self) -> &[f32] {
+        match self {
+            Part::Difference { codes, .. } | Part::Square { codes, .. } | Part::Distance { codes, .. } => codes,
+            Part::Row { .. } | Part::Mirror | Part::Halves { .. } => &[],
+        }
+    }
+}
+
 impl<'a> Importer<'a> {
     /// Sizes that are computed with, if that is what the node does.
     pub fn sizes_of(&mut self, node: &Node) -> Result<Option<Value<'a>>, OnnxError> {
@@ -142,7 +152,8 @@ impl<'a> Importer<'a> {
             }
             _ => None,
         };
-        Ok(made.map(|(part, shape)| Value::Datum(self.add(node, shape, Source::Part(part), &[x]))))
+        let Some((part, shape)) = made else { return Ok(None) };
+        self.add(node, shape, Source::Part(part), &[x]).map(|id| Some(Value::Datum(id)))
     }
 
     /// Whether a slice turns the order of the columns around.

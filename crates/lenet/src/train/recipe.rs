@@ -1,0 +1,42 @@
+//! What a recipe makes of a dataset and of a step.
+
+use super::sampler::permutation;
+use super::split::split;
+use crate::data::{Dataset, Normalization};
+use crate::engine::TrainStep;
+use crate::kernel::loss::Targets;
+use crate::spec::{Normalize, Recipe};
+
+/// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].
+pub fn recipe_split(recipe: &Recipe, train: &Dataset) -> (Vec<u32>, Vec<u32>) {
+    let limit = recipe.data.train_limit.unwrap_or(usize::MAX).min(train.labels.len());
+    split(&train.labels[..limit], recipe.train.val_fraction, recipe.train.seed)
+}
+
+impl Recipe {
+    /// Puts numbers in the place of `normalize = "dataset"`, from the images that are trained on: those within the
+    /// recipe's limit, without those for validation. The training is the same; the recipe then says all of it.
+    pub fn resolve_normalization(&mut self, train: &Dataset) {
+        if self.data.normalization == Normalize::Dataset {
+            let (indices, _) = recipe_split(self, train);
+            self.data.normalization = Normalize::Given(Normalization::of(train, &indices));
+        }
+    }
+}
+
+impl<'a> TrainStep<'a> {
+    /// What a recipe makes of a step in an epoch, from 0, with these weights of the classes.
+    pub fn of(recipe: &'a Recipe, epoch: usize, weights: &'a [f32]) -> Self {
+        TrainStep {
+            seed: recipe.train.seed,
+            epoch: epoch as u32,
+            augment: Some(&recipe.augment).filter(|a| a.is_active()),
+            targets: Targets { smoothing: recipe.targets.label_smoothing, weights },
+        }
+    }
+}
+
+/// These positions in the order of an epoch.
+pub(super) fn shuffled(indices: &[u32], seed: u64, epoch: usize) -> Vec<u32> {
+    permutation(indices.len(), seed, epoch).into_iter().map(|i| indices[i as usize]).collect()
+}
