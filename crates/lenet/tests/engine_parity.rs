@@ -357,7 +357,7 @@ proptest! {
 #[derive(Clone)]
 struct Threads {
     rank: usize,
-    values: Arc<Mutex<Vec<Vec<f64>>>>,
+    values: Arc<Mutex<Vec<Vec<f32>>>>,
     barrier: Arc<Barrier>,
 }
 
@@ -381,14 +381,7 @@ impl Ranks for Threads {
         self.values.lock().unwrap().len()
     }
 
-    // A float in double precision is the same float.
     fn gather(&self, own: &[f32], counts: &[usize], all: &mut [f32]) {
-        let mut doubles = vec![0.0; all.len()];
-        self.gather_f64(&f64s(own), counts, &mut doubles);
-        all.iter_mut().zip(doubles).for_each(|(a, d)| *a = d as f32);
-    }
-
-    fn gather_f64(&self, own: &[f64], counts: &[usize], all: &mut [f64]) {
         assert_eq!(own.len(), counts[self.rank]);
         self.values.lock().unwrap()[self.rank] = own.to_vec();
         self.barrier.wait();
