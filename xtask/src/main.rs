@@ -263,6 +263,15 @@ fn root() -> &'static Path {
 fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments.split(' ')).current_dir(root());
+    // What `cargo run` tells this program of itself: build scripts that look at it would run again, with all that follows.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_")
+            || name == "CARGO_MANIFEST_DIR"
+            || name == "CARGO_MANIFEST_PATH"
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

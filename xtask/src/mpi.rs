@@ -13,7 +13,8 @@ const PROGRAMS: [[&str; 2]; 5] = [
     ["python3", "python3"],
 ];
 
-/// Lints, the tests over 1 to 4 ranks, and the machines' test. What is missing fails it before anything is built.
+/// Lints, the tests over 1 to 4 ranks, and the machines' test. What is missing fails it before anything is built. Ranks that
+/// are threads, and builds without MPI that are started by it, are tested by `check`.
 pub fn test() -> Result<(), String> {
     let missing = PROGRAMS.into_iter().filter(|[program, _]| !on_path(program)).map(|[_, package]| package);
     let missing: Vec<_> = missing.chain((!has_libclang()).then_some("libclang-dev")).collect();
@@ -25,12 +26,9 @@ pub fn test() -> Result<(), String> {
     if user.stdout.trim_ascii() != b"0" {
         return Err("test-mpi makes network namespaces: run it as root".into());
     }
-    // Processes that do not know of each other: the build without MPI.
-    run(cargo("test --release --package lenet-cli --test basics mpirun"))?;
     run(cargo(
         "clippy --release --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings",
     ))?;
-    run(cargo("test --release --package lenet --test engine_parity ranks"))?;
     run(cargo("test --release --package lenet-cli --features mpi --test mpi"))?;
     run(cargo("build --release --package lenet-cli --features mpi"))?;
     let lenet = built().join("release/lenet");
