@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Two network namespaces as two machines: lenet trains over TCP between them, and one of them dies.
-# usage: two_machines.sh LENET DATA      (as root; LENET is a binary with the feature mpi)
+# Two network namespaces as two machines: lenet trains over TCP between them, reads its data once a machine, and survives the
+# loss of one of them.
+# usage: two_machines.sh LENET DIR      (as root; LENET is a binary with the feature mpi, DIR has IDX files)
 set -euo pipefail
-lenet=$(realpath "$1") data=$2
-for program in ip mpirun sha256sum; do
+lenet=$(realpath "$1") dir=$(realpath "$2")
+for program in ip mpirun unshare sha256sum; do
     command -v "$program" >/dev/null || { echo "missing: $program (Debian: iproute2 openmpi-bin)" >&2; exit 1; }
 done
 [ "$(id -u)" = 0 ] || { echo "network namespaces need root" >&2; exit 1; }
@@ -19,22 +20,29 @@ for space in "$a" "$b"; do
     ip -n "$space" link set lo up
     ip -n "$space" link set veth0 up
 done
-# The way from one machine to the other: instead of ssh, a shell in the other's network.
+# The way from one machine to the other: instead of ssh, a shell in the other's network, with a name of its own.
 cat > "$work/agent" <<AGENT
 #!/bin/sh
 shift
-exec ip netns exec $b sh -c "\$*"
+exec ip netns exec $b unshare --uts sh -c "echo $b > /proc/sys/kernel/hostname; \$*"
 AGENT
 chmod +x "$work/agent"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# job MACHINES: what comes before a command, one rank a machine, or two on the first.
+# job MACHINES COMMAND...: a rank a machine that is named, as many as `:N` says.
 job() {
-    ip netns exec "$a" mpirun --host "$1" --oversubscribe --bind-to none --mca plm_rsh_agent "$work/agent" \
-        --mca orte_keep_fqdn_hostnames 1 --mca btl tcp,self,vader --mca btl_tcp_if_include veth0 --mca oob_tcp_if_include veth0 \
-        "${@:2}"
+    ip netns exec "$a" unshare --uts sh -c "echo $a > /proc/sys/kernel/hostname; exec \"\$@\"" - \
+        mpirun --host "$1" --oversubscribe --bind-to none --mca plm_rsh_agent "$work/agent" --mca orte_keep_fqdn_hostnames 1 \
+        --mca btl tcp,self,vader --mca btl_tcp_if_include veth0 --mca oob_tcp_if_include veth0 "${@:2}"
 }
-train=("$lenet" train lenet-modern --data "$data" --threads 1 --epochs 30 --set train.checkpoint_seconds=1)
+# first-reads COMMAND...: hides the data from all but the first rank of each machine.
+cat > "$work/first-reads" <<AGENT
+#!/bin/sh
+[ "\$OMPI_COMM_WORLD_LOCAL_RANK" = 0 ] && exec "\$@"
+exec unshare --mount sh -c "mount -t tmpfs none '$dir' && exec \"\\\$@\"" - "\$@"
+AGENT
+chmod +x "$work/first-reads"
+train=("$lenet" train lenet-modern --data "idx:$dir" --threads 1 --epochs 30 --set train.checkpoint_seconds=1)
 sum() { sha256sum < "$work/$1/model/model.safetensors"; }
 
 cd "$work"
@@ -42,6 +50,14 @@ cd "$work"
 job 10.77.0.1,10.77.0.2 "${train[@]}" --out both >/dev/null
 [ "$(sum alone)" = "$(sum both)" ] || { echo "two machines have other bits than one" >&2; exit 1; }
 echo "two machines: the bits of one"
+
+if OMPI_COMM_WORLD_LOCAL_RANK=1 "$work/first-reads" "${train[@]}" --out hidden 2>/dev/null; then
+    echo "the data was to be hidden" >&2
+    exit 1
+fi
+job 10.77.0.1:2,10.77.0.2:2 -n 4 "$work/first-reads" "${train[@]}" --out shared >/dev/null
+[ "$(sum alone)" = "$(sum shared)" ] || { echo "four ranks on two machines have other bits" >&2; exit 1; }
+echo "two machines with two ranks each: the bits of one, the data read once a machine"
 
 job 10.77.0.1,10.77.0.2 "${train[@]}" --out killed >/dev/null 2>&1 &
 mpi=$!

@@ -1,6 +1,7 @@
 //! The developer's chores, one verb each. What a person calls here is what CI calls.
 
 mod minimal;
+mod mpi;
 mod web;
 
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
         ["test-python"] => test_python(),
-        ["test-mpi"] => test_mpi(),
+        ["test-mpi"] => mpi::test(),
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
@@ -206,22 +207,6 @@ fn test_python() -> Result<(), String> {
     run(tests.current_dir(root()).env("LENET", target.join("release/lenet")))
 }
 
-fn test_mpi() -> Result<(), String> {
-    for (program, package) in [("mpirun", "openmpi-bin"), ("mpicc", "libopenmpi-dev"), ("ip", "iproute2")] {
-        let found = Command::new(program).arg("-V").output().is_ok();
-        found.then_some(()).ok_or_else(|| format!("there is no {program}: install it (Debian: {package})"))?;
-    }
-    run(cargo(
-        "clippy --package lenet-mpi --package lenet-cli --features lenet-cli/mpi --all-targets -- --deny warnings",
-    ))?;
-    run(cargo("test --release --package lenet-cli --features mpi --test mpi"))?;
-    run(cargo("build --release --package lenet-cli --features mpi"))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-    let mut script = Command::new(root().join("tests/mpi/two_machines.sh"));
-    let data = root().join("crates/lenet/tests/fixtures/fashion-mnist-small");
-    run(script.arg(target.join("release/lenet")).arg(format!("idx:{}", data.display())))
-}
-
 fn test_export() -> Result<(), String> {
     run(cargo("build --release --package lenet-cli"))?;
     run(cargo("build --release --package lenet --example logits"))?;
@@ -278,6 +263,15 @@ fn root() -> &'static Path {
 fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments.split(' ')).current_dir(root());
+    // What `cargo run` tells this program of itself: build scripts that look at it would run again, with all that follows.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_")
+            || name == "CARGO_MANIFEST_DIR"
+            || name == "CARGO_MANIFEST_PATH"
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

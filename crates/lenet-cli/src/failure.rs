@@ -21,6 +21,8 @@ pub enum Failure {
     Failed(String),
     /// Something failed, and standard error has it already: exit code 1.
     Told,
+    /// Another process of the job says why: silence, exit code 0.
+    ToldElsewhere,
     /// A signal stopped it, and a checkpoint was saved: exit code 130.
     Interrupted,
     /// Nobody reads the output any more: silence, exit code 0.
@@ -39,7 +41,7 @@ impl Failure {
             Failure::Failed(message) => (1, message),
             Failure::Told => return 1,
             Failure::Interrupted => return INTERRUPTED,
-            Failure::BrokenPipe => return 0,
+            Failure::BrokenPipe | Failure::ToldElsewhere => return 0,
         };
         eprintln!("error: {message}");
         code

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
+            cluster::let_the_first_tell();
             let code = failure.report();
             cluster::abort(code);
             ExitCode::from(code)
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
+    if !matches!(command, Command::Train(_) | Command::Sweep(_) | Command::Doctor { .. }) {
+        cluster::check_alone("only train and sweep are work for several: start this without mpirun")?;
+    }
     match command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),

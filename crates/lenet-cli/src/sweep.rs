@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub fn run(args: SweepArgs) -> Result<(), Failure> {
+    let job = Job::join(0)?;
     let text = std::fs::read_to_string(&args.file).map_err(file_error("read", &args.file))?;
     let mut sweep = Sweep::parse(&text, &args.file).map_err(|e| Failure::Usage(e.to_string()))?;
     let text = match &args.data {
@@ -23,6 +24,9 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
     };
     let trials = sweep.trials();
     if args.dry_run {
+        if !job.is_first() {
+            return Ok(());
+        }
         let lines: Vec<String> =
             trials.iter().map(|t| format!("{:4}  seed {}  {}", t.number, t.seed, sets(&t.sets))).collect();
         eprintln!("a dry run: {} trials", trials.len());
@@ -33,14 +37,14 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         Some(recipe) => recipe,
         None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
     };
-    let job = Job::join(0);
     let loaded = job.load(&recipe)?;
     let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(crate::train::stem(&args.file)));
     let parallel = match args.parallel.unwrap_or(sweep.parallel) {
         0 => job.threads,
         parallel => parallel,
     };
-    let sweeper = Sweeper::new(&sweep, &text, &loaded, &dir, parallel).map_err(|e| Failure::Usage(e.to_string()))?;
+    let sweeper = job.first_before_others(|| Sweeper::new(&sweep, &text, &loaded, &dir, parallel));
+    let sweeper = sweeper.map_err(|e| Failure::Usage(e.to_string()))?;
     let mut sweeper = job.share(sweeper);
     if job.is_first() {
         eprintln!("sweep    {} trials of {}, in {}", trials.len(), sweep.recipe, dir.display());

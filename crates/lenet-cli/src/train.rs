@@ -20,7 +20,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     if args.device == Device::Gpu {
         return Err(Failure::Usage("--device gpu: this build computes on the CPU alone, leave --device out".into()));
     }
-    let job = Job::join(args.threads);
+    let job = Job::join(args.threads)?;
     if let Some(done) = job.serve() {
         return done;
     }

@@ -199,3 +199,25 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(err, "");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// Processes that do not know of each other would all train, and write, the same.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_build_without_mpi_is_not_work_for_mpirun() {
+    let dir = tempfile::tempdir().unwrap();
+    let started = |size: [&str; 2], rank: [&str; 2], args: &[&str]| {
+        let output = lenet(dir.path(), args).env(size[0], size[1]).env(rank[0], rank[1]).output().unwrap();
+        (output.status.code(), texts(&output).1)
+    };
+    let (size, rank) = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK");
+    for args in [&["train", "lenet", "--data", &fixture()][..], &["sweep", "sweep.toml"], &["eval", "model"]] {
+        let (code, error) = started([size, "3"], [rank, "0"], args);
+        assert_eq!((code, error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains("3 processes") && error.contains("without mpirun"), "{error}");
+        // One of them says it.
+        assert_eq!(started([size, "3"], [rank, "2"], args), (Some(0), String::new()));
+        assert_eq!(started(["PMI_SIZE", "2"], ["PMI_RANK", "0"], args).0, Some(2));
+    }
+    assert_eq!(started([size, "1"], [rank, "0"], &["train", "--dry-run"]).0, Some(0));
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is left");
+}

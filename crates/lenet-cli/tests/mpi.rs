@@ -200,17 +200,46 @@ fn what_is_wrong_is_told_by_all_as_by_one() {
     let output = mpirun(dir.path(), 2, &["train", "lenet", "--data", "idx:nowhere"]).output().unwrap();
     assert!(!output.status.success());
     assert!(texts(&output).1.contains("nowhere"), "{}", texts(&output).1);
+    // What all would find wrong is told by the first alone.
+    for args in [&["sweep", "nowhere.toml"][..], &["eval", "nowhere"], &["lr-find", "lenet"]] {
+        let output = mpirun(dir.path(), 3, args).output().unwrap();
+        let errors: Vec<String> =
+            texts(&output).1.lines().filter(|l| l.contains("error: ")).map(String::from).collect();
+        assert!(!output.status.success() && errors.len() == 1, "{args:?} {errors:?}");
+        assert!(errors[0].contains("nowhere") != errors[0].contains("without mpirun"), "{args:?} {errors:?}");
+    }
     assert!(!dir.path().join("runs").exists());
+}
+
+#[test]
+fn a_job_that_is_asked_to_stop_leaves_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), fixture());
+    let more = ["--epochs", "40"];
+    run(dir, &train("lenet-modern", &data, "alone", &more));
+    let mut job = mpirun(dir, 3, &train("lenet-modern", &data, "asked", &more));
+    let mut job = job.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let epochs = || std::fs::read_to_string(dir.join("asked/metrics.jsonl")).unwrap_or_default().lines().count();
+    while epochs() < 3 {
+        assert!(job.try_wait().unwrap().is_none(), "it was to be asked before it ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_raw(job.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(!job.wait().unwrap().success());
+    assert!(dir.join("asked/checkpoint/last.safetensors").is_file() && !dir.join("asked/model").exists());
+    done(mpirun(dir, 2, &["train", "--resume", "asked", "--threads", "1"]).output().unwrap());
+    assert!(results(&dir.join("asked")) == results(&dir.join("alone")), "the bits of the undisturbed run");
 }
 
 #[test]
 fn a_sweep_over_ranks_finds_what_one_process_finds() {
     let dir = tempfile::tempdir().unwrap();
     let (dir, data) = (dir.path(), fixture());
-    let sweep = "recipe = \"lenet-relu-max\"\nmethod = \"grid\"\nparallel = 1\n[set]\n\"train.epochs\" = 2\n[grid]\n\"train.lr\" = [0.01, 0.05, 0.1]\n";
+    let sweep = "recipe = \"lenet-relu-max\"\nmethod = \"asha\"\ntrials = 5\nepochs = 3\nparallel = 1\nval_fraction = 0.2\n\
+                 [random]\n\"train.lr\" = { log = [0.01, 0.5] }\n[asha]\nmin_epochs = 1\nfactor = 3\n";
     std::fs::write(dir.join("sweep.toml"), sweep).unwrap();
     run(dir, &["sweep", "sweep.toml", "--data", &data, "--out", "alone"]);
-    done(mpirun(dir, 2, &["sweep", "sweep.toml", "--data", &data, "--out", "ranks"]).output().unwrap());
     let table = |name: &str| -> Vec<String> {
         let text = std::fs::read_to_string(dir.join(name).join("results.csv")).unwrap();
         let seconds = text.lines().next().unwrap().split(',').position(|c| c == "seconds").unwrap();
@@ -218,11 +247,19 @@ fn a_sweep_over_ranks_finds_what_one_process_finds() {
             |l: &str| l.split(',').enumerate().filter(|c| c.0 != seconds).map(|c| c.1.to_string()).collect::<Vec<_>>();
         text.lines().map(|l| cells(l).join(",")).collect()
     };
-    assert_eq!(table("ranks"), table("alone"));
-    for trial in ["0000", "0001", "0002"] {
-        let model = |name: &str| {
-            std::fs::read(dir.join(name).join("trials").join(trial).join("model/model.safetensors")).unwrap()
-        };
-        assert!(model("ranks") == model("alone"), "trial {trial}");
+    for ranks in [2, 3] {
+        let out = format!("ranks-{ranks}");
+        done(mpirun(dir, ranks, &["sweep", "sweep.toml", "--data", &data, "--out", &out]).output().unwrap());
+        assert_eq!(table(&out), table("alone"));
+        for trial in 0..5 {
+            let file = |name: &str, file: &str| {
+                std::fs::read(dir.join(name).join(format!("trials/{trial:04}")).join(file)).ok()
+            };
+            // Trials that were stopped early have a checkpoint only.
+            assert!(file(&out, "recipe.toml").is_some());
+            for of in ["model/model.safetensors", "checkpoint/last.safetensors"] {
+                assert!(file(&out, of) == file("alone", of), "{of} of trial {trial} by {ranks} ranks");
+            }
+        }
     }
 }

@@ -18,21 +18,17 @@ thread_local! {
     static STOPPED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What tells a process that it is one of several, by MPI library.
-const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"];
-
 /// The ranks of this job, seen from one of them. All calls come from the thread that joined.
 #[derive(Clone, Copy, Debug)]
 pub struct Cluster(());
 
 impl Cluster {
-    /// The job that this process is part of; `None` if it was started alone, and nothing is initialised then.
+    /// The job that this process is part of; `None` if MPI is over already. A process that was started alone becomes a
+    /// job of one.
     pub fn join() -> Option<Cluster> {
         if let Some(cluster) = Cluster::joined() {
             return Some(cluster);
         }
-        let several = |name: &&str| std::env::var(name).ok().and_then(|n| n.parse().ok()).is_some_and(|n: usize| n > 1);
-        SIZES.iter().find(|name| several(name))?;
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)?;
         UNIVERSE.set(Some(universe));
         // A rank that panics would leave the others waiting.
@@ -61,9 +57,10 @@ impl Cluster {
         SimpleCommunicator::world().size() as usize
     }
 
-    /// Number of processes on this machine. All ranks call it.
-    pub fn ranks_here(self) -> usize {
-        here().map_or(1, |here| here.size() as usize)
+    /// Number of processes that may use what `share` names: of those on this machine, all that name the same. All ranks
+    /// call it.
+    pub fn ranks_beside(self, share: &str) -> usize {
+        beside(share).map_or(1, |beside| beside.size() as usize)
     }
 
     /// From rank 0 to all, which [`Cluster::hear`] it.
@@ -93,7 +90,7 @@ impl Cluster {
         differs: impl FnOnce(String) -> E,
     ) -> Result<Loaded, E> {
         let world = SimpleCommunicator::world();
-        let here = here();
+        let here = beside("");
         let mut loaded = match here.as_ref().map_or(0, |here| here.rank()) {
             0 => load()?,
             _ => nothing(),
@@ -156,10 +153,6 @@ impl Ranks for Cluster {
     fn gather(&self, own: &[f32], counts: &[usize], all: &mut [f32]) {
         Cluster::gather(own, counts, all);
     }
-
-    fn gather_f64(&self, own: &[f64], counts: &[usize], all: &mut [f64]) {
-        Cluster::gather(own, counts, all);
-    }
 }
 
 impl Team for Cluster {
@@ -172,21 +165,26 @@ impl Team for Cluster {
     }
 
     fn exchange(&self, own: &str) -> Vec<String> {
+        // Never empty: the address of no bytes may be what MPI has another meaning for.
+        let own = format!("{own}\n");
         let mut lens = vec![0u64; Cluster::ranks(*self)];
         SimpleCommunicator::world().all_gather_into(&(own.len() as u64), &mut lens[..]);
         let lens: Vec<usize> = lens.into_iter().map(|n| n as usize).collect();
         let mut all = vec![0u8; lens.iter().sum()];
         Cluster::gather(own.as_bytes(), &lens, &mut all);
         let mut rest = &all[..];
-        lens.iter().map(|&n| String::from_utf8_lossy(rest.split_off(..n).unwrap_or_default()).into_owned()).collect()
+        let mut text =
+            |n: usize| String::from_utf8_lossy(rest.split_off(..n).unwrap_or_default()).trim_end().to_string();
+        lens.into_iter().map(&mut text).collect()
     }
 }
 
-/// The ranks of this machine, by its name: all agree on it, whatever the library makes of networks and containers.
-fn here() -> Option<SimpleCommunicator> {
+/// The ranks of this machine that name the same share of it. The machine goes by its name: all agree on that, whatever the
+/// library makes of networks and containers.
+fn beside(share: &str) -> Option<SimpleCommunicator> {
     let world = SimpleCommunicator::world();
     let name = mpi::environment::processor_name().unwrap_or_default();
-    let own = fnv(name.bytes().map(u64::from));
+    let own = fnv(name.bytes().chain([b'\n']).chain(share.bytes()).map(u64::from));
     let mut all = vec![0u64; world.size() as usize];
     world.all_gather_into(&own, &mut all[..]);
     let first = all.iter().position(|&name| name == own).unwrap_or(0);

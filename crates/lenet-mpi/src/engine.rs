@@ -178,7 +178,8 @@ fn read_update(message: &mut Message) -> Update {
 
 impl Engine for MpiEngine<'_> {
     fn device(&self) -> String {
-        format!("{} ranks by MPI, each {}", self.cluster.ranks(), self.cpu.device())
+        let ranks = self.cluster.ranks();
+        format!("{ranks} rank{} by MPI, each {}", if ranks == 1 { "" } else { "s" }, self.cpu.device())
     }
 
     fn network(&self) -> &Network {

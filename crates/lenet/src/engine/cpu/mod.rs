@@ -278,9 +278,9 @@ impl Engine for CpuEngine {
         }
         let new_rows = || Mutex::new(self.program.dense.iter().map(DenseRows::new).collect());
         self.rows.resize_with(self.rows.len().max(n_chunks), new_rows);
-        let mut score = total(&self.rounds(batch, how, 1.0 / weight as f32), batch.indices.len());
+        let scores = self.rounds(batch, how, 1.0 / weight as f32);
+        let mut score = total(&self.exchange(all_chunks, scores), batch.indices.len());
         score.loss *= batch.indices.len() as f64 / weight;
-        self.exchange(all_chunks);
         let bad = self.reduce(n_chunks);
         self.network.tensors().for_each(|t| t.clear_missing(&mut self.gradients));
         if !score.loss.is_finite() {

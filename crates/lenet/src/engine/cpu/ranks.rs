@@ -24,17 +24,14 @@ pub trait Ranks: Send {
     fn ranks(&self) -> usize;
 
     /// Gathers values of all ranks at every one, in the order of the ranks: `counts[r]` values of rank `r`, those of this
-    /// one being `own`.
+    /// one being `own`. Some of them are other numbers' bits, which arrive as they are.
     fn gather(&self, own: &[f32], counts: &[usize], all: &mut [f32]);
-
-    /// As [`Ranks::gather`], in double precision.
-    fn gather_f64(&self, own: &[f64], counts: &[usize], all: &mut [f64]);
 }
 
 /// The other ranks, and what they exchange.
 pub(super) struct Peers {
     ranks: Box<dyn Ranks>,
-    /// Sums of this rank's nodes, then those of all, `[node][partial_len]`.
+    /// What this rank tells, then what all do: sums `[node][partial_len]`, and scores `[chunk][SCORE]` behind them.
     own: AlignedVec,
     all: AlignedVec,
 }
@@ -53,11 +50,8 @@ impl Peers {
 
     /// Scores of all chunks, from those of this rank's.
     pub fn scores(&self, own: &[Mutex<ChunkScore>], chunks: usize) -> Vec<Mutex<ChunkScore>> {
-        let own: Vec<f64> = own.iter().map(|s| lock(s)).flat_map(|s| [s.loss, s.correct as f64]).collect();
-        let mut all = vec![0.0; 2 * chunks];
-        self.ranks.gather_f64(&own, &self.counts(chunks, 2), &mut all);
-        let score = |s: &[f64; 2]| Mutex::new(ChunkScore { loss: s[0], correct: s[1] as usize });
-        all.as_chunks::<2>().0.iter().map(score).collect()
+        let own: Vec<f32> = own.iter().flat_map(|s| write_score(&lock(s))).collect();
+        self.gather(&own, chunks, SCORE).as_chunks().0.iter().map(|s| Mutex::new(read_score(s))).collect()
     }
 
     /// The logits of all samples, from those of this rank's.
@@ -84,6 +78,19 @@ impl Peers {
     pub fn sum(&mut self, program: &Program) -> &mut [f32] {
         &mut self.all[..partial_len(program)]
     }
+}
+
+/// Floats that carry a score's bits.
+const SCORE: usize = 3;
+
+fn write_score(score: &ChunkScore) -> [f32; SCORE] {
+    let loss = score.loss.to_bits();
+    [loss as u32, (loss >> 32) as u32, score.correct as u32].map(f32::from_bits)
+}
+
+fn read_score(words: &[f32; SCORE]) -> ChunkScore {
+    let [low, high, correct] = words.map(f32::to_bits);
+    ChunkScore { loss: f64::from_bits(u64::from(low) | u64::from(high) << 32), correct: correct as usize }
 }
 
 /// Which chunks each rank takes: none more than it must, and of all such ways the one with the largest subtrees.
@@ -157,17 +164,18 @@ impl CpuEngine {
         self.peers.as_ref().map_or(0..chunks, |p| p.share(chunks))
     }
 
-    /// Sums the gradients of this rank's chunks, those of all ranks, and leaves the whole batch's in [`Peers::sum`].
-    pub(super) fn exchange(&mut self, n_chunks: usize) {
-        let Some(Peers { ranks, own: partial, all }) = &mut self.peers else { return };
+    /// Sums the gradients of this rank's chunks, those of all ranks, and leaves the whole batch's in [`Peers::sum`]. The
+    /// scores of this rank's chunks, which travel along, become those of all.
+    pub(super) fn exchange(&mut self, n_chunks: usize, scores: Vec<Mutex<ChunkScore>>) -> Vec<Mutex<ChunkScore>> {
+        let Some(Peers { ranks, own: partial, all }) = &mut self.peers else { return scores };
         let shares = shares(n_chunks, ranks.ranks());
         let all_nodes: Vec<Vec<Range<usize>>> = shares.iter().map(|s| nodes(s, n_chunks)).collect();
         let (share, mine) = (&shares[ranks.rank()], &all_nodes[ranks.rank()]);
         let len = partial_len(&self.program);
-        let counts: Vec<usize> = all_nodes.iter().map(|n| n.len() * len).collect();
-        let total = counts.iter().sum();
-        if partial.len() < mine.len() * len || all.len() < total {
-            (*partial, *all) = (AlignedVec::zeros(mine.len() * len), AlignedVec::zeros(total));
+        let counts: Vec<usize> = all_nodes.iter().zip(&shares).map(|(n, s)| n.len() * len + s.len() * SCORE).collect();
+        let (told, total) = (counts[ranks.rank()], counts.iter().sum());
+        if partial.len() < told || all.len() < total {
+            (*partial, *all) = (AlignedVec::zeros(told), AlignedVec::zeros(total));
         }
         let chunks = self.own[..share.len()].iter_mut();
         let mut own: Vec<&mut [f32]> =
@@ -190,6 +198,9 @@ impl CpuEngine {
                 }
             }
         }
+        for (score, words) in scores.iter().zip(rest.as_chunks_mut().0) {
+            *words = write_score(&lock(score));
+        }
         let (tasks, path): (Vec<_>, _) = (tasks.into_iter().rev().map(Mutex::new).collect(), self.path);
         self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
             Task::Own { chunks, sum } => {
@@ -202,14 +213,19 @@ impl CpuEngine {
             }
         });
         drop(tasks);
-        ranks.gather(&partial[..mine.len() * len], &counts, &mut all[..total]);
+        ranks.gather(&partial[..told], &counts, &mut all[..total]);
+        let (mut rest, mut sums, mut all_scores) = (&mut all[..total], Vec::new(), Vec::new());
+        for (nodes, share) in all_nodes.iter().zip(&shares) {
+            sums.extend(nodes.iter().map(|_| take(&mut rest, len)));
+            let words = take(&mut rest, share.len() * SCORE);
+            all_scores.extend(words.as_chunks().0.iter().map(|s| Mutex::new(read_score(s))));
+        }
         // The rest of the tree, block by block.
         let adds = finish(&all_nodes.concat(), n_chunks);
-        let mut rest: Vec<&mut [f32]> = if len > 0 { all[..total].chunks_exact_mut(len).collect() } else { Vec::new() };
         let mut blocks = Vec::new();
         for at in (0..len).step_by(UPDATE) {
             let n = UPDATE.min(len - at);
-            blocks.push(Mutex::new(rest.iter_mut().map(|node| take(node, n)).collect::<Vec<_>>()));
+            blocks.push(Mutex::new(sums.iter_mut().map(|node| take(node, n)).collect::<Vec<_>>()));
         }
         self.pool.run(blocks.len(), &|_, t| {
             let nodes = &mut *lock(&blocks[t]);
@@ -218,6 +234,7 @@ impl CpuEngine {
                 sum_tree(path, &mut [&mut *before[to], &mut *after[0]]);
             }
         });
+        all_scores
     }
 }
 

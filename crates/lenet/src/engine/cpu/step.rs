@@ -2,7 +2,7 @@
 
 use super::chunk::{Context, DenseRows, Samples, Workspace};
 use super::convolution::Convolution;
-use super::program::{Core, Work};
+use super::program::{Core, Norm, Work};
 use super::{CpuEngine, UPDATE, lock, take};
 use crate::engine::{Batch, TrainStep};
 use crate::kernel::contract::Contraction;
@@ -151,7 +151,7 @@ impl CpuEngine {
         Some(bad.into_inner()).filter(|&i| i != usize::MAX)
     }
 
-    /// Forward and backward of this process's chunks, scores of all of them, in as many rounds as the network's normalisations ask for.
+    /// Forward and backward of this process's chunks, and their scores, in as many rounds as the network's normalisations ask for.
     pub(super) fn rounds(&mut self, batch: &Batch, how: &TrainStep, scale: f32) -> Vec<Mutex<ChunkScore>> {
         let all_chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
         let chunks = &all_chunks[self.share(all_chunks.len())];
@@ -192,17 +192,27 @@ impl CpuEngine {
             // What the round before, or the one that is gone back to, waits for.
             let Some(round) = (if turn < last { Some(turn) } else { (2 * last - turn).checked_sub(1) }) else { break };
             let kept: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
-            for norm in self.program.rounds[round].stops.iter().filter_map(|&i| self.program.stages[i].norm()) {
-                let mut stops: Vec<(usize, &[f32])> =
-                    kept.iter().map(|(n, w)| (*n, &w.stops[norm.number][..])).collect();
-                let gathered = self.peers.as_ref().map(|peers| {
-                    let own: Vec<f32> = stops.iter().flat_map(|s| s.1).copied().collect();
-                    peers.gather(&own, all_chunks.len(), 2 * norm.place.weight.len())
-                });
-                if let Some(all) = &gathered {
-                    let of_chunks = all.chunks_exact(2 * norm.place.weight.len());
-                    stops = all_chunks.iter().map(|c| c.len()).zip(of_chunks).collect();
-                }
+            let stops = self.program.rounds[round].stops.iter();
+            let norms: Vec<_> = stops.filter_map(|&i| self.program.stages[i].norm()).collect();
+            let len = |norm: &Norm| 2 * norm.place.weight.len();
+            let width = norms.iter().map(|n| len(n)).sum();
+            let gathered = self.peers.as_ref().map(|peers| {
+                let of_chunk =
+                    |w: &Workspace| norms.iter().flat_map(|n| w.stops[n.number].to_vec()).collect::<Vec<_>>();
+                let own: Vec<f32> = kept.iter().flat_map(|(_, w)| of_chunk(w)).collect();
+                peers.gather(&own, all_chunks.len(), width)
+            });
+            let mut at = 0;
+            for norm in norms {
+                let part = at..at + len(norm);
+                at = part.end;
+                let stops: Vec<(usize, &[f32])> = match &gathered {
+                    None => kept.iter().map(|(n, w)| (*n, &w.stops[norm.number][..])).collect(),
+                    Some(all) => {
+                        let of_chunks = all.chunks_exact(width).map(|c| &c[part.clone()]);
+                        all_chunks.iter().map(|c| c.len()).zip(of_chunks).collect()
+                    }
+                };
                 if turn < last {
                     self.norms.moments(norm, &stops, &self.parameters);
                 } else {
@@ -210,7 +220,7 @@ impl CpuEngine {
                 }
             }
         }
-        self.peers.as_ref().map(|p| p.scores(&scores, all_chunks.len())).unwrap_or(scores)
+        scores
     }
 
     /// Packs all weights anew, for forward and gradient.
