@@ -223,7 +223,7 @@ unsafe fn preactivation<S: Simd, const AFFINE: bool>(z: *const f32, scale: S::V,
 
 /// The larger of both, `best` where they are equal, `a` where it is NaN.
 #[inline(always)]
-unsafe fn larger<S: Simd>(best: S::V, a: S::V) -> S::V {
+pub(super) unsafe fn larger<S: Simd>(best: S::V, a: S::V) -> S::V {
     // SAFETY: the caller runs on S's path.
     unsafe { S::select(S::gt(best, a), best, S::max(best, a)) }
 }

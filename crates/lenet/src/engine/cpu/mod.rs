@@ -57,9 +57,11 @@ pub struct CpuEngine {
     own: Vec<Mutex<AlignedVec>>,
     /// A chunk's samples as rows, for each dense stage.
     rows: Vec<Mutex<Vec<DenseRows>>>,
+    /// Whether samples can be passed one by one.
+    singles: bool,
     /// Planned when a few samples first come.
     single: Option<Single>,
-    /// Whether the packed weights of `single` are those of `parameters`.
+    /// Whether the packed weights of `single` are those of `parameters`, and the normalisations those of `buffers`.
     single_is_current: bool,
     /// `None` for a process on its own.
     peers: Option<Peers>,
@@ -109,6 +111,7 @@ impl CpuEngine {
             norms: Norms::new(&program),
             kept: Vec::new(),
             optimizer_state: AlignedVec::zeros(0),
+            singles: Single::supports(&network),
             single: None,
             single_is_current: false,
             own: Vec::new(),
@@ -213,15 +216,17 @@ impl Engine for CpuEngine {
             let (n, wanted) = (logits.len(), batch.indices.len());
             return Err(EngineError::Mismatch(format!("room for {n} logits, {wanted} × {outputs} are needed")));
         }
-        if batch.indices.len() <= SINGLES && Single::supports(&self.network) {
+        if batch.indices.len() <= SINGLES && self.singles {
             let _flush = FlushDenormals::new();
             let single = self.single.get_or_insert_with(|| Single::new(&self.network, self.path));
             if !self.single_is_current {
                 single.set_parameters(&self.parameters);
+                self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
                 self.single_is_current = true;
             }
+            let channels = self.norms.evaluation();
             for (&index, out) in batch.indices.iter().zip(logits.chunks_exact_mut(outputs)) {
-                single.forward(&self.parameters, &batch.pixels, index, out);
+                single.forward(&self.parameters, channels, &batch.pixels, index, out);
             }
             return Ok(());
         }
@@ -236,15 +241,24 @@ impl Engine for CpuEngine {
         }
         self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
         let context = self.context();
-        let parts: Vec<_> =
-            batch.indices.chunks(CHUNK).zip(logits.chunks_mut(CHUNK * outputs)).map(Mutex::new).collect();
-        self.pool.run(parts.len(), &|worker, k| {
-            let (indices, out) = &mut *lock(&parts[k]);
+        let pass = |worker: usize, indices: &[u32], out: &mut [f32]| {
             let mut workspace = lock(&self.workspaces[worker]);
             workspace.forward(&context, Samples { batch, indices });
             for (lane, row) in out.chunks_exact_mut(outputs).enumerate() {
                 row.iter_mut().enumerate().for_each(|(o, v)| *v = workspace.logits()[o * CHUNK + lane]);
             }
+        };
+        if batch.indices.len() <= CHUNK {
+            // Nothing is allocated for a single chunk.
+            let _flush = FlushDenormals::new();
+            pass(0, batch.indices, logits);
+            return Ok(());
+        }
+        let parts: Vec<_> =
+            batch.indices.chunks(CHUNK).zip(logits.chunks_mut(CHUNK * outputs)).map(Mutex::new).collect();
+        self.pool.run(parts.len(), &|worker, k| {
+            let (indices, out) = &mut *lock(&parts[k]);
+            pass(worker, indices, out);
         });
         Ok(())
     }
@@ -295,6 +309,7 @@ impl Engine for CpuEngine {
             }
             None => {
                 self.norms.track(&self.program, &mut self.buffers);
+                self.single_is_current = false;
                 Ok(score)
             }
         }
@@ -377,6 +392,7 @@ impl Engine for CpuEngine {
             return Err(EngineError::Mismatch(format!("{n} buffers for a network of {wanted}")));
         }
         self.buffers.copy_from_slice(buffers);
+        self.single_is_current = false;
         Ok(())
     }
 }

@@ -95,6 +95,35 @@ pub trait Simd: Copy + Send + Sync + 'static {
             }
         }
     }
+    /// The lanes of a, then those of b, taken in turn: those with even numbers, those with odd ones.
+    #[inline(always)]
+    unsafe fn unzip(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        let (mut all, mut parts) = ([0.0f32; 2 * CHUNK], [[0.0f32; CHUNK]; 2]);
+        // SAFETY: the caller runs on this path; the arrays hold two vectors, and one each.
+        unsafe {
+            Self::store(all.as_mut_ptr(), a);
+            Self::store(all.as_mut_ptr().add(Self::LANES), b);
+            for i in 0..2 * Self::LANES {
+                parts[i % 2][i / 2] = all[i];
+            }
+            (Self::load(parts[0].as_ptr()), Self::load(parts[1].as_ptr()))
+        }
+    }
+    /// Writes the first n floats of a vector, and nothing behind them.
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize) {
+        let mut all = [0.0f32; CHUNK];
+        // SAFETY: the caller runs on this path and vouches for n floats, at most a vector.
+        unsafe {
+            if n >= Self::LANES {
+                return Self::store(p, v);
+            }
+            Self::store(all.as_mut_ptr(), v);
+            for i in 0..n {
+                *p.add(i) = all[i];
+            }
+        }
+    }
     /// [`sum_lanes`] of 8 positions.
     #[inline(always)]
     unsafe fn sum_lanes_of_8(positions: &[[f32; CHUNK]; 8], sums: &mut [f32; 8]) {
@@ -304,6 +333,34 @@ mod tests {
             assert!(s[0].is_nan() && s[1] == 1.0 && s[2] >= 0.0 && s[2] < 1e-37 && s[3] == 1.0 && s[4] == s[2]);
             let t = apply(path, &x, 2);
             assert!(t[0].is_nan() && t[1] == 1.0 && t[2] == -1.0 && t[5] == -1.0);
+        }
+    }
+
+    #[test]
+    fn lanes_are_taken_in_turn_and_the_first_ones_stored_on_every_path() {
+        struct Both<'a>(&'a [f32], &'a mut [f32], usize);
+        impl Program for Both<'_> {
+            type Output = usize;
+            #[inline(always)]
+            unsafe fn run<S: Simd>(self) -> usize {
+                // SAFETY: 32 floats before, and 64 after.
+                unsafe {
+                    let (even, odd) = S::unzip(S::load(self.0.as_ptr()), S::load(self.0.as_ptr().add(S::LANES)));
+                    S::store_first(self.1.as_mut_ptr(), even, self.2);
+                    S::store_first(self.1.as_mut_ptr().add(32), odd, self.2);
+                }
+                S::LANES
+            }
+        }
+        let from: Vec<f32> = (1..=32).map(|i| i as f32).collect();
+        for path in Path::available() {
+            for n in 0..=CHUNK {
+                let mut to = [0.0; 64];
+                // SAFETY: the path is available.
+                let lanes = unsafe { dispatch(path, Both(&from, &mut to, n)) };
+                let value = |i: usize, odd: usize| if i < n.min(lanes) { (2 * i + odd + 1) as f32 } else { 0.0 };
+                assert!((0..32).all(|i| to[i] == value(i, 0) && to[32 + i] == value(i, 1)), "{path}, {n} floats");
+            }
         }
     }
 

@@ -80,13 +80,13 @@ pub fn fits(s: &ConvShape) -> bool {
     points(s.kh).is_some() && s.kw > 1 && s.stride == [1, 1] && s.groups == 1 && s.oh.is_multiple_of(2) && s.oc >= 4
 }
 
-/// A tile, its first vector, and how many of it.
+/// A tile, its first vector, and how many of it; with the outputs in the lanes, its first column.
 type Run = (PairTile, usize, usize);
 
 /// Positions of a pair's rows that the gradient of the weights takes at a time, about.
 const STRIP_POSITIONS: usize = 56;
 
-/// The forward pass, for chunks (16 samples in the lanes) or a single sample (columns in the lanes).
+/// The forward pass, for chunks (16 samples in the lanes) or a single sample (columns or outputs in the lanes).
 pub struct Forward {
     taps: Vec<Tap>,
     /// Outputs: first, number, runs of tiles.
@@ -94,6 +94,8 @@ pub struct Forward {
     lanes: usize,
     /// First input of a window's first row.
     corner: usize,
+    /// Whether outputs are in the lanes.
+    across: bool,
 }
 
 impl Forward {
@@ -134,7 +136,29 @@ impl Forward {
             first += o;
         }
         let corner = (x.border_cols - s.padding[1]) * x.lanes;
-        Forward { taps, groups, lanes: tiles.lanes, corner }
+        Forward { taps, groups, lanes: tiles.lanes, corner, across: false }
+    }
+
+    /// Of a single sample with the outputs in the lanes: what weights and inputs are to the tiles changes places.
+    fn plan_across(tiles: &'static Tiles, s: &ConvShape, x: &Frame, v: &Frame) -> Self {
+        let row = s.oc.next_multiple_of(CHUNK);
+        let tap = |i: usize| Tap { x: (i * row) as u32, w: (i / s.kw * v.plane() + i % s.kw) as u32 };
+        let taps: Vec<Tap> = (0..s.ic * s.kw).rev().map(tap).collect();
+        let vectors = row / tiles.lanes;
+        let cost = |t: &PairTile| {
+            let n = taps.len() as f64;
+            (n * tiles.machine.step(t.o, t.p) + 2.0 * (t.o * t.p) as f64 + 20.0) * (vectors / t.p) as f64
+        };
+        let all = tiles.pairs.forward.iter().filter(|t| vectors.is_multiple_of(t.p));
+        let best = |o: usize| all.clone().filter(|t| t.o == o).min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        let options: Vec<_> = (1..=s.ow).filter_map(|o| best(o).map(|t| (o, cost(t)))).collect();
+        let (mut runs, mut col) = (Vec::new(), 0);
+        for o in partition(s.ow, &options) {
+            runs.extend(best(o).map(|t| (*t, col, vectors / t.p)));
+            col += o;
+        }
+        let corner = x.border_cols - s.padding[1];
+        Forward { taps, groups: vec![(0, row, runs)], lanes: tiles.lanes, corner, across: true }
     }
 }
 
@@ -184,6 +208,24 @@ impl Winograd {
     /// With one lane, x is a single sample, and rows of z must be whole vectors of 16; x must have
     /// [`Winograd::x_extent`] floats.
     pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool) -> Self {
+        Self::with_forward(Forward::plan, tiles, s, x, z, learns)
+    }
+
+    /// Plans the forward pass of a single sample x with the outputs in the lanes: z is `[oh][ow][outputs]`, these in whole
+    /// vectors of 16, without the bias.
+    pub fn plan_across(tiles: &'static Tiles, s: &ConvShape, x: &Frame) -> Self {
+        let z = Frame { lanes: s.oc.next_multiple_of(CHUNK), ..Frame::chunk([1, s.oh, s.ow]) };
+        Self::with_forward(Forward::plan_across, tiles, s, x, &z, false)
+    }
+
+    fn with_forward(
+        forward: fn(&'static Tiles, &ConvShape, &Frame, &Frame) -> Forward,
+        tiles: &'static Tiles,
+        s: &ConvShape,
+        x: &Frame,
+        z: &Frame,
+        learns: bool,
+    ) -> Self {
         let strip = STRIP_POSITIONS.div_ceil(s.ow).min(s.oh / 2);
         let slack = if x.lanes == 1 { 2 * CHUNK } else { 0 };
         let v = Frame { rows: strip, border_rows: 0, slack, ..*x };
@@ -199,7 +241,7 @@ impl Winograd {
             v,
             d,
             m,
-            forward: Forward::plan(tiles, s, x, &v),
+            forward: forward(tiles, s, x, &v),
             gradient: learns.then(|| conv::gradient(tiles, &row, &d, &m)),
             weight: WeightGradient::plan_pairs(tiles, tiles.pairs.outers, &row, z, &v),
         }
@@ -223,7 +265,9 @@ impl Winograd {
 
     /// Floats of packed weights: forward, gradient.
     pub fn packed_len(&self) -> [usize; 2] {
-        [self.sums_len(), if self.gradient.is_some() { self.sums_len() } else { 0 }]
+        let outputs: usize = self.forward.groups.iter().map(|g| g.1).sum();
+        let forward = self.points.len() * self.s.ic * self.s.kw * outputs;
+        [forward, if self.gradient.is_some() { self.sums_len() } else { 0 }]
     }
 
     /// Weights at a point.
@@ -263,7 +307,7 @@ impl Winograd {
             for (first, outputs, _) in groups {
                 let block = &mut forward[first * taps * points + f * taps * outputs..][..taps * outputs];
                 for (tap, line) in block.chunks_exact_mut(*outputs).enumerate() {
-                    line.iter_mut().enumerate().for_each(|(o, value)| *value = u[(first + o) * taps + tap]);
+                    line.iter_mut().zip(*first..self.s.oc).for_each(|(value, o)| *value = u[o * taps + tap]);
                 }
             }
             if let Some(plan) = &self.gradient {
@@ -272,38 +316,56 @@ impl Winograd {
         }
     }
 
+    /// Floats that z must have.
+    pub fn z_extent(&self) -> usize {
+        if self.forward.across {
+            return self.z.len();
+        }
+        self.z.at(self.s.oc - 1, self.s.oh - 1, 0) + (self.s.ow * self.x.lanes).next_multiple_of(CHUNK)
+    }
+
     /// Computes those pairs of rows of z whose first row is among `rows`.
     pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         let Inputs { x, packed, bias } = inputs;
         let pairs = rows.start.div_ceil(2)..rows.end.div_ceil(2);
         let plan = &self.forward;
-        let last = self.z.at(self.s.oc - 1, self.s.oh - 1, 0) + (self.s.ow * self.x.lanes).next_multiple_of(CHUNK);
-        assert!(z.len() >= last && packed.len() >= self.packed_len()[0], "planned buffers");
-        assert!(bias.is_none_or(|b| b.len() >= self.s.oc) && rows.end <= self.s.oh, "a bias for every output");
-        let points = self.points.len();
+        assert!(z.len() >= self.z_extent() && packed.len() >= self.packed_len()[0], "planned buffers");
+        assert!(bias.is_none_or(|b| b.len() >= self.s.oc && !plan.across), "a bias for every output");
+        assert!(rows.end <= self.s.oh, "rows of the output");
+        let (points, taps) = (self.points.len(), plan.taps.len());
         for pair in pairs {
             self.transform(path, pair..pair + 1, x, scratch);
             for (first, outputs, runs) in &plan.groups {
-                for (tile, vector, repeat) in runs {
-                    let at = vector * plan.lanes;
+                for &(tile, at, repeat) in runs {
                     // SAFETY: rows of z hold all vectors of the plan, and so do those of v, whose planes have slack
                     // where vectors hold columns; weights and biases were compared above. The plan was made for a
                     // path that was available.
                     unsafe {
+                        let u = packed.as_ptr().add(first * taps * points);
+                        let v = scratch.v.as_ptr().add(plan.corner);
+                        let (u_point, v_point) = (taps * outputs, self.v_len());
+                        let (w, w_point, w_row, x, x_point, y_plane, y) = if plan.across {
+                            (v.add(at), v_point, 1, u, u_point, *outputs, self.z.at(0, 2 * pair, at))
+                        } else {
+                            let at = at * plan.lanes;
+                            let y = self.z.at(*first, 2 * pair, 0) + at;
+                            (u, u_point, *outputs, v.add(at), v_point, self.z.plane(), y)
+                        };
                         (tile.run)(&PairArgs {
                             points: self.points.as_ptr(),
                             n_points: points,
                             taps: plan.taps.as_ptr(),
-                            n_taps: plan.taps.len(),
-                            w: packed.as_ptr().add(first * plan.taps.len() * points),
-                            w_point: plan.taps.len() * outputs,
+                            n_taps: taps,
+                            w,
+                            w_point,
+                            w_row,
                             bias: bias.map_or(std::ptr::null(), |b| b[*first..].as_ptr()),
-                            x: scratch.v.as_ptr().add(plan.corner + at),
-                            x_point: self.v_len(),
-                            y: z.as_mut_ptr().add(self.z.at(*first, 2 * pair, 0) + at),
+                            x,
+                            x_point,
+                            y: z.as_mut_ptr().add(y),
                             y_row: self.z.row(),
-                            y_plane: self.z.plane(),
-                            repeat: *repeat,
+                            y_plane,
+                            repeat,
                         });
                     }
                 }

@@ -22,8 +22,9 @@ pub(super) struct PairArgs {
     pub taps: *const Tap,
     pub n_taps: usize,
     pub w: *const f32,
-    /// Floats from the weights of one point to those of the next.
+    /// Floats from the weights of one point to those of the next, and from one row of them to the next.
     pub w_point: usize,
+    pub w_row: usize,
     /// Added to each finished sum; null for none.
     pub bias: *const f32,
     pub x: *const f32,
@@ -66,7 +67,7 @@ unsafe fn pair<S: Simd, const O: usize, const P: usize>(a: &PairArgs) {
                 for i in 0..a.n_taps {
                     let tap = *a.taps.add(i);
                     let xt = xf.add(tap.x as usize);
-                    let wt = wf.add(tap.w as usize * O);
+                    let wt = wf.add(tap.w as usize * a.w_row);
                     multiply::<S, O, P, true>(xt, wt, 0, &mut acc);
                 }
                 let point = *a.points.add(f);

@@ -45,12 +45,13 @@ impl Patches {
         let across = s.ow.div_ceil(SIDE);
         let all = s.oh.div_ceil(SIDE) * across;
         for first in (0..all).step_by(CHUNK) {
-            let corners: Vec<[usize; 2]> =
-                (first..all.min(first + CHUNK)).map(|t| [t / across * SIDE, t % across * SIDE]).collect();
+            let corners: [_; CHUNK] =
+                std::array::from_fn(|i| [(first + i) / across, (first + i) % across].map(|t| t * SIDE));
+            let corners = &corners[..CHUNK.min(all - first)];
             for (i, line) in patches.chunks_exact_mut(CHUNK).take(s.ic * PATCH * PATCH).enumerate() {
                 let (c, y, x) = (i / (PATCH * PATCH), i / PATCH % PATCH, i % PATCH);
                 line.fill(0.0);
-                for (value, [top, left]) in line.iter_mut().zip(&corners) {
+                for (value, [top, left]) in line.iter_mut().zip(corners) {
                     let (row, col) = ((top + y).wrapping_sub(s.padding[0]), (left + x).wrapping_sub(s.padding[1]));
                     if row < s.ih && col < s.iw {
                         *value = inputs.x[self.x.at(c, row, col)];
@@ -60,7 +61,7 @@ impl Patches {
             self.one.forward(path, 0..SIDE, Inputs { x: &patches, ..inputs }, &mut squares, scratch);
             for (i, line) in squares.chunks_exact(CHUNK).take(s.oc * SIDE * SIDE).enumerate() {
                 let (c, y, x) = (i / (SIDE * SIDE), i / SIDE % SIDE, i % SIDE);
-                for (value, [top, left]) in line.iter().zip(&corners) {
+                for (value, [top, left]) in line.iter().zip(corners) {
                     if top + y < s.oh && left + x < s.ow {
                         z[self.z.at(c, top + y, left + x)] = *value;
                     }
