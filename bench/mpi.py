@@ -16,6 +16,7 @@ Needs only the standard library, mpirun and mpicc.
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -171,6 +172,8 @@ def main():
     parser.add_argument("--rates", type=int, nargs="+", default=[0, 1000, 100], help="Mbit/s; 0 for no limit")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    # Network namespaces are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     arguments.lenet = arguments.lenet.resolve()
     arguments.batches = {}
     for recipe in arguments.recipes:
