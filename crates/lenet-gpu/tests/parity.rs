@@ -68,7 +68,7 @@ const LAYERS: [&str; 5] = [
 
 fn recipe(layers: &str, output: &str) -> Recipe {
     let text = format!(
-        "[model]\nlayers = [{layers}, {{ type = \"flatten\" }}, {{ type = \"{output}\", units = \"classes\" }}]\n"
+        "[data]\nsource = \"fashion-mnist\"\n[model]\nlayers = [{layers}, {{ type = \"flatten\" }}, {{ type = \"{output}\", units = \"classes\" }}]\n"
     );
     Recipe::parse(&text, "parity.toml").unwrap()
 }
@@ -135,8 +135,10 @@ fn the_whole_kit_is_the_cpus() {
 fn optimizers_clipping_and_averages_are_the_cpus() {
     let data = images(40);
     let tables = lenet::data::Normalization::unit(2).tables();
-    let network =
-        recipe(r#"{ type = "conv2d", channels = 4, window = 5 }, { type = "batch_norm" }, { type = "tanh" }"#, "dense");
+    let network = recipe(
+        r#"{ type = "conv2d", channels = 4, window = 5, bias = false }, { type = "batch_norm" }, { type = "tanh" }"#,
+        "dense",
+    );
     let network = network.spec(data.shape, 5).unwrap().infer().unwrap();
     let sgd = Optimizer::default();
     let kinds = [
@@ -156,7 +158,7 @@ fn optimizers_clipping_and_averages_are_the_cpus() {
             let mut average = Average { parameters, buffers };
             for step in 1..=4 {
                 backward(engine, &batch, &TrainStep::default());
-                let update = Update { optimizer, lr: 0.02, scale: 1.0, step };
+                let update = Update { optimizer, lr: 0.002, scale: 1.0, step };
                 match number % 2 {
                     0 => engine.update_clipped(0.05, update),
                     _ => engine.update(update),
@@ -184,5 +186,22 @@ fn optimizers_clipping_and_averages_are_the_cpus() {
                 .tensors()
                 .all(|t| t.role == Role::Bias || gpu.parameters()[t.range.clone()] != start[t.range.clone()])
         );
+    }
+}
+
+#[test]
+fn batches_of_any_size_are_the_cpus() {
+    let data = golden::Data::fixture();
+    let golden = &golden::Golden::both()[0];
+    let (mut gpu, mut cpu) = (golden.engine(&on_gpu), golden.engine(&on_cpu));
+    for n in [1, 7, 83, 255, 256, 500] {
+        let indices: Vec<u32> = (0..n).collect();
+        for engine in [&mut gpu, &mut cpu] {
+            backward(engine.as_mut(), &data.batch(&indices), &TrainStep::default());
+        }
+        for t in golden.network.tensors() {
+            let e = error(&gpu.gradients()[t.range.clone()], &cpu.gradients()[t.range.clone()], 0.0);
+            assert!(e < BOUND, "{n} images: gradient of {} off by {e:.1e}", t.name);
+        }
     }
 }
