@@ -22,6 +22,8 @@ The developer's chores: cargo xtask VERB
   test-python   the Python package, as a wheel in a virtual environment of its own, against the command line
   test-mpi      training and sweeps over ranks, and over two network namespaces (as root); needs an MPI library, libclang
                 and ip (Debian: openmpi-bin libopenmpi-dev libclang-dev iproute2)
+  test-gpu      training on a GPU against PyTorch and the CPU, on what there is: a GPU, or Mesa's lavapipe, which plays one
+                (Debian: mesa-vulkan-drivers libvulkan1); the first build takes 20 minutes of a core
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them
   test-features the library with each of its features alone, and without any: no warning
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["test-browser"] => test_browser(),
         ["test-python"] => test_python(),
         ["test-mpi"] => mpi::test(),
+        ["test-gpu"] => test_gpu(),
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
@@ -72,9 +75,9 @@ fn check() -> Result<(), String> {
         run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
     }
     run(Command::new(typos()?).current_dir(root()))?;
-    run(cargo("clippy --workspace --exclude lenet-mpi --all-targets -- --deny warnings"))?;
-    run(cargo("test --workspace --exclude lenet-mpi"))?;
-    run(cargo("doc --workspace --exclude lenet-mpi --no-deps --document-private-items")
+    run(cargo("clippy --workspace --exclude lenet-gpu --exclude lenet-mpi --all-targets -- --deny warnings"))?;
+    run(cargo("test --workspace --exclude lenet-gpu --exclude lenet-mpi"))?;
+    run(cargo("doc --workspace --exclude lenet-gpu --exclude lenet-mpi --no-deps --document-private-items")
         .env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
@@ -85,7 +88,7 @@ fn data() -> Result<(), String> {
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
     run(cargo(
-        "test --workspace --exclude lenet-mpi --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
+        "test --workspace --exclude lenet-gpu --exclude lenet-mpi --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
     ))
 }
 
@@ -205,6 +208,33 @@ fn test_python() -> Result<(), String> {
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"]).arg(package.join("tests"));
     run(tests.current_dir(root()).env("LENET", target.join("release/lenet")))
+}
+
+fn test_gpu() -> Result<(), String> {
+    if cfg!(target_os = "linux") {
+        let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+        let filled = |folder: &&str| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
+        if !named && !folders.iter().any(|folder| filled(&folder)) {
+            return Err("there is no Vulkan driver: install one (Debian: mesa-vulkan-drivers libvulkan1)".into());
+        }
+    }
+    let packages = "--package lenet-gpu --package lenet-cli --features lenet-cli/gpu";
+    run(cargo(&format!("clippy {packages} --all-targets -- --deny warnings")))?;
+    run(cargo("doc --package lenet-gpu --no-deps --document-private-items").env("RUSTDOCFLAGS", "--deny warnings"))?;
+    // One test after the other: they share the device.
+    run(with_runtime_dir(&mut cargo("test --package lenet-gpu -- --test-threads 1"))?)?;
+    run(with_runtime_dir(&mut cargo("test --package lenet-cli --features gpu --test gpu -- --test-threads 1"))?)
+}
+
+/// Mesa wants a directory for what a session leaves, which a machine without sessions does not have.
+fn with_runtime_dir(command: &mut Command) -> Result<&mut Command, String> {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(&dir).is_dir()) {
+        return Ok(command);
+    }
+    let dir = built().join("runtime");
+    std::fs::create_dir_all(&dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+    Ok(command.env("XDG_RUNTIME_DIR", dir))
 }
 
 fn test_export() -> Result<(), String> {

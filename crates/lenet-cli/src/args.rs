@@ -72,11 +72,11 @@ pub struct SummaryArgs {
 /// What computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Device {
-    /// The fastest there is.
+    /// A GPU where there is one and the build knows GPUs, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// A GPU; this build has none.
+    /// A GPU; needs a build with the feature gpu.
     Gpu,
 }
 
@@ -102,6 +102,9 @@ pub struct TrainArgs {
     /// What computes.
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,
+    /// Take a program that plays a GPU (llvmpipe, SwiftShader, WARP) where there is no other: slow, for tests.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub allow_software: bool,
     /// Threads; 0 for as many as the machine runs at once. The result is the same whatever their number.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     pub threads: usize,

@@ -14,12 +14,13 @@ pub fn run(json: bool) -> Result<(), Failure> {
     let paths: Vec<_> = Path::available().into_iter().map(Path::name).collect();
     let path = Path::detect();
     let (cpu, memory, apt) = (cpu_name(), memory(), on_path("apt-get"));
+    let (gpus, gpus_json) = crate::gpu::describe();
     if json {
         print_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             "cpu": cpu, "cores": resolve_threads(0), "memory_bytes": memory, "features": features(),
-            "paths": paths, "path": path.as_ref().ok().map(|p| p.name()), "gpu": null,
+            "paths": paths, "path": path.as_ref().ok().map(|p| p.name()), "gpu": gpus_json,
             "cache": options.dir, "cached": cached, "offline": options.offline, "apt": apt,
         }))?;
     } else {
@@ -35,7 +36,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
             ("kernels", path),
             ("threads", resolve_threads(0).to_string()),
             ("memory", or(memory.map(terminal::bytes), "unknown")),
-            ("GPU", "not used: this build computes on the CPU".into()),
+            ("GPU", gpus.join("\n           ")),
             ("cache", or(options.dir.map(|d| d.display().to_string()), "nowhere: set LENET_CACHE")),
             ("datasets", list(&cached)),
             ("network", network.into()),

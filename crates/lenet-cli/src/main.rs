@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod export;
 mod failure;
+mod gpu;
 mod import;
 mod inspect;
 mod interrupt;

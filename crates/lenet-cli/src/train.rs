@@ -1,12 +1,12 @@
 //! `lenet train`: from arguments to a plan, from the plan to a run, and what is told on the way.
 
-use crate::args::{Device, TrainArgs};
+use crate::args::TrainArgs;
 use crate::cluster::Job;
 use crate::failure::Failure;
 use crate::plan;
 use crate::report::Report;
 use crate::tui::{self, Tui};
-use crate::{doctor, interrupt, report_command};
+use crate::{doctor, gpu, interrupt, report_command};
 use lenet::data::Loaded;
 use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
@@ -17,9 +17,7 @@ use std::path::{Path, PathBuf};
 const RUNS: &str = "runs";
 
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
-    if args.device == Device::Gpu {
-        return Err(Failure::Usage("--device gpu: this build computes on the CPU alone, leave --device out".into()));
-    }
+    gpu::check(&args)?;
     let job = Job::join(args.threads)?;
     if let Some(done) = job.serve() {
         return done;
@@ -47,7 +45,11 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let loaded = job.load(&recipe)?;
     recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
-    let engine = job.engine(spec.infer()?, &recipe, &loaded)?;
+    let network = spec.infer()?;
+    let engine = match gpu::engine(&args, &network, &loaded)? {
+        Some(engine) => engine,
+        None => job.engine(network, &recipe, &loaded)?,
+    };
     let environment = environment(&name, &loaded, &engine.device(), job.threads);
     let resumed = open.is_some();
     let run = match open {

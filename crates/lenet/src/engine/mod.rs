@@ -14,6 +14,7 @@ pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
 use crate::kernel::loss::Targets;
+use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::spec::{Network, Optimizer};
 use crate::train::random::{Purpose, Stream};
 use std::fmt;
@@ -133,6 +134,15 @@ impl Update {
     }
 }
 
+/// Moving averages of parameters and buffers, in their orders.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Average {
+    /// Of the parameters.
+    pub parameters: Vec<f32>,
+    /// Of the buffers.
+    pub buffers: Vec<f32>,
+}
+
 /// Why an engine could not do what it was asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EngineError {
@@ -145,6 +155,8 @@ pub enum EngineError {
     },
     /// The batch does not fit the network.
     Mismatch(String),
+    /// The device failed: no memory, no driver, or it is gone.
+    Device(String),
 }
 
 // By hand: the derive macro would be most of the packages of a program that only predicts.
@@ -155,7 +167,7 @@ impl fmt::Display for EngineError {
                 f,
                 "{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)"
             ),
-            EngineError::Mismatch(what) => f.write_str(what),
+            EngineError::Mismatch(what) | EngineError::Device(what) => f.write_str(what),
         }
     }
 }
@@ -163,6 +175,9 @@ impl fmt::Display for EngineError {
 impl std::error::Error for EngineError {}
 
 /// What the trainer sees of a device.
+///
+/// A device of its own may run behind its caller: scores and errors of steps then come with later calls, and what is lent
+/// out (parameters, gradients, states, buffers) is that of the last [`Engine::settle`].
 pub trait Engine: Send {
     /// What executes, in words: `CPU, AVX2, 2 threads`.
     fn device(&self) -> String;
@@ -184,12 +199,37 @@ pub trait Engine: Send {
 
     /// Loss and hits of a batch; leaves the gradient of the mean loss in [`Engine::gradients`].
     ///
+    /// Of a device that runs behind, the score is that of the steps that it has done since it was last asked.
+    ///
     /// # Errors
     /// A batch that does not fit the network, or values that are not finite.
     fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError>;
 
     /// Changes the parameters by the gradients that [`Engine::backward`] left.
     fn update(&mut self, update: Update);
+
+    /// [`Engine::update`], after the whole gradient was scaled down to the L2 norm `longest` if it is longer: PyTorch's
+    /// `clip_grad_norm_`.
+    fn update_clipped(&mut self, longest: f32, update: Update) {
+        let norm = sum_of_squares(self.gradients()).sqrt();
+        let scale = (f64::from(longest) / (norm + 1e-6)).min(1.0) as f32;
+        self.update(Update { scale, ..update });
+    }
+
+    /// Moves the average of a training towards parameters and buffers: `a += rest · (value - a)`.
+    fn average(&mut self, average: &mut Average, rest: f32) {
+        move_average(&mut average.parameters, self.parameters(), rest);
+        move_average(&mut average.buffers, self.buffers(), rest);
+    }
+
+    /// Waits for what a device still does, brings all that is lent out up to date, and the average that
+    /// [`Engine::average`] moves, and gives the score of the steps that no call has given yet.
+    ///
+    /// # Errors
+    /// Those of the steps: parameters, states and buffers are then as they were before the one that failed.
+    fn settle(&mut self, _average: Option<&mut Average>) -> Result<Score, EngineError> {
+        Ok(Score::default())
+    }
 
     /// One step of training: [`Engine::backward`], then [`Engine::update`] if all is finite.
     ///

@@ -1,8 +1,47 @@
-//! What a step of training makes of a batch's labels.
+//! What a batch has to be, and what a step of training makes of its labels.
 
 use super::{Batch, EngineError, Pixels, TrainStep};
 use crate::kernel::CHUNK;
 use crate::kernel::loss::Labels;
+use crate::spec::Network;
+
+impl Batch<'_> {
+    /// Whether a network can take the batch, with its labels or without.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self, network: &Network, labelled: bool) -> Result<(), EngineError> {
+        let [c, h, w] = network.input;
+        let mismatch = |what: String| Err(EngineError::Mismatch(what));
+        let values = match self.pixels {
+            Pixels::Bytes { data, tables } => {
+                if tables.len() != c {
+                    return mismatch(format!("normalization of {} channels for inputs of {c}", tables.len()));
+                }
+                data.len()
+            }
+            Pixels::Floats(data) => data.len(),
+        };
+        let samples = values / (c * h * w);
+        if values % (c * h * w) != 0 || self.indices.iter().any(|&i| i as usize >= samples) {
+            return mismatch(format!("{values} input values are not the images [{c}, {h}, {w}] that the batch names"));
+        }
+        if labelled {
+            let outputs = network.outputs;
+            for &i in self.indices {
+                match self.labels.get(i as usize) {
+                    Some(&label) if (label as usize) < outputs => {}
+                    Some(label) => return mismatch(format!("label {label} for a network of {outputs} outputs")),
+                    None => return mismatch(format!("{} labels, sample {i} has none", self.labels.len())),
+                }
+            }
+            if self.indices.is_empty() {
+                return mismatch("a batch without samples".to_string());
+            }
+        }
+        Ok(())
+    }
+}
 
 impl TrainStep<'_> {
     /// Whether every sample has one label, which is all of its target.

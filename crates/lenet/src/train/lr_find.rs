@@ -97,7 +97,11 @@ pub fn lr_find(
         let pixels = Pixels::Bytes { data: &train.images, tables: &tables };
         let batch = Batch { pixels, labels: &train.labels, indices };
         let update = Update { optimizer: recipe.train.optimizer, lr, scale: 1.0, step: step as u64 + 1 };
-        let loss = match engine.step(&batch, &how, update) {
+        let done = engine.step(&batch, &how, update).and_then(|mut score| {
+            score += engine.settle(None)?;
+            Ok(score)
+        });
+        let loss = match done {
             Ok(score) => score.mean_loss(),
             Err(EngineError::NotFinite { .. }) => {
                 curve.diverged = true;

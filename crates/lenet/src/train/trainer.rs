@@ -8,9 +8,8 @@ use super::run::{Run, RunError};
 
 use super::recipe::{recipe_split, shuffled};
 use crate::data::{Dataset, Normalization};
-use crate::engine::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
+use crate::engine::{Average, Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
-use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Network, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;
@@ -100,18 +99,9 @@ impl Best {
     }
 }
 
-/// Moving averages of what the engine learns.
-#[derive(Clone, Debug)]
-struct Average {
-    parameters: Vec<f32>,
-    buffers: Vec<f32>,
-}
-
-impl Average {
-    /// What the engine holds now.
-    fn of(engine: &dyn Engine) -> Self {
-        Average { parameters: engine.parameters().to_vec(), buffers: engine.buffers().to_vec() }
-    }
+/// What the engine holds now.
+fn held(engine: &dyn Engine) -> Average {
+    Average { parameters: engine.parameters().to_vec(), buffers: engine.buffers().to_vec() }
 }
 
 /// Parameters and buffers before the first step: drawn, or those of a model with the same tensors in the same order.
@@ -206,7 +196,7 @@ impl<'a> Trainer<'a> {
         }
         let average = match (recipe.train.ema, kept) {
             (None, _) => None,
-            (_, None) => Some(Average::of(engine.as_ref())),
+            (_, None) => Some(held(engine.as_ref())),
             (_, Some((parameters, buffers))) => {
                 if (parameters.len(), buffers.len()) != (engine.parameters().len(), engine.buffers().len()) {
                     let path = run.as_ref().map(Run::last_checkpoint).unwrap_or_default();
@@ -310,27 +300,24 @@ impl<'a> Trainer<'a> {
         let how = TrainStep::of(self.recipe, self.epoch, &self.weights);
         let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
         let score = self.engine.backward(&Batch { pixels, labels: &self.train.labels, indices }, &how)?;
-        // As PyTorch's clip_grad_norm_.
-        let clip = |longest: f32| {
-            let norm = sum_of_squares(self.engine.gradients()).sqrt();
-            (f64::from(longest) / (norm + 1e-6)).min(1.0) as f32
-        };
-        let scale = train.clip_norm.map_or(1.0, clip);
         let number = self.epoch * steps + self.step + 1;
         let (optimizer, lr) = (train.optimizer, self.lr(self.step));
-        self.engine.update(Update { optimizer, lr, scale, step: number as u64 });
+        let update = Update { optimizer, lr, scale: 1.0, step: number as u64 };
+        match train.clip_norm {
+            Some(longest) => self.engine.update_clipped(longest, update),
+            None => self.engine.update(update),
+        }
         if let (Some(average), Some(decay)) = (&mut self.average, train.ema) {
             // At first the average follows closely: it would remember the initial weights for long.
             let decay = f64::from(decay).min((1.0 + number as f64) / (10.0 + number as f64));
-            move_average(&mut average.parameters, self.engine.parameters(), (1.0 - decay) as f32);
-            move_average(&mut average.buffers, self.engine.buffers(), (1.0 - decay) as f32);
+            self.engine.average(average, (1.0 - decay) as f32);
         }
         Ok(score)
     }
 
     /// Puts other parameters and buffers into the engine, and gives those that were there.
     fn swap(&mut self, other: Average) -> Result<Average, EngineError> {
-        let now = Average::of(self.engine.as_ref());
+        let now = held(self.engine.as_ref());
         self.engine.set_parameters(&other.parameters)?;
         self.engine.set_buffers(&other.buffers)?;
         Ok(now)
@@ -405,7 +392,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
-        self.check_parameters()?;
+        let clock = Instant::now();
+        self.settle()?;
+        self.seconds += clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let recipe: &'a Recipe = self.recipe;
         let epoch = self.epoch + 1;
@@ -466,12 +455,21 @@ impl<'a> Trainer<'a> {
     }
 
     fn checkpoint(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<(), TrainError> {
+        if self.run.is_some() {
+            self.settle()?;
+        }
         if let Some(run) = &self.run {
-            self.check_parameters()?;
             run.save_checkpoint(&self.state(), self.engine.network())?;
             on_event(&Event::Checkpoint { path: run.last_checkpoint() });
         }
         Ok(())
+    }
+
+    /// Brings home what steps left on the device.
+    fn settle(&mut self) -> Result<(), TrainError> {
+        let score = self.engine.settle(self.average.as_mut()).map_err(|error| self.stopped(error))?;
+        self.score += score;
+        self.check_parameters()
     }
 
     /// No checkpoint is replaced by one that cannot be gone on from.

@@ -11,7 +11,7 @@ mod single;
 mod step;
 
 use super::threads::ThreadPool;
-use super::{Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
+use super::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use crate::kernel::contract::Contraction;
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::loss::ChunkScore;
@@ -150,38 +150,6 @@ impl CpuEngine {
             train: None,
         }
     }
-
-    fn check(&self, batch: &Batch, labelled: bool) -> Result<(), EngineError> {
-        let [c, h, w] = self.network.input;
-        let mismatch = |what: String| Err(EngineError::Mismatch(what));
-        let values = match batch.pixels {
-            Pixels::Bytes { data, tables } => {
-                if tables.len() != c {
-                    return mismatch(format!("normalization of {} channels for inputs of {c}", tables.len()));
-                }
-                data.len()
-            }
-            Pixels::Floats(data) => data.len(),
-        };
-        let samples = values / (c * h * w);
-        if values % (c * h * w) != 0 || batch.indices.iter().any(|&i| i as usize >= samples) {
-            return mismatch(format!("{values} input values are not the images [{c}, {h}, {w}] that the batch names"));
-        }
-        if labelled {
-            let outputs = self.network.outputs;
-            for &i in batch.indices {
-                match batch.labels.get(i as usize) {
-                    Some(&label) if (label as usize) < outputs => {}
-                    Some(label) => return mismatch(format!("label {label} for a network of {outputs} outputs")),
-                    None => return mismatch(format!("{} labels, sample {i} has none", batch.labels.len())),
-                }
-            }
-            if batch.indices.is_empty() {
-                return mismatch("a batch without samples".to_string());
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The first values of a slab, which is left without them; nothing of an empty slab.
@@ -210,7 +178,7 @@ impl Engine for CpuEngine {
     }
 
     fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
-        self.check(batch, false)?;
+        batch.check(&self.network, false)?;
         let outputs = self.network.outputs;
         if logits.len() != batch.indices.len() * outputs {
             let (n, wanted) = (logits.len(), batch.indices.len());
@@ -264,7 +232,7 @@ impl Engine for CpuEngine {
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
-        self.check(batch, true)?;
+        batch.check(&self.network, true)?;
         self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
         let context = self.context();
         let n_chunks = batch.indices.len().div_ceil(CHUNK);
@@ -282,7 +250,7 @@ impl Engine for CpuEngine {
     }
 
     fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
-        self.check(batch, true)?;
+        batch.check(&self.network, true)?;
         let weight = how.weight(batch, self.network.outputs)?;
         let all_chunks = batch.indices.len().div_ceil(CHUNK);
         let n_chunks = self.share(all_chunks).len();
