@@ -230,7 +230,7 @@ fn test_gpu() -> Result<(), String> {
         let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
         let filled = |folder: &&str| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
-        if !named && !folders.iter().any(|folder| filled(&folder)) {
+        if !named && !folders.iter().any(filled) {
             return Err("there is no Vulkan driver: install one (Debian: mesa-vulkan-drivers libvulkan1)".into());
         }
     }
