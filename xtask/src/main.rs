@@ -219,12 +219,12 @@ fn test_gpu() -> Result<(), String> {
             return Err("there is no Vulkan driver: install one (Debian: mesa-vulkan-drivers libvulkan1)".into());
         }
     }
-    let packages = "--package lenet-gpu --package lenet-cli --features lenet-cli/gpu";
+    // One selection of packages throughout: another one would build Burn anew.
+    let packages = "--profile gpu --package lenet-gpu --package lenet-cli --features lenet-cli/gpu";
     run(cargo(&format!("clippy {packages} --all-targets -- --deny warnings")))?;
-    run(cargo("doc --package lenet-gpu --no-deps --document-private-items").env("RUSTDOCFLAGS", "--deny warnings"))?;
     // One test after the other: they share the device.
-    run(with_runtime_dir(&mut cargo("test --package lenet-gpu -- --test-threads 1"))?)?;
-    run(with_runtime_dir(&mut cargo("test --package lenet-cli --features gpu --test gpu -- --test-threads 1"))?)
+    let tests = "--lib --test gpu --test parity --test runs -- --test-threads 1";
+    run(with_runtime_dir(&mut cargo(&format!("test {packages} {tests}")))?)
 }
 
 /// Mesa wants a directory for what a session leaves, which a machine without sessions does not have.

@@ -13,7 +13,7 @@ use lenet::kernel::elementwise::first_not_finite;
 use lenet::spec::{Geometry, Network, Optimizer, Role};
 use lenet::train::initial_buffers;
 
-/// Samples that are evaluated at a time: activations of all layers have to fit.
+/// Most samples that are evaluated at a time.
 const EVALUATION: usize = 1024;
 
 /// Trains a network on a GPU.
@@ -24,6 +24,8 @@ pub struct GpuEngine<'a> {
     network: Network,
     gpu: Gpu,
     samples: Samples<'a>,
+    /// Samples that are evaluated at a time: no activation is larger than what a kernel can see.
+    at_once: usize,
     parameters: Slab,
     gradients: Slab,
     /// As many slabs as the optimizer has kept so far.
@@ -89,7 +91,9 @@ impl<'a> GpuEngine<'a> {
         let mut live = vec![1.0f32; n];
         network.tensors().for_each(|t| t.clear_missing(&mut live));
         let buffers_host = initial_buffers(&network);
+        let largest = network.layers.iter().map(|l| l.input.len().max(l.output.len())).max().unwrap_or(1);
         let mut engine = GpuEngine {
+            at_once: ((gpu.max_binding / (4 * largest.max(1) as u64)) as usize).clamp(1, EVALUATION),
             samples: Samples::new(gpu.clone(), network.input, data),
             parameters: Slab::new(vec![0.0; n], &gpu),
             gradients: Slab::new(vec![0.0; n], &gpu),
@@ -298,7 +302,8 @@ impl Engine for GpuEngine<'_> {
             return Err(EngineError::Mismatch(format!("room for {n} logits, {wanted} × {outputs} are needed")));
         }
         self.guard(|engine| {
-            for (indices, out) in batch.indices.chunks(EVALUATION).zip(logits.chunks_mut(EVALUATION * outputs)) {
+            let n = engine.at_once;
+            for (indices, out) in batch.indices.chunks(n).zip(logits.chunks_mut(n * outputs)) {
                 let found = engine.logits(&Batch { indices, ..*batch })?;
                 let found: Vec<f32> = found.try_into_vec_as().map_err(|e| engine.error(e.to_string()))?;
                 out.copy_from_slice(&found);
@@ -312,7 +317,7 @@ impl Engine for GpuEngine<'_> {
         let outputs = self.network.outputs;
         self.guard(|engine| {
             let mut parts = Vec::new();
-            for indices in batch.indices.chunks(EVALUATION) {
+            for indices in batch.indices.chunks(engine.at_once) {
                 let part = Batch { indices, ..*batch };
                 let logits = engine.logits(&part)?;
                 let wanted = Wanted::new(&part, None, outputs, &engine.gpu.device);

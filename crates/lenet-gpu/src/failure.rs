@@ -44,8 +44,8 @@ pub(crate) fn device_error(device: &str, what: &str) -> EngineError {
     } else {
         "compute on the CPU (--device cpu)"
     };
-    // One line, and the first of what may be a long story.
-    let first: Vec<&str> = what.split_whitespace().take(60).collect();
+    // One line, of what may be a long story.
+    let first: Vec<&str> = what.split_whitespace().take(30).collect();
     EngineError::Device(format!("{device}: {}; {advice}", first.join(" ")))
 }
 
