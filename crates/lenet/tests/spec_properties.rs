@@ -164,8 +164,9 @@ proptest! {
         }
     }
 
+    /// Each line names its place.
     #[test]
-    fn a_mutated_recipe_gives_a_recipe_or_one_line(
+    fn a_mutated_recipe_gives_a_recipe_or_a_line_for_each_problem(
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6, 0usize..PIECES.len()), 1..6),
         tables in any::<bool>(),
     ) {
@@ -181,7 +182,8 @@ proptest! {
             Ok(recipe) => prop_assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe),
             Err(e) => {
                 let e = e.to_string();
-                prop_assert!(e.starts_with("r.toml:") && !e.contains(char::is_control), "{}", e);
+                let is_line = |l: &str| l.starts_with("r.toml:") && !l.contains(char::is_control);
+                prop_assert!(!e.is_empty() && e.lines().all(is_line), "{}", e);
             }
         }
     }
