@@ -29,18 +29,21 @@ impl<F: Function> Program for Activate<'_, F> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let whole = self.values.len() / S::LANES * S::LANES;
-        let (body, tail) = self.values.split_at_mut(whole);
         // SAFETY: whole vectors of the slice, and a buffer of 16 floats for what is left.
         unsafe {
-            for v in body.chunks_exact_mut(S::LANES) {
-                S::store(v.as_mut_ptr(), F::value::<S>(S::load(v.as_ptr())));
-            }
-            if !tail.is_empty() {
+            for v in self.values.chunks_mut(S::LANES) {
                 let mut edge = [0.0f32; 16];
-                edge[..tail.len()].copy_from_slice(tail);
-                S::store(edge.as_mut_ptr(), F::value::<S>(S::load(edge.as_ptr())));
-                tail.copy_from_slice(&edge[..tail.len()]);
+                let n = v.len();
+                let at = if n == S::LANES {
+                    v.as_mut_ptr()
+                } else {
+                    edge[..n].copy_from_slice(v);
+                    edge.as_mut_ptr()
+                };
+                S::store(at, F::value::<S>(S::load(at)));
+                if n < S::LANES {
+                    v.copy_from_slice(&edge[..n]);
+                }
             }
         }
     }
@@ -182,72 +185,73 @@ unsafe fn pooled<S: Simd>(kind: PoolKind, before: S::V, a: S::V) -> S::V {
 }
 
 impl<F: Function> FinishRun<'_, F> {
+    /// The function of a normalised value, or of the value as it is. Each call is a copy of the function, for each function
+    /// and path: there are few.
     #[inline(always)]
-    unsafe fn value<S: Simd, const AFFINE: bool>(x: S::V, [scale, shift]: [S::V; 2]) -> S::V {
+    unsafe fn value<S: Simd>(&self, x: S::V, [scale, shift]: [S::V; 2]) -> S::V {
         // SAFETY: the caller runs on S's path.
-        unsafe { F::value::<S>(if AFFINE { S::fma(x, scale, shift) } else { x }) }
-    }
-
-    /// Two vectors of a row, taken in turn; the second may be one that is not needed.
-    #[inline(always)]
-    unsafe fn halves<S: Simd>(z: *const f32, more: bool) -> (S::V, S::V) {
-        // SAFETY: `Finish::run` compared the buffers.
         unsafe {
-            let a = S::load(z);
-            S::unzip(a, if more { S::load(z.add(S::LANES)) } else { a })
+            let x = if self.p.normalizes { S::fma(x, scale, shift) } else { x };
+            if S::CALLS { Self::called::<S>(x) } else { F::value::<S>(x) }
         }
     }
 
-    /// Columns in the lanes, `W` floats from one window to the next.
+    /// The function, once a program.
+    #[inline(never)]
+    unsafe fn called<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: the caller runs on S's path.
+        unsafe { F::value::<S>(x) }
+    }
+
+    /// A vector of a window's first columns and one of its last; `step` floats lie from one window to the next. Of windows
+    /// 2 apart, two vectors are taken in turn; the second may be one that is not needed.
     #[inline(always)]
-    unsafe fn columns<S: Simd, const W: usize, const AFFINE: bool>(&self, first: S::V, share: S::V) {
+    unsafe fn halves<S: Simd>(z: *const f32, step: usize, more: bool) -> (S::V, S::V) {
+        // SAFETY: `Finish::run` compared the buffers.
+        unsafe {
+            let a = S::load(z);
+            if step == 1 { (a, a) } else { S::unzip(a, if more { S::load(z.add(S::LANES)) } else { a }) }
+        }
+    }
+
+    /// Columns in the lanes.
+    #[inline(always)]
+    unsafe fn columns<S: Simd>(&self, first: S::V, share: S::V) {
         let (p, s) = (self.p, &self.p.s);
+        let step = s.stride[1] * p.z.col;
         let mut affine = [first; 2];
         // As in chunks a maximum is found before the function is applied, if there is a normalisation.
-        let ends = AFFINE && p.kind == PoolKind::Maximum && s.kh * s.kw > 1;
+        let ends = p.normalizes && p.kind == PoolKind::Maximum && s.kh * s.kw > 1;
         // SAFETY: `Finish::run` compared the buffers.
         unsafe {
             for (c, oy) in (0..s.c * s.oh).map(|i| (i / s.oh, i % s.oh)) {
-                if AFFINE {
+                if p.normalizes {
                     affine = [S::splat(*self.affine[0].get_unchecked(c)), S::splat(*self.affine[1].get_unchecked(c))];
                 }
                 let z = self.z.add(p.z.at(c, oy * s.stride[0], 0));
                 let y = self.y.add(p.y.at(c, oy, 0));
                 for ox in (0..s.ow).step_by(S::LANES) {
                     let n = S::LANES.min(s.ow - ox);
-                    let (z, more) = (z.add(ox * W), 2 * n > S::LANES);
+                    let (z, more) = (z.add(ox * step), 2 * n > S::LANES);
                     let mut value = first;
                     if ends {
-                        let mut ends = if W == 1 { [S::load(z); 2] } else { [Self::halves::<S>(z, more).0; 2] };
+                        let mut ends = [Self::halves::<S>(z, step, more).0; 2];
                         for i in 0..s.kh {
-                            let z = z.add(i * p.z.row);
-                            let (even, odd) =
-                                if W == 1 { (S::load(z), S::load(z)) } else { Self::halves::<S>(z, more) };
+                            let (even, odd) = Self::halves::<S>(z.add(i * p.z.row), step, more);
                             ends = [S::max(ends[0], even), S::min(ends[1], even)];
                             if s.kw == 2 {
                                 ends = [S::max(ends[0], odd), S::min(ends[1], odd)];
                             }
                         }
-                        let (a, b) =
-                            (Self::value::<S, AFFINE>(ends[0], affine), Self::value::<S, AFFINE>(ends[1], affine));
+                        let (a, b) = (self.value::<S>(ends[0], affine), self.value::<S>(ends[1], affine));
                         S::store_first(y.add(ox), S::select(S::gt(b, a), b, a), n);
                         continue;
                     }
                     for i in 0..s.kh {
-                        let z = z.add(i * p.z.row);
-                        if W == 1 {
-                            value = pooled::<S>(p.kind, value, Self::value::<S, AFFINE>(S::load(z), affine));
-                        } else if s.kw == 1 {
-                            let a = Self::halves::<S>(z, more).0;
-                            value = pooled::<S>(p.kind, value, Self::value::<S, AFFINE>(a, affine));
-                        } else {
-                            let a = Self::value::<S, AFFINE>(S::load(z), affine);
-                            let mut b = a;
-                            if more {
-                                b = Self::value::<S, AFFINE>(S::load(z.add(S::LANES)), affine);
-                            }
-                            let (even, odd) = S::unzip(a, b);
-                            value = pooled::<S>(p.kind, pooled::<S>(p.kind, value, even), odd);
+                        let (even, odd) = Self::halves::<S>(z.add(i * p.z.row), step, more);
+                        value = pooled::<S>(p.kind, value, self.value::<S>(even, affine));
+                        if s.kw == 2 {
+                            value = pooled::<S>(p.kind, value, self.value::<S>(odd, affine));
                         }
                     }
                     if p.kind == PoolKind::Average {
@@ -272,7 +276,7 @@ impl<F: Function> FinishRun<'_, F> {
                     let mut value = first;
                     for (i, j) in (0..s.kh * s.kw).map(|k| (k / s.kw, k % s.kw)) {
                         let x = S::load(z.add(i * p.z.row + j * p.z.col));
-                        value = pooled::<S>(p.kind, value, F::value::<S>(S::add(x, bias)));
+                        value = pooled::<S>(p.kind, value, self.value::<S>(S::add(x, bias), [bias; 2]));
                     }
                     if p.kind == PoolKind::Average {
                         value = S::mul(value, share);
@@ -299,12 +303,10 @@ impl<F: Function> Program for FinishRun<'_, F> {
         unsafe {
             let first = S::splat(if p.kind == PoolKind::Average { 0.0 } else { f32::NEG_INFINITY });
             let share = S::splat(1.0 / (s.kh * s.kw) as f32);
-            match (p.across(), s.stride[1] * p.z.col, p.normalizes) {
-                (true, ..) => self.channels::<S>(first, share),
-                (false, 1, false) => self.columns::<S, 1, false>(first, share),
-                (false, 1, true) => self.columns::<S, 1, true>(first, share),
-                (false, _, false) => self.columns::<S, 2, false>(first, share),
-                (false, _, true) => self.columns::<S, 2, true>(first, share),
+            if p.across() {
+                self.channels::<S>(first, share);
+            } else {
+                self.columns::<S>(first, share);
             }
         }
     }

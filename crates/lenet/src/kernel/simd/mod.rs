@@ -37,6 +37,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Vectors that hold one position of a chunk.
     const PER_POSITION: usize = CHUNK / Self::LANES;
+    /// Whether code outside of a kernel has the same instructions, so that something large may be a function of its own.
+    const CALLS: bool = false;
     /// The vector.
     type V: Copy;
     /// One truth value a lane.

@@ -18,6 +18,7 @@ macro_rules! lanes {
 
 impl Simd for Portable {
     const LANES: usize = 8;
+    const CALLS: bool = true;
     type V = [f32; 8];
     type M = [bool; 8];
 
