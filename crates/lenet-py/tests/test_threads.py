@@ -12,7 +12,9 @@ import pytest
 from conftest import IDX
 
 SCRIPT = """
-import lenet, sys
+import lenet, signal, sys
+# A shell's background job ignores the signal, and so would Python.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     lenet.train(data=sys.argv[1], epochs=1_000_000, out=sys.argv[2], callback=lambda m: print(m["epoch"], flush=True))
 except KeyboardInterrupt:
@@ -44,8 +46,11 @@ def test_control_c_ends_a_training_with_a_checkpoint(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, IDX, run], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "1\n"
     process.send_signal(signal.SIGINT)
-    said = process.stdout.read().splitlines()
-    assert process.wait() == 0 and said[-1] == "interrupted"
+    try:
+        said = process.communicate(timeout=120)[0].splitlines()
+    finally:
+        process.kill()
+    assert process.returncode == 0 and said[-1] == "interrupted"
     done = 1 + len(said) - 1
     resumed = lenet.train(resume=run, epochs=done + 2)
     assert [m["epoch"] for m in resumed.metrics] == list(range(1, done + 3))
