@@ -101,7 +101,7 @@ fn fuzz(target: Option<&str>, seconds: &str) -> Result<(), String> {
     let version = Command::new("rustc").arg("-vV").output().map_err(|e| format!("`rustc` did not start: {e}"))?;
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from).join("fuzz");
+    let built = built().join("fuzz");
     // With a target named, build scripts and macros stay as they are.
     let mut build = cargo("build --release --bins --manifest-path fuzz/Cargo.toml --target");
     run(build.arg(host).arg("--target-dir").arg(&built).env("RUSTFLAGS", MARKS))?;
@@ -204,10 +204,9 @@ fn test_python() -> Result<(), String> {
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", "--no-index", "--find-links"]);
     run(install.arg(&wheels).arg("lenet"))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"]).arg(package.join("tests"));
-    run(tests.current_dir(root()).env("LENET", target.join("release/lenet")))
+    run(tests.current_dir(root()).env("LENET", built().join("release/lenet")))
 }
 
 fn test_gpu() -> Result<(), String> {

@@ -295,12 +295,8 @@ impl Engine for GpuEngine<'_> {
     }
 
     fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
-        batch.check(&self.network, false)?;
+        batch.check_forward(&self.network, logits.len())?;
         let outputs = self.network.outputs;
-        if logits.len() != batch.indices.len() * outputs {
-            let (n, wanted) = (logits.len(), batch.indices.len());
-            return Err(EngineError::Mismatch(format!("room for {n} logits, {wanted} × {outputs} are needed")));
-        }
         self.guard(|engine| {
             let n = engine.at_once;
             for (indices, out) in batch.indices.chunks(n).zip(logits.chunks_mut(n * outputs)) {

@@ -6,6 +6,19 @@ use crate::kernel::loss::Labels;
 use crate::spec::Network;
 
 impl Batch<'_> {
+    /// Whether a network can take the batch, without labels, into room for so many logits.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check_forward(&self, network: &Network, logits: usize) -> Result<(), EngineError> {
+        self.check(network, false)?;
+        let (n, outputs) = (self.indices.len(), network.outputs);
+        if logits != n * outputs {
+            return Err(EngineError::Mismatch(format!("room for {logits} logits, {n} × {outputs} are needed")));
+        }
+        Ok(())
+    }
+
     /// Whether a network can take the batch, with its labels or without.
     ///
     /// # Errors

@@ -178,12 +178,8 @@ impl Engine for CpuEngine {
     }
 
     fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
-        batch.check(&self.network, false)?;
+        batch.check_forward(&self.network, logits.len())?;
         let outputs = self.network.outputs;
-        if logits.len() != batch.indices.len() * outputs {
-            let (n, wanted) = (logits.len(), batch.indices.len());
-            return Err(EngineError::Mismatch(format!("room for {n} logits, {wanted} × {outputs} are needed")));
-        }
         if batch.indices.len() <= SINGLES && self.singles {
             let _flush = FlushDenormals::new();
             let single = self.single.get_or_insert_with(|| Single::new(&self.network, self.path));
