@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pytorch_muon import Muon
 from pytorch_net import ACTIVATIONS, network
 
 SAMPLES = 24
@@ -166,7 +167,8 @@ def case(one, seed, optimizer):
     x, _ = data(one, logits.shape[1], seed)
     decays = [p for n, p in net.named_parameters() if p.dim() > 1]
     others = [p for n, p in net.named_parameters() if p.dim() == 1]
-    opt = OPTIMIZERS[optimizer]([{"params": decays}, {"params": others, "weight_decay": 0.0}])
+    groups = [{"params": decays}, {"params": others, "weight_decay": 0.0}]
+    opt = Muon(net, torch.float64, lr=2e-3, weight_decay=1e-2, eps=1e-4) if optimizer == "muon" else OPTIMIZERS[optimizer](groups)
     losses = []
     for _ in range(STEPS):
         opt.zero_grad()
@@ -183,11 +185,12 @@ def main():
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     r, cases, seed = random.Random(5), [], 0
-    while len(cases) < 30:
+    names = list(OPTIMIZERS) * 6 + ["muon"] * 6
+    while len(cases) < len(names):
         seed += 1
         try:
             one = spec(r)
-            done = case(one, seed, list(OPTIMIZERS)[len(cases) % len(OPTIMIZERS)])
+            done = case(one, seed, names[len(cases)])
         except (RuntimeError, ValueError):
             # Windows that do not fit, or a normalisation of single values.
             continue

@@ -147,7 +147,7 @@ def main():
     parser.add_argument("folder", type=Path, help="the folder with the four raw IDX files: `lenet data list` shows it")
     parser.add_argument("--lenet", default=HERE.parent / "target/release/lenet")
     parser.add_argument("--python", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--network", default="lenet", help="a preset, or a recipe's file, trained by SGD")
+    parser.add_argument("--network", default="lenet", help="a preset, or a recipe's file, trained by SGD or Muon")
     parser.add_argument("--no-inference", action="store_true", help="only trainings")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--epochs", type=int, default=2, help="epochs a run; the median epoch counts")

@@ -115,7 +115,7 @@ fn random_recipe(number: u64) -> String {
     let mut train = format!(
         "epochs = 2\nlr = 0.01\nseed = {number}\nbatch = {}\noptimizer = \"{}\"\n",
         17 + r.below(120),
-        r.pick(&["sgd", "adam", "adamw"])
+        r.pick(&["sgd", "adam", "adamw", "muon"])
     );
     for key in ["clip_norm = 0.7\n", "ema = 0.9\n", "val_fraction = 0.2\n", "label_smoothing = 0.1\n"] {
         train += if r.below(3) == 0 { key } else { "" };

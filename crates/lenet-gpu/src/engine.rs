@@ -202,7 +202,8 @@ impl<'a> GpuEngine<'a> {
             None => g,
         };
         let decays = self.decays(&update.optimizer);
-        let (w, state) = optimizer::step(&update, decays, g, self.parameters.device.clone(), &self.state);
+        let (w, state) =
+            optimizer::step(&self.network, &update, decays, g, self.parameters.device.clone(), &self.state);
         self.parameters.device = kept_unless(&self.alive, w, self.parameters.device.clone());
         for (old, new) in self.state.iter_mut().zip(state) {
             *old = kept_unless(&self.alive, new, old.clone());

@@ -2,10 +2,13 @@
 
 use burn::tensor::Tensor;
 use lenet::engine::Update;
-use lenet::spec::OptimizerKind;
+use lenet::kernel::orthogonal::{COEFFICIENTS, EPS, STEPS};
+use lenet::spec::{Network, OptimizerKind};
+use std::ops::Range;
 
 /// New parameters and states, from gradients `g` and old ones. `decays` is 1 where a parameter decays, none if all do.
 pub(crate) fn step(
+    network: &Network,
     update: &Update,
     decays: Option<Tensor<1>>,
     g: Tensor<1>,
@@ -21,7 +24,7 @@ pub(crate) fn step(
         }
     };
     let mut g = if scale == 1.0 { g } else { g.mul_scalar(scale) };
-    if o.weight_decay != 0.0 && o.kind != OptimizerKind::AdamW {
+    if o.weight_decay != 0.0 && matches!(o.kind, OptimizerKind::Sgd | OptimizerKind::Adam) {
         g = g + decayed(w.clone(), o.weight_decay);
     }
     match (o.kind, state) {
@@ -30,21 +33,69 @@ pub(crate) fn step(
             let direction = if o.nesterov { velocity.clone().mul_scalar(o.momentum) + g } else { velocity.clone() };
             (w - direction.mul_scalar(lr), vec![velocity])
         }
-        (OptimizerKind::Adam | OptimizerKind::AdamW, [mean, square]) => {
+        (OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::Muon, [mean, square]) => {
+            let matrices = match o.kind {
+                OptimizerKind::Muon => directions(network, update, &g, &w, mean),
+                _ => Vec::new(),
+            };
             let correction = |beta: f32| 1.0 - libm::pow(f64::from(beta), step as f64);
             let size = (f64::from(lr) / correction(o.beta1)) as f32;
             let root = libm::sqrt(correction(o.beta2)) as f32;
             let w = match o.kind {
-                OptimizerKind::AdamW if o.weight_decay != 0.0 => w.clone() - decayed(w, lr * o.weight_decay),
+                OptimizerKind::AdamW | OptimizerKind::Muon if o.weight_decay != 0.0 => {
+                    w.clone() - decayed(w, lr * o.weight_decay)
+                }
                 _ => w,
             };
             let mean = mean.clone().mul_scalar(o.beta1) + g.clone().mul_scalar(1.0 - o.beta1);
             let square = square.clone().mul_scalar(o.beta2) + (g.clone() * g).mul_scalar(1.0 - o.beta2);
             let divisor = square.clone().sqrt().div_scalar(root).add_scalar(o.eps);
-            (w - mean.clone().mul_scalar(size) / divisor, vec![mean, square])
+            let mut new = [w - mean.clone().mul_scalar(size) / divisor, mean, square];
+            for (range, parts) in matrices {
+                new = [0, 1, 2].map(|i| new[i].clone().slice_assign([range.clone()], parts[i].clone()));
+            }
+            let [w, state @ ..] = new;
+            (w, state.into())
         }
         _ => (w - g.mul_scalar(lr), Vec::new()),
     }
+}
+
+/// Of each matrix that Muon moves, its place, and what follows from gradients, parameters and velocity: new parameters, the
+/// new velocity, the orthogonal direction.
+fn directions(
+    network: &Network,
+    update: &Update,
+    g: &Tensor<1>,
+    w: &Tensor<1>,
+    velocity: &Tensor<1>,
+) -> Vec<(Range<usize>, [Tensor<1>; 3])> {
+    let Update { optimizer: o, lr, .. } = *update;
+    let one = |(range, [rows, cols]): (Range<usize>, [usize; 2])| {
+        let part = |slab: &Tensor<1>| slab.clone().slice([range.clone()]);
+        let g = part(g).mul_scalar(1.0 - o.momentum);
+        let velocity = part(velocity).mul_scalar(o.momentum) + g.clone();
+        let direction = if o.nesterov { velocity.clone().mul_scalar(o.momentum) + g } else { velocity.clone() };
+        let direction = orthogonal(direction.reshape([rows, cols])).reshape([rows * cols]);
+        let size = lr * (0.2 * libm::sqrt(rows.max(cols) as f64)) as f32;
+        let w = part(w).mul_scalar(1.0 - lr * o.weight_decay) - direction.clone().mul_scalar(size);
+        (range, [w, velocity, direction])
+    };
+    network.hidden_matrices().map(one).collect()
+}
+
+/// As [`lenet::kernel::orthogonal`] computes it.
+fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
+    let [a, b, c] = COEFFICIENTS;
+    let [rows, cols] = matrix.dims();
+    let norm = (matrix.clone() * matrix.clone()).sum().sqrt().clamp_min(EPS);
+    let mut x = if rows > cols { matrix.transpose() } else { matrix } / norm.reshape([1, 1]);
+    for _ in 0..STEPS {
+        let gram = x.clone().matmul(x.clone().transpose());
+        let polynomial = gram.clone().mul_scalar(b) + gram.clone().matmul(gram).mul_scalar(c);
+        x = x.clone().mul_scalar(a) + polynomial.matmul(x);
+    }
+    if rows > cols { x.transpose() } else { x }
 }
 
 /// Gradients whose L2 norm is at most `longest`.

@@ -48,8 +48,8 @@ fn steps_of_the_golden_networks_are_pytorchs() {
 
 #[test]
 fn random_networks_are_pytorchs() {
-    networks::gradients(0..30, &on_cpu, BOUND);
-    networks::gradients(0..30, &on_gpu, BOUND);
+    networks::gradients(0..36, &on_cpu, BOUND);
+    networks::gradients(0..36, &on_gpu, BOUND);
 }
 
 #[test]
@@ -147,6 +147,7 @@ fn optimizers_clipping_and_averages_are_the_cpus() {
         Optimizer { momentum: 0.9, nesterov: true, weight_decay: 0.01, decay_norms_and_biases: true, ..sgd },
         Optimizer { kind: OptimizerKind::Adam, weight_decay: 0.01, eps: 1e-4, ..sgd },
         Optimizer { kind: OptimizerKind::AdamW, weight_decay: 0.05, eps: 1e-4, ..sgd },
+        Optimizer { kind: OptimizerKind::Muon, momentum: 0.9, nesterov: true, weight_decay: 0.05, eps: 1e-4, ..sgd },
     ];
     let indices: Vec<u32> = (0..40).collect();
     let pixels = Pixels::Bytes { data: &data.images, tables: &tables };

@@ -1,7 +1,7 @@
 //! Twenty steps of every optimizer under every schedule, against PyTorch in float64 (`bench/pytorch_optimizers.py`).
 
 use lenet::kernel::Path;
-use lenet::kernel::optimizer::{Step, sum_of_squares};
+use lenet::kernel::optimizer::{Rule, Step, sum_of_squares};
 use lenet::spec::Recipe;
 use serde_json::Value;
 
@@ -33,6 +33,7 @@ fn optimizers_and_schedules_do_what_pytorchs_do() {
                 assert!((f64::from(lr) / want - 1.0).abs() < 1e-5, "{sets}, step {step}: {lr} for {want}");
                 Step::new(recipe.optimizer, lr, scale, step as u64 + 1).run(
                     path,
+                    Rule::Own,
                     true,
                     &g,
                     &mut w,

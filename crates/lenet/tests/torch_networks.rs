@@ -14,10 +14,10 @@ fn on_each_path(test: &dyn Fn(Make)) {
 
 #[test]
 fn logits_gradients_and_statistics_are_pytorchs() {
-    on_each_path(&|make| networks::gradients(0..30, make, 5e-6));
+    on_each_path(&|make| networks::gradients(0..36, make, 5e-6));
 }
 
 #[test]
 fn twenty_steps_of_every_optimizer_are_pytorchs() {
-    on_each_path(&|make| networks::steps(0..30, make));
+    on_each_path(&|make| networks::steps(0..36, make));
 }

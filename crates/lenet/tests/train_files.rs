@@ -65,7 +65,7 @@ fn a_config_that_does_not_fit_is_refused() {
         ("\"mean\": [", "\"mean\": [ 1e39 ], \"std\": [ 1.0 ], \"x\": [", "config.json cannot be understood"),
         ("\"seed\"", "\"sead\"", "config.json cannot be understood: training: unknown key \"sead\""),
         ("{", "", "config.json cannot be understood"),
-        ("\"model_sha256\": \"", "\"model_sha256\": \"0", "model.safetensors has SHA-256 "),
+        ("\"model_sha256\": \"", "\"model_sha256\": \"0", "model_sha256: must be 64 hexadecimal digits"),
     ];
     for (from, to, expected) in cases {
         let dir = tempfile::tempdir().unwrap();

@@ -137,7 +137,7 @@ fn an_earlier_checkpoint_is_as_good_as_the_last() {
 #[test]
 fn velocity_average_schedule_clipping_and_validation_split_survive() {
     let common = ["lr=0.02", "ema=0.9", "clip_norm=0.5", "val_fraction=0.2", "schedule=cosine", "weight_decay=0.01"];
-    for optimizer in [&["momentum=0.9", "nesterov=true"][..], &["optimizer=adamw"]] {
+    for optimizer in [&["momentum=0.9", "nesterov=true"][..], &["optimizer=adamw"], &["optimizer=muon"]] {
         let (recipe, data, dir) = (recipe(&[&common, optimizer].concat()), data(), tempfile::tempdir().unwrap());
         let (whole, run) = (dir.path().join("whole"), dir.path().join("run"));
         train(&recipe, &data, &whole, None).unwrap();

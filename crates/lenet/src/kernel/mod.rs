@@ -17,7 +17,8 @@
 //! | [`rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
 //! | [`resample`] | bilinear resampling of bytes | augmentation |
-//! | [`optimizer`] | SGD, Adam, AdamW; moving averages, norms | training |
+//! | [`optimizer`] | SGD, Adam, AdamW, Muon; moving averages, norms | training |
+//! | [`orthogonal`] | the orthogonal matrix of a Muon step | training |
 //! | [`input`] | samples into lanes and back | 16 samples in the lanes |
 //! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
 //!
@@ -43,6 +44,7 @@ pub mod loss;
 pub mod maximum;
 pub mod norm;
 pub mod optimizer;
+pub mod orthogonal;
 pub mod path;
 pub mod pool;
 pub mod rbf;

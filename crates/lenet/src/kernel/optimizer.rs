@@ -5,6 +5,20 @@ use super::path::{Path, Program, dispatch};
 use super::simd::Simd;
 use crate::spec::{Optimizer, OptimizerKind};
 
+/// What a pass does to a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A whole step of the optimizer; of Muon, AdamW's.
+    Own,
+    /// Muon's velocity moves; the direction to be made orthogonal goes into the second slab.
+    Direction,
+    /// Muon's step along the orthogonal direction of a matrix whose longer side is `longer`.
+    Move {
+        /// Rows or columns.
+        longer: usize,
+    },
+}
+
 /// The numbers of one update, rounded once from f64.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -24,18 +38,44 @@ impl Step {
         Step { optimizer, lr, scale, size, root: libm::sqrt(correction(optimizer.beta2)) as f32 }
     }
 
-    /// Changes some parameters, all of which decay or not. `first` is the velocity or the gradients' mean, `second` the
+    /// The optimizer's settings.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// Changes some parameters by a rule, all of which decay or not. `first` is the velocity or the gradients' mean, `second` the
     /// mean of their squares: each as long as the parameters, or empty if [`Optimizer::slots`] has no place for it.
-    pub fn run(&self, path: Path, decays: bool, g: &[f32], w: &mut [f32], first: &mut [f32], second: &mut [f32]) {
+    #[allow(clippy::too_many_arguments)]
+    pub fn run(
+        &self,
+        path: Path,
+        rule: Rule,
+        decays: bool,
+        g: &[f32],
+        w: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
         let decay = if decays { self.optimizer.weight_decay } else { 0.0 };
-        match self.optimizer.kind {
-            OptimizerKind::Sgd if decay == 0.0 && first.is_empty() => {
+        match (rule, self.optimizer.kind) {
+            // SAFETY: works on slices.
+            (Rule::Direction, _) => unsafe {
+                dispatch(path, Direction { step: self, g, velocity: first, direction: second })
+            },
+            (Rule::Move { longer }, _) => {
+                let size = self.lr * (0.2 * libm::sqrt(longer as f64)) as f32;
+                // SAFETY: works on slices.
+                unsafe { dispatch(path, Move { shrink: -self.lr * decay, size, w, direction: second }) }
+            }
+            (Rule::Own, OptimizerKind::Sgd) if decay == 0.0 && first.is_empty() => {
                 elementwise::sgd(path, self.lr * self.scale, g, w);
             }
             // SAFETY: works on slices.
-            OptimizerKind::Sgd => unsafe { dispatch(path, Sgd { step: self, decay, g, w, velocity: first }) },
+            (Rule::Own, OptimizerKind::Sgd) => unsafe {
+                dispatch(path, Sgd { step: self, decay, g, w, velocity: first })
+            },
             // SAFETY: works on slices.
-            _ => unsafe { dispatch(path, Adam { step: self, decay, g, w, mean: first, square: second }) },
+            (Rule::Own, _) => unsafe { dispatch(path, Adam { step: self, decay, g, w, mean: first, square: second }) },
         }
     }
 }
@@ -87,7 +127,7 @@ impl Program for Adam<'_> {
     unsafe fn run<S: Simd>(self) {
         let Step { optimizer: o, lr, scale, size, root } = *self.step;
         let coupled = if o.kind == OptimizerKind::Adam { self.decay } else { 0.0 };
-        let shrink = if o.kind == OptimizerKind::AdamW { -lr * self.decay } else { 0.0 };
+        let shrink = if o.kind == OptimizerKind::Adam { 0.0 } else { -lr * self.decay };
         let (rest1, rest2) = (1.0 - o.beta1, 1.0 - o.beta2);
         for (((w, g), m), v) in self.w.iter_mut().zip(self.g).zip(self.mean).zip(self.square) {
             let g = coupled.mul_add(*w, scale * g);
@@ -95,6 +135,47 @@ impl Program for Adam<'_> {
             *m = o.beta1.mul_add(*m, rest1 * g);
             *v = o.beta2.mul_add(*v, rest2 * g * g);
             *w -= size * *m / (v.sqrt() / root + o.eps);
+        }
+    }
+}
+
+struct Direction<'a> {
+    step: &'a Step,
+    g: &'a [f32],
+    velocity: &'a mut [f32],
+    direction: &'a mut [f32],
+}
+
+impl Program for Direction<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Optimizer { momentum, nesterov, .. } = self.step.optimizer;
+        let (scale, rest) = (self.step.scale, 1.0 - momentum);
+        let (kept, ahead) = if nesterov { (momentum, rest) } else { (1.0, 0.0) };
+        for ((g, v), d) in self.g.iter().zip(self.velocity).zip(self.direction) {
+            let g = scale * g;
+            *v = momentum.mul_add(*v, rest * g);
+            *d = kept.mul_add(*v, ahead * g);
+        }
+    }
+}
+
+struct Move<'a> {
+    shrink: f32,
+    size: f32,
+    w: &'a mut [f32],
+    direction: &'a [f32],
+}
+
+impl Program for Move<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for (w, d) in self.w.iter_mut().zip(self.direction) {
+            *w = (-self.size).mul_add(*d, self.shrink.mul_add(*w, *w));
         }
     }
 }
@@ -130,7 +211,7 @@ mod tests {
         let (decay, b1, b2) = (f64::from(o.weight_decay), f64::from(o.beta1), f64::from(o.beta2));
         let mut g = g;
         match o.kind {
-            OptimizerKind::AdamW => *w *= 1.0 - lr * decay,
+            OptimizerKind::AdamW | OptimizerKind::Muon => *w *= 1.0 - lr * decay,
             _ => g += decay * *w,
         }
         if o.kind == OptimizerKind::Sgd {
@@ -161,7 +242,7 @@ mod tests {
                     let mut v = vec![0.0; if o.slots() > 1 { N } else { 0 }];
                     for t in 1..=20 {
                         let g: Vec<f32> = (0..N).map(|i| ((i * 7 + t * 13) as f32 * 0.37).cos()).collect();
-                        Step::new(o, 0.01, 0.5, t as u64).run(path, true, &g, &mut w, &mut m, &mut v);
+                        Step::new(o, 0.01, 0.5, t as u64).run(path, Rule::Own, true, &g, &mut w, &mut m, &mut v);
                         for (e, g) in exact.iter_mut().zip(&g) {
                             let [w, m, v] = e;
                             naive(&o, f64::from(0.01f32), t as i32, f64::from(*g) * 0.5, w, m, v);

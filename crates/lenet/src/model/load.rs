@@ -46,11 +46,21 @@ fn string(json: &Json) -> Result<String, JsonError> {
     json.text().map(String::from)
 }
 
+fn sha256(json: &Json) -> Result<Option<String>, JsonError> {
+    if *json == Json::Null {
+        return Ok(None);
+    }
+    let text = string(json)?;
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(JsonError("must be 64 hexadecimal digits".to_string()));
+    }
+    Ok(Some(text.to_ascii_lowercase()))
+}
+
 impl Config {
     fn read(json: &Json) -> Result<Config, JsonError> {
         json.only(&KEYS)?;
         json.field("model_type", Json::text)?;
-        let optional = |text: &Json| if *text == Json::Null { Ok(None) } else { string(text).map(Some) };
         Ok(Config {
             spec: json.field("spec", Spec::read)?,
             normalization: json.field("normalization", |json| {
@@ -61,7 +71,7 @@ impl Config {
             flip_test: json.field_or("flip_test", false, Json::bool)?,
             classes: json.field("classes", |list| list.list_of(string))?,
             training: json.field("training", Training::read)?,
-            sha256: json.field_or("model_sha256", None, optional)?,
+            sha256: json.field_or("model_sha256", None, sha256)?,
         })
     }
 }

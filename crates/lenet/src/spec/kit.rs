@@ -9,11 +9,15 @@ pub enum OptimizerKind {
     Adam,
     /// Adam, weight decay apart from the gradient.
     AdamW,
+    /// Hidden layers' weights by orthogonal steps of the root mean square of AdamW's, all else by AdamW with the same
+    /// learning rate: PyTorch's `Muon` with `match_rms_adamw`, but with float32 where that has bfloat16.
+    Muon,
 }
 
 impl OptimizerKind {
     /// Every optimizer.
-    pub const ALL: [OptimizerKind; 3] = [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW];
+    pub const ALL: [OptimizerKind; 4] =
+        [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW, OptimizerKind::Muon];
 
     /// The name, as recipes spell it.
     pub fn name(self) -> &'static str {
@@ -21,6 +25,7 @@ impl OptimizerKind {
             OptimizerKind::Sgd => "sgd",
             OptimizerKind::Adam => "adam",
             OptimizerKind::AdamW => "adamw",
+            OptimizerKind::Muon => "muon",
         }
     }
 }
@@ -30,19 +35,19 @@ impl OptimizerKind {
 pub struct Optimizer {
     /// Which one.
     pub kind: OptimizerKind,
-    /// Share of the last step's velocity that is kept (`sgd`).
+    /// Share of the last step's velocity that is kept (`sgd`, `muon`).
     pub momentum: f32,
-    /// Whether the gradient is taken ahead of the velocity (`sgd`).
+    /// Whether the gradient is taken ahead of the velocity (`sgd`, `muon`).
     pub nesterov: bool,
     /// Weight decay.
     pub weight_decay: f32,
     /// Whether biases and the scales of normalisations decay as well.
     pub decay_norms_and_biases: bool,
-    /// Decay of the gradients' mean (`adam`, `adamw`).
+    /// Decay of the gradients' mean (`adam`, `adamw`, `muon`).
     pub beta1: f32,
-    /// Decay of the squared gradients' mean (`adam`, `adamw`).
+    /// Decay of the squared gradients' mean (`adam`, `adamw`, `muon`).
     pub beta2: f32,
-    /// Added to the root of that mean (`adam`, `adamw`).
+    /// Added to the root of that mean (`adam`, `adamw`, `muon`).
     pub eps: f32,
 }
 
@@ -62,11 +67,11 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
-    /// Floats of state a parameter: velocity, or mean and squared mean of the gradients.
+    /// Floats of state a parameter: velocity, or mean and squared mean of the gradients, or velocity and direction.
     pub fn slots(&self) -> usize {
         match self.kind {
             OptimizerKind::Sgd => usize::from(self.momentum != 0.0),
-            OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+            OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::Muon => 2,
         }
     }
 }

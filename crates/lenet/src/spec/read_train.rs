@@ -148,6 +148,9 @@ fn optimizer(r: &mut Reader, t: &mut TrainRecipe) {
     let o = &mut t.optimizer;
     let share = "from 0 to below 1";
     r.choice(&mut o.kind, "optimizer", &OptimizerKind::ALL, OptimizerKind::name);
+    if o.kind == OptimizerKind::Muon {
+        (o.momentum, o.nesterov) = (0.95, true);
+    }
     r.number(&mut o.momentum, "momentum", share, |x| (0.0..1.0).contains(&x));
     r.flag(&mut o.nesterov, "nesterov");
     r.number(&mut o.weight_decay, "weight_decay", "0 or above", |x| x >= 0.0);

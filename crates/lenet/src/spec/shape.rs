@@ -239,6 +239,20 @@ impl Network {
         self.layers.iter().flat_map(|l| l.weight.iter().chain(&l.bias))
     }
 
+    /// The weights that an optimizer may take as matrices, `[outputs, inputs]`: those of plain convolutions and dense layers,
+    /// each output's weights a row, but for the last layer's. Their places in the slab, and their sides.
+    pub fn hidden_matrices(&self) -> impl Iterator<Item = (Range<usize>, [usize; 2])> {
+        let sums = |l: &LayerInfo| matches!(l.geometry, Geometry::Conv2d(_) | Geometry::Dense(_) | Geometry::Rbf(_));
+        let last = self.layers.iter().rposition(sums);
+        let plain = |l: &LayerInfo| match &l.geometry {
+            Geometry::Conv2d(s) => s.groups == 1,
+            geometry => matches!(geometry, Geometry::Dense(_)),
+        };
+        let hidden = self.layers.iter().enumerate().filter(move |(i, l)| Some(*i) != last && plain(l));
+        let weights = hidden.filter_map(|(_, l)| l.weight.as_ref().filter(|w| w.mask.is_none()));
+        weights.map(|w| (w.range.clone(), [w.shape[0], w.range.len() / w.shape[0].max(1)]))
+    }
+
     /// The named tensors of the buffer slab, in slab order.
     pub fn buffer_tensors(&self) -> impl Iterator<Item = &BufferInfo> {
         self.layers.iter().flat_map(|l| &l.buffers)

@@ -39,8 +39,9 @@ impl Default for Halving {
 pub struct Sweep {
     /// A preset or a recipe's file, relative to the working directory.
     pub recipe: String,
-    /// How configurations are chosen.
-    pub method: Method,
+    /// How configurations are chosen; without it the sections decide.
+    #[serde(default)]
+    pub method: Option<Method>,
     /// Draws of `random` and `asha`.
     #[serde(default = "twenty")]
     pub trials: usize,
@@ -70,7 +71,7 @@ pub struct Sweep {
     pub random: toml::Table,
     /// Rungs of `asha`.
     #[serde(default)]
-    pub asha: Halving,
+    pub asha: Option<Halving>,
 }
 
 fn twenty() -> usize {
@@ -140,8 +141,23 @@ impl Sweep {
         Ok(sweep)
     }
 
+    /// How configurations are chosen: as the file says, or by the sections that it has.
+    pub fn method(&self) -> Method {
+        match self.method {
+            Some(method) => method,
+            None if self.asha.is_some() => Method::Asha,
+            None if !self.random.is_empty() => Method::Random,
+            None => Method::Grid,
+        }
+    }
+
+    /// The rungs of `asha`, where the file does not say more.
+    pub fn halving(&self) -> Halving {
+        self.asha.unwrap_or_default()
+    }
+
     fn check(&self) -> Result<(), String> {
-        let (keys, section) = match self.method {
+        let (keys, section) = match self.method() {
             Method::Grid => (&self.grid, "grid"),
             Method::Random | Method::Asha => (&self.random, "random"),
         };
@@ -159,10 +175,10 @@ impl Sweep {
         if self.seeds == 0 || self.trials == 0 || self.epochs == Some(0) {
             return Err("seeds, trials and epochs must be at least 1".into());
         }
-        if self.asha.min_epochs == 0 || self.asha.factor < 2 {
+        if self.halving().min_epochs == 0 || self.halving().factor < 2 {
             return Err("[asha] needs min_epochs of at least 1 and a factor of at least 2".into());
         }
-        let configurations = match self.method {
+        let configurations = match self.method() {
             Method::Grid => {
                 let mut product = 1usize;
                 for (key, values) in &self.grid {
@@ -189,7 +205,7 @@ impl Sweep {
 
     /// The trials, configuration by configuration.
     pub fn trials(&self) -> Vec<Trial> {
-        let configurations = match self.method {
+        let configurations = match self.method() {
             Method::Grid => self.combinations(),
             Method::Random | Method::Asha => (0..self.trials).map(|n| self.drawn(n)).collect(),
         };
@@ -240,12 +256,12 @@ impl Sweep {
     /// Epochs after which trials are compared, the last being all.
     pub fn rungs(&self, epochs: usize) -> Vec<usize> {
         let mut rungs = vec![epochs];
-        if self.method == Method::Asha {
-            let mut rung = self.asha.min_epochs;
+        if self.method() == Method::Asha {
+            let mut rung = self.halving().min_epochs;
             let mut lower = Vec::new();
             while rung < epochs {
                 lower.push(rung);
-                rung = rung.saturating_mul(self.asha.factor);
+                rung = rung.saturating_mul(self.halving().factor);
             }
             lower.extend(rungs);
             rungs = lower;
@@ -331,6 +347,17 @@ mod tests {
         let text = "recipe = \"lenet\"\nmethod = \"asha\"\n[random]\nlr = [0.1]\n[asha]\nmin_epochs = 1\nfactor = 3";
         assert_eq!(parse(text).unwrap().rungs(12), [1, 3, 9, 12]);
         assert_eq!(parse(text).unwrap().rungs(1), [1]);
+    }
+
+    #[test]
+    fn sections_say_what_the_method_is() {
+        for (sections, method) in [
+            ("[grid]\nlr = [0.1]", Method::Grid),
+            ("[random]\nlr = [0.1]", Method::Random),
+            ("[random]\nlr = [0.1]\n[asha]\nfactor = 2", Method::Asha),
+        ] {
+            assert_eq!(parse(&format!("recipe = \"lenet\"\n{sections}")).unwrap().method(), method);
+        }
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl<'a> Sweeper<'a> {
         for &rung in &rungs[number..] {
             left += trials * (rung - done);
             done = rung;
-            trials = (trials / self.sweep.seeds).div_ceil(self.sweep.asha.factor).max(1) * self.sweep.seeds;
+            trials = (trials / self.sweep.seeds).div_ceil(self.sweep.halving().factor).max(1) * self.sweep.seeds;
         }
         left
     }
@@ -365,7 +365,7 @@ impl<'a> Sweeper<'a> {
     fn halve(&mut self) {
         let ranked = self.configurations();
         let open: Vec<usize> = ranked.into_iter().filter(|&c| self.of(c).any(|r| r.status == Status::Open)).collect();
-        let kept = open.len().div_ceil(self.sweep.asha.factor).max(1);
+        let kept = open.len().div_ceil(self.sweep.halving().factor).max(1);
         for configuration in &open[kept.min(open.len())..] {
             for row in self.rows.iter_mut().filter(|r| r.trial.configuration == *configuration) {
                 if row.status == Status::Open {

@@ -56,7 +56,7 @@ fn buffers(network: &Network, seed: u64) -> Vec<f32> {
 
 pub fn cases() -> Vec<Case> {
     let cases: Vec<Case> = serde_json::from_str(include_str!("../fixtures/torch_networks.json")).unwrap();
-    assert_eq!(cases.len(), 30);
+    assert_eq!(cases.len(), 36);
     cases
 }
 
@@ -114,6 +114,10 @@ fn optimizer(name: &str) -> (Optimizer, f32) {
         "nesterov" => (Optimizer { momentum: 0.9, nesterov: true, ..sgd }, 0.02),
         "adam" => (adam, 2e-3),
         "adamw" => (Optimizer { kind: OptimizerKind::AdamW, weight_decay: 1e-2, ..adam }, 2e-3),
+        "muon" => {
+            let muon = Optimizer { kind: OptimizerKind::Muon, momentum: 0.95, nesterov: true, ..adam };
+            (Optimizer { weight_decay: 1e-2, ..muon }, 2e-3)
+        }
         other => panic!("{other}"),
     }
 }

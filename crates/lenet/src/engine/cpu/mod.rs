@@ -9,16 +9,16 @@ mod program;
 mod ranks;
 mod single;
 mod step;
+mod update;
 
 use super::threads::ThreadPool;
 use super::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use crate::kernel::contract::Contraction;
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::loss::ChunkScore;
-use crate::kernel::optimizer::Step;
 use crate::kernel::tile::Tiles;
 use crate::kernel::{AlignedVec, CHUNK, Path};
-use crate::spec::{Network, Role};
+use crate::spec::Network;
 use crate::train::initial_buffers;
 use chunk::{Context, DenseRows, Packs, Samples, Workspace};
 use norms::Norms;
@@ -27,6 +27,7 @@ use ranks::Peers;
 pub use ranks::Ranks;
 use single::Single;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use update::Matrix;
 
 /// How the CPU engine runs; none of it changes a bit of the results.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +50,8 @@ pub struct CpuEngine {
     norms: Norms,
     /// Slabs like the parameters, as many as the optimizer needs.
     optimizer_state: AlignedVec,
+    /// Planned when Muon first takes a step.
+    matrices: Vec<Matrix>,
     packs: Vec<Packs>,
     workspaces: Vec<Mutex<Workspace>>,
     /// A workspace for each chunk of a batch, where networks wait for the whole batch.
@@ -111,6 +114,7 @@ impl CpuEngine {
             norms: Norms::new(&program),
             kept: Vec::new(),
             optimizer_state: AlignedVec::zeros(0),
+            matrices: Vec::new(),
             singles: Single::supports(&network),
             single: None,
             single_is_current: false,
@@ -280,37 +284,7 @@ impl Engine for CpuEngine {
     }
 
     fn update(&mut self, update: Update) {
-        let Update { optimizer, lr, scale, step } = update;
-        let (n, slots) = (self.parameters.len(), optimizer.slots());
-        if self.optimizer_state.len() != slots * n {
-            self.optimizer_state = AlignedVec::zeros(slots * n);
-        }
-        // Runs of the slab that decay alike.
-        let mut runs: Vec<(usize, bool)> = Vec::new();
-        for tensor in self.network.tensors() {
-            let decays = optimizer.decay_norms_and_biases || tensor.role == Role::Weight;
-            let decays = decays && optimizer.weight_decay != 0.0;
-            match runs.last_mut() {
-                Some((len, last)) if *last == decays => *len += tensor.range.len(),
-                _ => runs.push((tensor.range.len(), decays)),
-            }
-        }
-        let (mut w, mut g) = (&mut self.parameters[..], &self.gradients[..]);
-        let (mut first, mut second) = self.optimizer_state.split_at_mut(n * slots.min(1));
-        let mut parts = Vec::new();
-        for (mut left, decays) in runs {
-            while left > 0 {
-                let len = left.min(UPDATE);
-                let g = g.split_off(..len).unwrap_or_default();
-                parts.push(Mutex::new((decays, g, take(&mut w, len), take(&mut first, len), take(&mut second, len))));
-                left -= len;
-            }
-        }
-        let (step, path) = (Step::new(optimizer, lr, scale, step), self.path);
-        self.pool.run(parts.len(), &|_, t| {
-            let (decays, g, w, first, second) = &mut *lock(&parts[t]);
-            step.run(path, *decays, g, w, first, second);
-        });
+        self.change(update);
         self.repack();
     }
 
