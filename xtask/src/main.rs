@@ -24,6 +24,7 @@ The developer's chores: cargo xtask VERB
                 and ip (Debian: openmpi-bin libopenmpi-dev libclang-dev iproute2)
   test-gpu      training on a GPU against PyTorch and the CPU, on what there is: a GPU, or Mesa's lavapipe, which plays one
                 (Debian: mesa-vulkan-drivers libvulkan1); the first build takes 20 minutes of a core
+  lint-gpu      lints of the same packages: 7 more minutes of a core at first
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them
   test-features the library with each of its features alone, and without any: no warning
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         ["test-python"] => test_python(),
         ["test-mpi"] => mpi::test(),
         ["test-gpu"] => test_gpu(),
+        ["lint-gpu"] => run(cargo(&format!("clippy {GPU} --all-targets -- --deny warnings"))),
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
@@ -209,6 +211,9 @@ fn test_python() -> Result<(), String> {
     run(tests.current_dir(root()).env("LENET", built().join("release/lenet")))
 }
 
+/// One selection of packages for all that builds Burn: another one would build it anew.
+const GPU: &str = "--profile gpu --package lenet-gpu --package lenet-cli --features lenet-cli/gpu";
+
 fn test_gpu() -> Result<(), String> {
     if cfg!(target_os = "linux") {
         let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
@@ -218,12 +223,9 @@ fn test_gpu() -> Result<(), String> {
             return Err("there is no Vulkan driver: install one (Debian: mesa-vulkan-drivers libvulkan1)".into());
         }
     }
-    // One selection of packages throughout: another one would build Burn anew.
-    let packages = "--profile gpu --package lenet-gpu --package lenet-cli --features lenet-cli/gpu";
-    run(cargo(&format!("clippy {packages} --all-targets -- --deny warnings")))?;
     // One test after the other: they share the device.
     let tests = "--lib --test gpu --test parity --test runs -- --test-threads 1";
-    run(with_runtime_dir(&mut cargo(&format!("test {packages} {tests}")))?)
+    run(with_runtime_dir(&mut cargo(&format!("test {GPU} {tests}")))?)
 }
 
 /// Mesa wants a directory for what a session leaves, which a machine without sessions does not have.

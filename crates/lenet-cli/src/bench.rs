@@ -10,7 +10,8 @@ use lenet::kernel::Path;
 use lenet::spec::Recipe;
 
 pub fn run(args: BenchArgs) -> Result<(), Failure> {
-    let network = plan::network(&Recipe::load_with(&args.what, &args.set.set)?)?;
+    let recipe = Recipe::load_with(&args.what, &args.set.set)?;
+    let network = plan::network(&recipe)?;
     let path = Path::detect().map_err(Failure::Usage)?;
     let threads = resolve_threads(args.threads);
     let options = if args.quick {
@@ -19,7 +20,8 @@ pub fn run(args: BenchArgs) -> Result<(), Failure> {
         BenchOptions { repeats: 7, burst: 0.1, steps: 235, threads }
     };
     let mut written = Ok(());
-    bench::run(&network, path, &options, &mut |row| {
+    let augment = Some(&recipe.augment).filter(|a| a.is_active());
+    bench::run(&network, augment, path, &options, &mut |row| {
         if written.is_ok() {
             written = print_row(&row, args.json);
         }

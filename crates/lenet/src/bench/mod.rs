@@ -12,6 +12,7 @@ mod whole;
 
 pub use peak::peak;
 
+use crate::data::augment::Augment;
 use crate::kernel::Path;
 use crate::spec::Network;
 use serde::Serialize;
@@ -57,12 +58,13 @@ pub struct Disagreement {
     pub error: f64,
 }
 
-/// Measures everything for a network, row by row.
+/// Measures everything for a network, row by row; epochs also with an augmentation, if one is given.
 ///
 /// # Errors
 /// The first thing that does not agree with the naive reference.
 pub fn run(
     network: &Network,
+    augment: Option<&Augment>,
     path: Path,
     options: &BenchOptions,
     on_row: &mut dyn FnMut(BenchRow),
@@ -78,7 +80,7 @@ pub fn run(
     });
     tiles::run(path, options, on_row)?;
     operators::run(network, path, options, on_row)?;
-    whole::run(network, path, options, on_row)
+    whole::run(network, augment, path, options, on_row)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -1,6 +1,7 @@
 //! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, values};
+use crate::data::augment::Augment;
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
@@ -65,6 +66,7 @@ pub(super) fn training_multiply_adds(network: &Network) -> u64 {
 
 pub(super) fn run(
     network: &Network,
+    augment: Option<&Augment>,
     path: Path,
     options: &BenchOptions,
     on_row: &mut dyn FnMut(BenchRow),
@@ -72,7 +74,7 @@ pub(super) fn run(
     let data = Data::new(network);
     let Some(mut engine) = data.engine(network, path, 1) else { return Ok(()) };
     check(network, &data, &mut engine)?;
-    epochs(network, &data, path, options, on_row);
+    epochs(network, augment, &data, path, options, on_row);
     let mut logits = vec![0.0; BATCH * network.outputs];
     for n in [1, BATCH] {
         let batch = data.some(&data.order[..n]);
@@ -126,46 +128,65 @@ fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), D
     Ok(())
 }
 
-/// Epochs with 1..n threads, interleaved with each other and with the peak loop on as many threads.
-fn epochs(network: &Network, data: &Data, path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(BenchRow)) {
+/// Epochs with 1..n threads, without and with the augmentation that there may be, interleaved with each other and with the
+/// peak loop on as many threads.
+fn epochs(
+    network: &Network,
+    augment: Option<&Augment>,
+    data: &Data,
+    path: Path,
+    options: &BenchOptions,
+    on_row: &mut dyn FnMut(BenchRow),
+) {
     let mut engines: Vec<CpuEngine> = (1..=options.threads).filter_map(|n| data.engine(network, path, n)).collect();
-    let (mut seconds, mut shares) = (vec![Vec::new(); engines.len()], vec![Vec::new(); engines.len()]);
+    let kinds: Vec<Option<&Augment>> = std::iter::once(None).chain(augment.map(Some)).collect();
+    let mut seconds = vec![vec![Vec::new(); engines.len()]; kinds.len()];
+    let mut shares = seconds.clone();
     let multiply_adds = training_multiply_adds(network) * (options.steps * BATCH) as u64;
     for repeat in 0..=options.repeats.min(5) {
         for (i, engine) in engines.iter_mut().enumerate() {
-            let threads = engine.threads();
-            let before = peak_of(path, threads);
-            let start = Instant::now();
-            for step in 0..options.steps {
-                // A rate of 0: the same work, and values that stay what they are.
-                let _ = engine.step(&data.batch(step), &TrainStep::default(), Update::sgd(0.0));
-            }
-            let elapsed = start.elapsed().as_secs_f64();
-            let best = before.max(peak_of(path, threads));
-            // The first round warms up.
-            if repeat > 0 {
-                seconds[i].push(elapsed);
-                shares[i].push(multiply_adds as f64 / elapsed / best);
+            for (kind, augment) in kinds.iter().enumerate() {
+                let threads = engine.threads();
+                let before = peak_of(path, threads);
+                let how = TrainStep { augment: *augment, ..TrainStep::default() };
+                let start = Instant::now();
+                for step in 0..options.steps {
+                    // A rate of 0: the same work, and values that stay what they are.
+                    let _ = engine.step(&data.batch(step), &how, Update::sgd(0.0));
+                }
+                let elapsed = start.elapsed().as_secs_f64();
+                let best = before.max(peak_of(path, threads));
+                // The first round warms up.
+                if repeat > 0 {
+                    seconds[kind][i].push(elapsed);
+                    shares[kind][i].push(multiply_adds as f64 / elapsed / best);
+                }
             }
         }
     }
-    let ratio = |i: usize| median(seconds[0].iter().zip(&seconds[i]).map(|(one, n)| one / n).collect());
+    let ratio = |over: &[f64], under: &[f64]| median(over.iter().zip(under).map(|(o, u)| o / u).collect());
     for (i, engine) in engines.iter().enumerate() {
-        let (threads, each) = (engine.threads(), median(seconds[i].clone()));
-        let rate = (options.steps * BATCH) as f64 / each;
-        let speed_up = if i == 0 { String::new() } else { format!(", {:.2} × one thread", ratio(i)) };
-        on_row(BenchRow {
-            group: "epoch",
-            name: format!(
-                "training, {} steps of {BATCH}, {threads} thread{}",
-                options.steps,
-                if i == 0 { "" } else { "s" }
-            ),
-            seconds: each,
-            multiply_adds,
-            share_of_peak: median(shares[i].clone()),
-            note: format!("{rate:.0} images/s{speed_up}"),
-        });
+        for (kind, augment) in kinds.iter().enumerate() {
+            let (threads, each) = (engine.threads(), median(seconds[kind][i].clone()));
+            let rate = (options.steps * BATCH) as f64 / each;
+            let compared = match augment {
+                Some(_) => {
+                    let more = (ratio(&seconds[kind][i], &seconds[0][i]) - 1.0) * 100.0;
+                    format!(", {more:+.1} % by augmentation")
+                }
+                None if i == 0 => String::new(),
+                None => format!(", {:.2} × one thread", ratio(&seconds[0][0], &seconds[0][i])),
+            };
+            let (what, s) = (if augment.is_some() { "augmented" } else { "training" }, if i == 0 { "" } else { "s" });
+            on_row(BenchRow {
+                group: "epoch",
+                name: format!("{what}, {} steps of {BATCH}, {threads} thread{s}", options.steps),
+                seconds: each,
+                multiply_adds,
+                share_of_peak: median(shares[kind][i].clone()),
+                note: format!("{rate:.0} images/s{compared}"),
+            });
+        }
     }
 }
 
