@@ -19,11 +19,10 @@ pub fn recipe(name: &str, overrides: &[String]) -> Result<Recipe, Failure> {
 
 /// What is wrong; whether the network fits its data too, if the data's shape is known without having the data.
 pub fn problems(document: &Document) -> Vec<RecipeError> {
-    let found = document.problems();
-    let source = document.recipe().map(|r| r.data.source).unwrap_or_default();
+    let source = document.source().unwrap_or_default();
     match catalog::find(&source) {
-        Some(entry) if found.is_empty() => document.spec(entry.shape, entry.classes.len()).err().into_iter().collect(),
-        _ => found,
+        Some(entry) => document.problems_for(entry.shape, entry.classes.len()),
+        None => document.problems(),
     }
 }
 

@@ -76,6 +76,26 @@ fn training_tells_all_that_is_wrong_too() {
 }
 
 #[test]
+fn a_window_that_does_not_fit_is_told_with_all_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = r#"[
+        { type = "dropout", rate = 1.5 },
+        { type = "conv2d", channels = 6, window = 40 },
+        { type = "flatten" },
+        { type = "dense", units = "classes" },
+    ]"#;
+    fs::write(dir.path().join("bad.toml"), format!("preset = \"lenet\"\n[model]\nlayers = {layers}\n")).unwrap();
+    let sets = ["--set", "ema=2", "--set", "warmup_epochs=20"];
+    let output = output(dir.path(), &[&["train", "bad.toml"], &sets[..]].concat());
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    for place in ["bad.toml:4:", "bad.toml:5:", "--set ema=2: ", "--set warmup_epochs=20: "] {
+        assert!(err.lines().any(|l| l.starts_with(&format!("error: {place}"))), "{place} is not in:\n{err}");
+    }
+    assert_eq!(err.lines().count(), 4, "{err}");
+}
+
+#[test]
 fn the_schema_knows_every_key_that_presets_write() {
     let dir = tempfile::tempdir().unwrap();
     let (text, _) = run(dir.path(), &["recipe", "schema"]);

@@ -1,12 +1,12 @@
 //! All that is wrong with a recipe, where reading stops at the first of each section.
 
-use super::document::{Document, Value};
-use super::read::{SECTIONS, check_keys, kind, layer};
-use super::{RecipeError, augment};
+use super::document::{Document, Node, Value};
+use super::read::{SECTIONS, check_keys, each_layer, kind, model_of};
+use super::{Activation, Layer, RecipeError, Spec, augment};
 
 impl Document {
     /// Everything that is wrong with the recipe, in the order of its sections; nothing if [`Document::recipe`] works.
-    /// Whether the layers' shapes fit is looked at when all else is right.
+    /// Whether the layers' shapes fit, [`Document::problems_for`] says.
     pub fn problems(&self) -> Vec<RecipeError> {
         let mut found = Vec::new();
         let mut note = |error: Option<RecipeError>| match error {
@@ -30,11 +30,47 @@ impl Document {
         found
     }
 
+    /// As [`Document::problems`], for data of this shape and so many classes: also whether the layers fit, as far as their
+    /// shapes can be known beside all else that is wrong.
+    pub fn problems_for(&self, input: [usize; 3], classes: usize) -> Vec<RecipeError> {
+        let mut found = self.problems();
+        let misfit = if found.is_empty() { self.spec(input, classes).err() } else { self.misfit(input, classes) };
+        // A recipe that states its input's shape may have told of it already.
+        let known = |e: &RecipeError| found.iter().any(|f| f.to_string() == e.to_string());
+        let news = misfit.filter(|e| !known(e));
+        found.extend(news);
+        found
+    }
+
+    /// Where the data comes from, if that can be read.
+    pub fn source(&self) -> Option<String> {
+        self.data().ok().map(|data| data.source)
+    }
+
+    fn layer_nodes(&self) -> &[Node] {
+        match self.root.get("model").and_then(|m| m.get("layers")).map(|l| &l.value) {
+            Some(Value::List(nodes)) => nodes,
+            _ => &[],
+        }
+    }
+
     /// What is wrong with each layer by itself.
     fn layer_problems(&self) -> Vec<RecipeError> {
-        let layers = self.root.get("model").and_then(|m| m.get("layers"));
-        let Some(Value::List(nodes)) = layers.map(|l| &l.value) else { return Vec::new() };
-        let last = nodes.iter().rposition(|n| matches!(kind(n), Ok("dense" | "rbf")));
-        nodes.iter().enumerate().filter_map(|(i, n)| layer(n, last == Some(i), 0).err()).collect()
+        each_layer(self.layer_nodes()).filter_map(Result::err).collect()
+    }
+
+    /// The first layer that does not fit what is before it. A layer that changes no shape may be wrong in itself.
+    fn misfit(&self, input: [usize; 3], classes: usize) -> Option<RecipeError> {
+        let nodes = self.layer_nodes();
+        let as_far = |(node, read): (&Node, Result<_, _>)| match (read, kind(node)) {
+            (Ok(layer), _) => Some(layer),
+            (Err(_), Ok("dropout" | "batch_norm")) => Some((Layer::Activation(Activation::Relu), false)),
+            _ => None,
+        };
+        let layers: Vec<_> = nodes.iter().zip(each_layer(nodes)).map(as_far).collect::<Option<_>>()?;
+        if layers.is_empty() {
+            return None;
+        }
+        Spec::from_model(&model_of(layers), input, classes).infer().err().map(|e| self.locate(e))
     }
 }

@@ -118,7 +118,7 @@ impl Document {
     }
 
     /// Gives an error of shape inference the line of its layer.
-    fn locate(&self, error: SpecError) -> RecipeError {
+    pub(super) fn locate(&self, error: SpecError) -> RecipeError {
         let model = self.root.get("model");
         let layers = model.and_then(|m| m.get("layers"));
         let layer = match layers.map(|l| &l.value) {
@@ -162,15 +162,8 @@ impl Document {
             Value::List(nodes) if !nodes.is_empty() => nodes,
             _ => return Err(must(layers, "layers", "a list of at least one layer")),
         };
-        let last_units = nodes.iter().rposition(|n| matches!(kind(n), Ok("dense" | "rbf")));
-        let mut units_from_classes = false;
-        let mut list = Vec::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
-            let (layer, from_classes) = layer(node, last_units == Some(index), 0)?;
-            units_from_classes |= from_classes;
-            list.push(layer);
-        }
-        Ok(ModelRecipe { input, layers: list, units_from_classes })
+        let layers: Vec<_> = each_layer(nodes).collect::<Result<_, _>>()?;
+        Ok(ModelRecipe { input, ..model_of(layers) })
     }
 
     pub(super) fn train(&self) -> Result<TrainRecipe, RecipeError> {
@@ -179,6 +172,18 @@ impl Document {
             Some(node) => super::read_train::train(node),
         }
     }
+}
+
+/// Each layer of a network by itself, and whether its units are the data's classes.
+pub(super) fn each_layer(nodes: &[Node]) -> impl Iterator<Item = Result<(Layer, bool), RecipeError>> {
+    let last = nodes.iter().rposition(|n| matches!(kind(n), Ok("dense" | "rbf")));
+    nodes.iter().enumerate().map(move |(i, node)| layer(node, last == Some(i), 0))
+}
+
+/// These layers, for inputs of any shape.
+pub(super) fn model_of(layers: Vec<(Layer, bool)>) -> ModelRecipe {
+    let units_from_classes = layers.iter().any(|(_, from_classes)| *from_classes);
+    ModelRecipe { input: None, layers: layers.into_iter().map(|(layer, _)| layer).collect(), units_from_classes }
 }
 
 /// A table whose keys are all known.
