@@ -6,10 +6,11 @@ Part `share`: in each round every contestant runs once, then the next round; med
 Part `machines` (as root, with iproute2): network namespaces joined by a bridge, one rank each, at several rates in Mbit/s. What a
 step takes is put beside a model that knows a step's time by chunks, the messages' times and the rate:
 
-    seconds = (chunk * chunks + ranks * rest) / cores + tell + gather
+    seconds = (chunk * chunks + ranks * rest) / cores + tell + gather + rounds * round
 
 where a chunk's and the rest's seconds come of single processes with several batches, and those of messages of
-`mpi_messages.c`, run on the same network. Below as many ranks as cores the first term is chunk * (most chunks a rank) + rest.
+`mpi_messages.c`, run on the same network; a batch norm has a round forward and one backward. Up to as many ranks as cores the
+first term is chunk * (most chunks a rank) + rest.
 Needs only the standard library, mpirun and mpicc.
 """
 
@@ -25,6 +26,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CHUNK = 16
+# Bytes of a batch norm's round: two sums for each of some channels and chunks.
+ROUND = 1024
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
@@ -111,9 +114,9 @@ class Machines:
 
 
 def compute(arguments, recipe):
-    """Seconds of a chunk and of the rest of a step, by one thread: a line through steps of several batches."""
+    """Seconds of a chunk and of the rest of a step, by one thread: a line through steps of parts of the batch."""
     points = []
-    for batch in (64, 128, 256):
+    for batch in (arguments.batches[recipe] // share for share in (4, 2, 1)):
         points.append((batch / CHUNK, step_seconds(arguments, [], recipe, 1, [f"batch={batch}"])))
     slope, rest = statistics.linear_regression(*zip(*points))
     return slope, max(rest, 0.0)
@@ -144,18 +147,20 @@ def machines(arguments):
                         sent = (net.sent() - before) / steps
                         # Every rank sends what it has to all others.
                         own = int(sent / (ranks - 1))
-                        times = messages(arguments, net.mpirun(), folder, [own])
+                        times = messages(arguments, net.mpirun(), folder, [ROUND, own])
                     finally:
                         net.close()
                     tell, gather = times["tell", 2048], times["gather", own]
+                    rounds = arguments.rounds_of[recipe] * times["gather", ROUND]
                     most = -(-chunks // ranks)
                     work = chunk * most + rest if ranks <= cores else (chunk * chunks + ranks * rest) / cores
-                    model = work + tell + gather
+                    model = work + tell + gather + rounds
                     rows.append({"recipe": recipe, "mbit": rate, "ranks": ranks, "step_seconds": measured, "model_seconds": model,
-                                 "bytes_a_rank": own, "tell_seconds": tell, "gather_seconds": gather, "chunk_seconds": chunk,
-                                 "rest_seconds": rest})
+                                 "bytes_a_rank": own, "tell_seconds": tell, "gather_seconds": gather, "rounds_seconds": rounds,
+                                 "chunk_seconds": chunk, "rest_seconds": rest})
                     print(f"machines  {recipe}, {rate or 'no limit of'} Mbit/s, {ranks} ranks: a step {measured * 1e3:.2f} ms, "
-                          f"model {model * 1e3:.2f} ms (work {work * 1e3:.2f}, {own} bytes in {gather * 1e3:.2f}, told in {tell * 1e6:.0f} us)")
+                          f"model {model * 1e3:.2f} ms (work {work * 1e3:.2f}, {own} bytes in {gather * 1e3:.2f}, norms {rounds * 1e3:.2f}, "
+                          f"told in {tell * 1e3:.2f})")
     return rows
 
 
@@ -175,10 +180,11 @@ def main():
     # Network namespaces are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     arguments.lenet = arguments.lenet.resolve()
-    arguments.batches = {}
+    arguments.batches, arguments.rounds_of = {}, {}
     for recipe in arguments.recipes:
         text = call([arguments.lenet, "recipe", "show", recipe])
         arguments.batches[recipe] = next(int(line.split("=")[1]) for line in text.splitlines() if line.startswith("batch ="))
+        arguments.rounds_of[recipe] = 2 * text.count('"batch_norm"')
     parts = {"share": share, "machines": machines}
     result = {part: parts[part](arguments) for part in arguments.parts}
     if arguments.out:
