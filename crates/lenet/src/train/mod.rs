@@ -21,6 +21,8 @@ mod run;
 mod sampler;
 mod split;
 #[cfg(feature = "train")]
+mod start;
+#[cfg(feature = "train")]
 mod tensorboard;
 #[cfg(feature = "train")]
 mod trainer;

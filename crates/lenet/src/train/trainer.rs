@@ -3,17 +3,15 @@
 use super::checkpoint::{BUFFERS, Checkpoint, CheckpointError, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER, identity};
 use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
-use super::init::{initial_buffers, initialize};
-use super::run::{Run, RunError};
-
 use super::recipe::{recipe_split, shuffled};
+use super::run::{Run, RunError};
+use super::start::{Start, held};
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Average, Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
 use crate::model::{Model, ModelError, Training};
-use crate::spec::{LayerInfo, Network, Recipe, Spec, TrainRecipe};
+use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Why a training stopped.
@@ -99,36 +97,6 @@ impl Best {
     }
 }
 
-/// What the engine holds now.
-fn held(engine: &dyn Engine) -> Average {
-    Average { parameters: engine.parameters().to_vec(), buffers: engine.buffers().to_vec() }
-}
-
-/// Parameters and buffers before the first step: drawn, or those of a model with the same tensors in the same order.
-fn start(recipe: &Recipe, network: &Network) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
-    let Some(path) = &recipe.train.init_from else {
-        return Ok((initialize(network, &recipe.train), initial_buffers(network)));
-    };
-    let mut model = Model::load(Path::new(path))?;
-    let shapes = |n: &Network| -> Vec<(String, Vec<usize>)> {
-        let buffers = n.buffer_tensors().map(|b| (b.name.clone(), b.shape.clone()));
-        n.tensors().map(|t| (t.name.clone(), t.shape.clone())).chain(buffers).collect()
-    };
-    let (theirs, ours) = (shapes(&model.network), shapes(network));
-    let differ = theirs.iter().zip(&ours).find(|(a, b)| a.1 != b.1);
-    if let Some(((a, had), (b, needed))) = differ {
-        let what = format!("'{a}' has the shape {had:?}, the recipe's '{b}' has {needed:?}");
-        return Err(TrainError::Data(format!("train.init_from: the model {path} is of another network: {what}")));
-    }
-    if theirs.len() != ours.len() {
-        let (had, needed) = (theirs.len(), ours.len());
-        let what = format!("it has {had} tensors, the recipe's network {needed}");
-        return Err(TrainError::Data(format!("train.init_from: the model {path} is of another network: {what}")));
-    }
-    network.tensors().for_each(|t| t.clear_missing(&mut model.parameters));
-    Ok((model.parameters, model.buffers))
-}
-
 impl<'a> Trainer<'a> {
     /// Prepares a training: initial parameters, those of `init_from`, or those of the run's last checkpoint.
     ///
@@ -164,48 +132,13 @@ impl<'a> Trainer<'a> {
         let identity = identity(recipe, train);
         let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
         let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
-        let checkpoint = match &mut run {
-            Some(run) => run.resume(engine.network(), &identity)?,
-            None => None,
-        };
-        let engine_error = |error| TrainError::Engine { error, kept: String::new() };
-        let (mut epoch, mut step, mut score, mut seconds) = (0, 0, Score::default(), 0.0);
-        let mut kept = None;
-        match checkpoint {
-            Some(c) => {
-                check_progress(&c, recipe, train_len, run.as_ref())?;
-                engine.set_parameters(&c.parameters).map_err(engine_error)?;
-                let slab = |name: &str| c.slabs.get(name).map_or(&[][..], |s| s);
-                engine.set_buffers(slab(BUFFERS)).map_err(engine_error)?;
-                engine.set_optimizer_state(slab(OPTIMIZER)).map_err(engine_error)?;
-                kept = Some((slab(EMA_PARAMETERS).to_vec(), slab(EMA_BUFFERS).to_vec()));
-                (epoch, step, seconds) = (c.epoch, c.step, c.seconds);
-                let samples = (step * recipe.train.batch).min(train_len);
-                score = Score { loss: c.loss, correct: c.correct, samples };
-            }
-            None => {
-                let (parameters, buffers) = start(recipe, engine.network())?;
-                engine.set_parameters(&parameters).map_err(engine_error)?;
-                engine.set_buffers(&buffers).map_err(engine_error)?;
-            }
-        }
+        let Start { epoch, step, score, seconds, average } =
+            Start::new(recipe, train_len, engine.as_mut(), run.as_mut(), &identity)?;
         let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());
         let mut best = Best::default();
         for m in metrics {
             best.take(m.epoch, m.val_accuracy);
         }
-        let average = match (recipe.train.ema, kept) {
-            (None, _) => None,
-            (_, None) => Some(held(engine.as_ref())),
-            (_, Some((parameters, buffers))) => {
-                if (parameters.len(), buffers.len()) != (engine.parameters().len(), engine.buffers().len()) {
-                    let path = run.as_ref().map(Run::last_checkpoint).unwrap_or_default();
-                    let what = "is damaged: its moving averages are not as long as the parameters".to_string();
-                    return Err(CheckpointError::Invalid { path, what }.into());
-                }
-                Some(Average { parameters, buffers })
-            }
-        };
         let last = metrics.last().cloned();
         let tables = normalization.tables();
         let name = name.to_string();
@@ -517,20 +450,4 @@ impl<'a> Trainer<'a> {
             buffers: self.average.as_ref().map_or(self.engine.buffers(), |a| &a.buffers).to_vec(),
         }
     }
-}
-
-/// Whether a checkpoint's place is one that this training comes by.
-fn check_progress(c: &Checkpoint, recipe: &Recipe, samples: usize, run: Option<&Run>) -> Result<(), TrainError> {
-    let path = run.map(Run::last_checkpoint).unwrap_or_default();
-    let train = &recipe.train;
-    let done = c.step.saturating_mul(train.batch).min(samples);
-    if c.step > samples.div_ceil(train.batch) || c.correct > done {
-        let what = format!("says {} steps and {} hits of epoch {}: there are not so many", c.step, c.correct, c.epoch);
-        return Err(CheckpointError::Invalid { path, what }.into());
-    }
-    if c.epoch > train.epochs || (c.epoch == train.epochs && c.step > 0) {
-        let what = format!("has {} epochs and {} steps done, {} epochs are asked for", c.epoch, c.step, train.epochs);
-        return Err(CheckpointError::Invalid { path, what }.into());
-    }
-    Ok(())
 }
