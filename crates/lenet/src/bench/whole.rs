@@ -138,55 +138,59 @@ fn epochs(
     options: &BenchOptions,
     on_row: &mut dyn FnMut(BenchRow),
 ) {
+    struct Contestant<'a> {
+        engine: usize,
+        augment: Option<&'a Augment>,
+        seconds: Vec<f64>,
+        shares: Vec<f64>,
+    }
     let mut engines: Vec<CpuEngine> = (1..=options.threads).filter_map(|n| data.engine(network, path, n)).collect();
     let kinds: Vec<Option<&Augment>> = std::iter::once(None).chain(augment.map(Some)).collect();
-    let mut seconds = vec![vec![Vec::new(); engines.len()]; kinds.len()];
-    let mut shares = seconds.clone();
+    let new = |engine, augment| Contestant { engine, augment, seconds: Vec::new(), shares: Vec::new() };
+    let mut contestants: Vec<Contestant> =
+        (0..engines.len()).flat_map(|engine| kinds.iter().map(move |&augment| new(engine, augment))).collect();
     let multiply_adds = training_multiply_adds(network) * (options.steps * BATCH) as u64;
     for repeat in 0..=options.repeats.min(5) {
-        for (i, engine) in engines.iter_mut().enumerate() {
-            for (kind, augment) in kinds.iter().enumerate() {
-                let threads = engine.threads();
-                let before = peak_of(path, threads);
-                let how = TrainStep { augment: *augment, ..TrainStep::default() };
-                let start = Instant::now();
-                for step in 0..options.steps {
-                    // A rate of 0: the same work, and values that stay what they are.
-                    let _ = engine.step(&data.batch(step), &how, Update::sgd(0.0));
-                }
-                let elapsed = start.elapsed().as_secs_f64();
-                let best = before.max(peak_of(path, threads));
-                // The first round warms up.
-                if repeat > 0 {
-                    seconds[kind][i].push(elapsed);
-                    shares[kind][i].push(multiply_adds as f64 / elapsed / best);
-                }
+        for contestant in &mut contestants {
+            let engine = &mut engines[contestant.engine];
+            let before = peak_of(path, engine.threads());
+            let how = TrainStep { augment: contestant.augment, ..TrainStep::default() };
+            let start = Instant::now();
+            for step in 0..options.steps {
+                // A rate of 0: the same work, and values that stay what they are.
+                let _ = engine.step(&data.batch(step), &how, Update::sgd(0.0));
+            }
+            let elapsed = start.elapsed().as_secs_f64();
+            let best = before.max(peak_of(path, engine.threads()));
+            // The first round warms up.
+            if repeat > 0 {
+                contestant.seconds.push(elapsed);
+                contestant.shares.push(multiply_adds as f64 / elapsed / best);
             }
         }
     }
-    let ratio = |over: &[f64], under: &[f64]| median(over.iter().zip(under).map(|(o, u)| o / u).collect());
-    for (i, engine) in engines.iter().enumerate() {
-        for (kind, augment) in kinds.iter().enumerate() {
-            let (threads, each) = (engine.threads(), median(seconds[kind][i].clone()));
-            let rate = (options.steps * BATCH) as f64 / each;
-            let compared = match augment {
-                Some(_) => {
-                    let more = (ratio(&seconds[kind][i], &seconds[0][i]) - 1.0) * 100.0;
-                    format!(", {more:+.1} % by augmentation")
-                }
-                None if i == 0 => String::new(),
-                None => format!(", {:.2} × one thread", ratio(&seconds[0][0], &seconds[0][i])),
-            };
-            let (what, s) = (if augment.is_some() { "augmented" } else { "training" }, if i == 0 { "" } else { "s" });
-            on_row(BenchRow {
-                group: "epoch",
-                name: format!("{what}, {} steps of {BATCH}, {threads} thread{s}", options.steps),
-                seconds: each,
-                multiply_adds,
-                share_of_peak: median(shares[kind][i].clone()),
-                note: format!("{rate:.0} images/s{compared}"),
-            });
-        }
+    let ratio = |over: &Contestant, under: &Contestant| {
+        median(over.seconds.iter().zip(&under.seconds).map(|(o, u)| o / u).collect())
+    };
+    for (i, contestant) in contestants.iter().enumerate() {
+        let threads = engines[contestant.engine].threads();
+        let (plain, each) = (&contestants[i - i % kinds.len()], median(contestant.seconds.clone()));
+        let rate = (options.steps * BATCH) as f64 / each;
+        let compared = match contestant.augment {
+            Some(_) => format!(", {:+.1} % by augmentation", (ratio(contestant, plain) - 1.0) * 100.0),
+            None if i == 0 => String::new(),
+            None => format!(", {:.2} × one thread", ratio(&contestants[0], contestant)),
+        };
+        let what = if contestant.augment.is_some() { "augmented" } else { "training" };
+        let s = if threads == 1 { "" } else { "s" };
+        on_row(BenchRow {
+            group: "epoch",
+            name: format!("{what}, {} steps of {BATCH}, {threads} thread{s}", options.steps),
+            seconds: each,
+            multiply_adds,
+            share_of_peak: median(contestant.shares.clone()),
+            note: format!("{rate:.0} images/s{compared}"),
+        });
     }
 }
 

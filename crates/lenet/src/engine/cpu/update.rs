@@ -9,10 +9,15 @@ use crate::spec::{OptimizerKind, Role};
 use std::ops::Range;
 use std::sync::Mutex;
 
-/// A matrix of the slab, and where its step is made orthogonal.
+/// A matrix of the slab, its longer side, and where its step is made orthogonal.
 pub(super) struct Matrix {
     range: Range<usize>,
+    longer: usize,
     buffers: Orthogonal,
+}
+
+fn find<'m>(matrices: &'m [Matrix], range: &Range<usize>) -> Option<&'m Matrix> {
+    matrices.iter().find(|m| m.range == *range)
 }
 
 impl CpuEngine {
@@ -27,15 +32,20 @@ impl CpuEngine {
         if optimizer.kind != OptimizerKind::Muon {
             return self.pass(&step, |_| Some(Rule::Own));
         }
-        if self.matrices.is_empty() {
-            let new = |(range, [rows, cols]): (_, [usize; 2])| Matrix { range, buffers: Orthogonal::new(rows, cols) };
-            self.matrices = self.network.hidden_matrices().map(new).collect();
+        let mut matrices = std::mem::take(&mut self.matrices);
+        if matrices.is_empty() {
+            let new = |(range, [rows, cols]): (_, [usize; 2])| Matrix {
+                range,
+                longer: rows.max(cols),
+                buffers: Orthogonal::new(rows, cols),
+            };
+            matrices.extend(self.network.hidden_matrices().map(new));
         }
-        let places: Vec<(Range<usize>, [usize; 2])> = self.network.hidden_matrices().collect();
-        let find = |range: &Range<usize>| places.iter().find(|(matrix, _)| matrix == range);
-        self.pass(&step, |range| Some(if find(range).is_some() { Rule::Direction } else { Rule::Own }));
-        self.orthogonalize();
-        self.pass(&step, |range| find(range).map(|(_, sides)| Rule::Move { longer: sides[0].max(sides[1]) }));
+        let first = |range: &_| if find(&matrices, range).is_some() { Rule::Direction } else { Rule::Own };
+        self.pass(&step, |range| Some(first(range)));
+        self.orthogonalize(&mut matrices);
+        self.pass(&step, |range| find(&matrices, range).map(|m| Rule::Move { longer: m.longer }));
+        self.matrices = matrices;
     }
 
     /// One pass over the tensors for which there is a rule.
@@ -71,22 +81,22 @@ impl CpuEngine {
     }
 
     /// Replaces the directions of all matrices, in the second slab of the state, by orthogonal ones.
-    fn orthogonalize(&mut self) {
+    fn orthogonalize(&mut self, matrices: &mut [Matrix]) {
         let n = self.parameters.len();
         let (path, pool, directions) = (self.path, &self.pool, &mut self.optimizer_state[n..]);
         let each = |matrices: &mut [Matrix], work: &(dyn Fn(&mut Matrix) + Sync)| {
             let tasks: Vec<Mutex<&mut Matrix>> = matrices.iter_mut().map(Mutex::new).collect();
             pool.run(tasks.len(), &|_, t| work(&mut lock(&tasks[t])));
         };
-        each(&mut self.matrices, &|m| m.buffers.load(&directions[m.range.clone()]));
+        each(matrices, &|m| m.buffers.load(&directions[m.range.clone()]));
         for _ in 0..STEPS {
             for stage in [Stage::Gram, Stage::Polynomial, Stage::Next] {
-                let products = self.matrices.iter_mut().flat_map(|m| m.buffers.products(stage));
+                let products = matrices.iter_mut().flat_map(|m| m.buffers.products(stage));
                 let tasks: Vec<_> = products.map(Mutex::new).collect();
                 pool.run(tasks.len(), &|_, t| lock(&tasks[t]).run(path));
             }
-            each(&mut self.matrices, &|m| m.buffers.turn());
+            each(matrices, &|m| m.buffers.turn());
         }
-        self.matrices.iter().for_each(|m| m.buffers.store(&mut directions[m.range.clone()]));
+        matrices.iter().for_each(|m| m.buffers.store(&mut directions[m.range.clone()]));
     }
 }
