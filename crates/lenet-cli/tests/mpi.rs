@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{fixture, lenet, run, texts};
+use common::{fixture, lenet, metrics, model, run, texts};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -35,17 +35,8 @@ fn done(output: Output) -> (String, String) {
 }
 
 /// What a training leaves that must be the same: the model, and the metrics without their times.
-fn results(run: &Path) -> (Vec<u8>, String) {
-    let model = std::fs::read(run.join("model/model.safetensors")).unwrap();
-    let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let line = |line: &str| {
-        let mut values: serde_json::Value = serde_json::from_str(line).unwrap();
-        for time in ["train_seconds", "eval_seconds", "images_per_second"] {
-            values.as_object_mut().unwrap().remove(time);
-        }
-        values.to_string() + "\n"
-    };
-    (model, metrics.lines().map(line).collect())
+fn results(run: &Path) -> (Vec<u8>, Vec<serde_json::Value>) {
+    (model(run), metrics(run))
 }
 
 fn train<'a>(recipe: &'a str, data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {

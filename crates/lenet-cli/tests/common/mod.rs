@@ -55,3 +55,52 @@ pub fn refused(dir: &Path, args: &[&str], code: i32, words: &[&str]) -> String {
     }
     errors[0].to_string()
 }
+
+/// Small and quick, and with a last batch that is not full.
+const SMALL: [&str; 6] = ["--set", "batch=60", "--set", "activation=relu", "--set", "lr=0.1"];
+
+/// Arguments of a training on the fixture.
+pub fn train<'a>(data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "lenet", "--data", data][..], &SMALL, more].concat()
+}
+
+/// A file's bytes.
+pub fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The weights that a training left.
+pub fn model(run: &Path) -> Vec<u8> {
+    read(&run.join("model/model.safetensors"))
+}
+
+/// The metrics without what depends on the clock.
+pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(read(&run.join("metrics.jsonl"))).unwrap();
+    let timeless = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = value.as_object_mut().unwrap();
+        for key in ["train_seconds", "eval_seconds", "images_per_second"] {
+            assert!(fields.remove(key).is_some(), "{key}");
+        }
+        value
+    };
+    text.lines().map(timeless).collect()
+}
+
+/// All names under a directory, sorted; event files, of which each process leaves one, under one name.
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(names(&path));
+        } else {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            found.push(if name.starts_with("events.out.tfevents.") { "events".into() } else { name });
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
