@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{fixture, lenet, metrics, model, run, texts};
+use common::{fixture, lenet, metrics, model, run, sweep_results, texts};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -231,13 +231,7 @@ fn a_sweep_over_ranks_finds_what_one_process_finds() {
                  [random]\n\"train.lr\" = { log = [0.01, 0.5] }\n[asha]\nmin_epochs = 1\nfactor = 3\n";
     std::fs::write(dir.join("sweep.toml"), sweep).unwrap();
     run(dir, &["sweep", "sweep.toml", "--data", &data, "--out", "alone"]);
-    let table = |name: &str| -> Vec<String> {
-        let text = std::fs::read_to_string(dir.join(name).join("results.csv")).unwrap();
-        let seconds = text.lines().next().unwrap().split(',').position(|c| c == "seconds").unwrap();
-        let cells =
-            |l: &str| l.split(',').enumerate().filter(|c| c.0 != seconds).map(|c| c.1.to_string()).collect::<Vec<_>>();
-        text.lines().map(|l| cells(l).join(",")).collect()
-    };
+    let table = |name: &str| sweep_results(&dir.join(name));
     for ranks in [2, 3] {
         let out = format!("ranks-{ranks}");
         done(mpirun(dir, ranks, &["sweep", "sweep.toml", "--data", &data, "--out", &out]).output().unwrap());

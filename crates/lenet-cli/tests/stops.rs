@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{fixture, lenet, metrics, model, names, read, refused, run, train};
+use common::{fixture, lenet, metrics, model, names, read, refused, run, sweep_results, train};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -141,18 +141,6 @@ fn two_processes_do_not_share_a_run() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
-/// Validation accuracies in the order of the results, with what was tried.
-fn results(dir: &Path) -> Vec<String> {
-    let csv = String::from_utf8(read(&dir.join("results.csv"))).unwrap();
-    // All but the seconds.
-    let timeless = |line: &str| {
-        let mut cells: Vec<&str> = line.split(',').collect();
-        cells.remove(8);
-        cells.join(",")
-    };
-    csv.lines().map(timeless).collect()
-}
-
 #[test]
 fn a_sweep_ranks_by_validation_and_survives_kills() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,7 +159,7 @@ fn a_sweep_ranks_by_validation_and_survives_kills() {
     let go = |args: Vec<String>| run(dir, &args.iter().map(|a| &a[..]).collect::<Vec<_>>());
     let (out, _) = go(sweep("whole", &[]));
     assert!(out.contains("val acc") && out.contains("best.toml"), "{out}");
-    let whole = results(&dir.join("whole"));
+    let whole = sweep_results(&dir.join("whole"));
     assert_eq!(whole.len(), 7);
     assert!(whole.iter().any(|r| r.contains(",failed,")), "a learning rate of 1e20 diverges: {whole:?}");
     assert!(whole.iter().any(|r| r.contains(",stopped,")) && whole[1].contains(",done,"), "{whole:?}");
@@ -180,7 +168,7 @@ fn a_sweep_ranks_by_validation_and_survives_kills() {
     assert!(done.is_sorted_by(|a, b| a >= b), "{done:?}");
 
     go(sweep("single", &["--parallel", "1"]));
-    assert_eq!(results(&dir.join("single")), whole, "what runs at the same time does not matter");
+    assert_eq!(sweep_results(&dir.join("single")), whole, "what runs at the same time does not matter");
     for wait in [30, 90, 150, 260] {
         let args = sweep("killed", &[]);
         let mut child =
@@ -190,7 +178,7 @@ fn a_sweep_ranks_by_validation_and_survives_kills() {
         child.wait().unwrap();
     }
     go(sweep("killed", &[]));
-    assert_eq!(results(&dir.join("killed")), whole);
+    assert_eq!(sweep_results(&dir.join("killed")), whole);
     assert!(read(&dir.join("whole/sweep.svg")).ends_with(b"</svg>\n"));
     let best = dir.join("whole/best.toml");
     run(dir, &["train", best.to_str().unwrap(), "--epochs", "1", "--out", "best"]);
