@@ -81,6 +81,16 @@ pub enum Device {
 }
 
 #[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+    /// Take a program that plays a GPU (llvmpipe, SwiftShader, WARP) where there is no other: slow, for tests.
+    #[arg(long)]
+    pub allow_software: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct TrainArgs {
     /// A preset (lenet, lenet-modern, small, …: any other name lists them) or a recipe's file; lenet unless given.
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -99,12 +109,8 @@ pub struct TrainArgs {
     pub val_fraction: Option<f32>,
     #[command(flatten)]
     pub set: SetArgs,
-    /// What computes.
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    pub device: Device,
-    /// Take a program that plays a GPU (llvmpipe, SwiftShader, WARP) where there is no other: slow, for tests.
-    #[arg(long, conflicts_with = "dry_run")]
-    pub allow_software: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads; 0 for as many as the machine runs at once. The result is the same whatever their number.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     pub threads: usize,
@@ -145,6 +151,8 @@ pub struct EvalArgs {
     /// Which images.
     #[arg(long, value_enum, default_value_t = Split::Test)]
     pub split: Split,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads; 0 for as many as the machine runs at once.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     pub threads: usize,

@@ -2,6 +2,7 @@
 
 use crate::args::{EvalArgs, Split};
 use crate::failure::Failure;
+use crate::gpu;
 use crate::terminal::{print_json, print_line, thousands};
 use lenet::data::{Dataset, Options};
 use lenet::engine::{CpuEngine, CpuOptions};
@@ -11,6 +12,7 @@ use serde_json::json;
 use std::path::Path;
 
 pub fn run(args: EvalArgs) -> Result<(), Failure> {
+    gpu::check(&args.device)?;
     let model = load(&args.model)?;
     let source = args.data.as_deref().unwrap_or(&model.training.dataset);
     if source.is_empty() {
@@ -25,13 +27,22 @@ pub fn run(args: EvalArgs) -> Result<(), Failure> {
     if dataset.classes != model.classes {
         eprintln!("data: the classes of {source} have other names than the model's; they are compared in order");
     }
-    let mut engine = engine(&model, args.threads)?;
+    let mut engine = match gpu::engine(&args.device, &model.network, [&dataset, &dataset])? {
+        Some(mut engine) => {
+            engine.set_parameters(&model.parameters).map_err(Failure::failed)?;
+            engine.set_buffers(&model.buffers).map_err(Failure::failed)?;
+            engine
+        }
+        None => Box::new(engine(&model, args.threads)?),
+    };
     let tables = model.normalization.tables();
-    let score = evaluate(&mut engine, &dataset, &tables, dataset.len(), model.flip_test).map_err(Failure::failed)?;
+    let score =
+        evaluate(engine.as_mut(), &dataset, &tables, dataset.len(), model.flip_test).map_err(Failure::failed)?;
     let (accuracy, loss) = (score.accuracy(), score.mean_loss());
     if args.json {
         return print_json(&json!({
             "data": loaded.name, "split": split, "images": score.samples, "accuracy": accuracy, "loss": loss,
+            "device": engine.device(),
         }));
     }
     let images = thousands(score.samples as u64);

@@ -1,14 +1,14 @@
 //! The GPU of this machine, for builds that know any.
 
-use crate::args::{Device, TrainArgs};
+use crate::args::{Device, DeviceArgs};
 use crate::failure::Failure;
-use lenet::data::Loaded;
+use lenet::data::Dataset;
 use lenet::engine::Engine;
 use lenet::spec::Network;
 use serde_json::Value;
 
 /// Whether this build can do what was asked for, before anything else is done.
-pub fn check(args: &TrainArgs) -> Result<(), Failure> {
+pub fn check(args: &DeviceArgs) -> Result<(), Failure> {
     match args.device {
         Device::Gpu if cfg!(not(feature = "gpu")) => {
             let what = "this build computes on the CPU alone: leave --device out, or build with `--features gpu`";
@@ -20,7 +20,7 @@ pub fn check(args: &TrainArgs) -> Result<(), Failure> {
 
 /// Builds without GPUs always take the CPU.
 #[cfg(not(feature = "gpu"))]
-pub fn engine<'a>(_: &TrainArgs, _: &Network, _: &'a Loaded) -> Result<Option<Box<dyn Engine + 'a>>, Failure> {
+pub fn engine<'a>(_: &DeviceArgs, _: &Network, _: [&'a Dataset; 2]) -> Result<Option<Box<dyn Engine + 'a>>, Failure> {
     Ok(None)
 }
 
@@ -30,13 +30,13 @@ pub fn describe() -> (Vec<String>, Value) {
     (vec!["not used: this build computes on the CPU".into()], Value::Null)
 }
 
-/// The engine of a training, if a GPU is to do it; none for the CPU. Of one that was only preferred it is said why it is
-/// not there.
+/// An engine for a network on these training and test images, if a GPU is to compute; none for the CPU. Of one that was only
+/// preferred it is said why it is not there.
 #[cfg(feature = "gpu")]
 pub fn engine<'a>(
-    args: &TrainArgs,
+    args: &DeviceArgs,
     network: &Network,
-    loaded: &'a Loaded,
+    data: [&'a Dataset; 2],
 ) -> Result<Option<Box<dyn Engine + 'a>>, Failure> {
     let several = several_processes();
     match args.device {
@@ -55,7 +55,7 @@ pub fn engine<'a>(
         }
         Err(reason) => return Err(Failure::Failed(format!("--device gpu: {reason}"))),
     };
-    let engine = lenet_gpu::GpuEngine::new(network.clone(), gpu, [&loaded.train, &loaded.test]);
+    let engine = lenet_gpu::GpuEngine::new(network.clone(), gpu, data);
     Ok(Some(Box::new(engine.map_err(Failure::failed)?)))
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const RUNS: &str = "runs";
 
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
-    gpu::check(&args)?;
+    gpu::check(&args.device)?;
     let job = Job::join(args.threads)?;
     if let Some(done) = job.serve() {
         return done;
@@ -46,7 +46,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let network = spec.infer()?;
-    let engine = match gpu::engine(&args, &network, &loaded)? {
+    let engine = match gpu::engine(&args.device, &network, [&loaded.train, &loaded.test])? {
         Some(engine) => engine,
         None => job.engine(network, &recipe, &loaded)?,
     };

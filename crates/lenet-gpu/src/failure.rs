@@ -1,31 +1,47 @@
-//! What goes wrong on a device, as errors: Burn tells of some of it by panicking.
+//! What goes wrong on a device, as errors: Burn tells of some of it by panicking, here or on its own thread for the device.
 
 use lenet::engine::EngineError;
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::path::{Component, Path};
+use std::sync::{Mutex, Once, PoisonError};
 
 thread_local! {
-    /// Whether a panic of this thread becomes an error.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// Whether a panic of this thread becomes an error; `None` before it first does.
+    static GUARDED: Cell<Option<bool>> = const { Cell::new(None) };
 }
+
+/// What Burn's own thread panicked of last. What its callers are told is what follows from it.
+static CAUSE: Mutex<Option<String>> = Mutex::new(None);
 
 /// Does something; a panic becomes its message, and is not printed.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                before(info);
+        std::panic::set_hook(Box::new(move |info| match GUARDED.get() {
+            Some(true) => {}
+            None if info.location().is_some_and(is_burn) => {
+                *CAUSE.lock().unwrap_or_else(PoisonError::into_inner) = Some(message(info.payload()));
             }
+            _ => before(info),
         }));
     });
-    let outer = GUARDED.replace(true);
+    let outer = GUARDED.replace(Some(true));
     let done = catch_unwind(AssertUnwindSafe(work));
-    GUARDED.set(outer);
+    GUARDED.set(Some(outer.unwrap_or(false)));
     done.map_err(|panic| message(panic.as_ref()))
+}
+
+/// Whether a place is in the source of Burn or of what it computes with.
+fn is_burn(location: &Location) -> bool {
+    Path::new(location.file()).components().any(|part| match part {
+        Component::Normal(name) => {
+            name.to_str().is_some_and(|n| ["burn-", "cubecl-", "wgpu-"].iter().any(|crates| n.starts_with(crates)))
+        }
+        _ => false,
+    })
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
@@ -35,18 +51,30 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 /// An error of a device, with what to do about it.
 pub(crate) fn device_error(device: &str, what: &str) -> EngineError {
-    let lower = what.to_lowercase();
+    let cause = CAUSE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    EngineError::Device(format!("{device}: {}", explained(cause.as_deref().unwrap_or(what), what)))
+}
+
+/// What is wrong and what to do about it, from the first that went wrong and what came of it.
+fn explained(cause: &str, what: &str) -> String {
+    let lower = format!("{cause}\n{what}").to_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
-    let advice = if has(&["out of memory", "outofmemory", "memory", "alloc", "too large", "buffer size"]) {
-        "give it smaller batches (train.batch), or compute on the CPU (--device cpu)"
-    } else if has(&["lost", "removed", "hung", "reset"]) {
-        "the driver has given it up; go on with the run (--resume), on the CPU (--device cpu) if it happens again"
-    } else {
-        "compute on the CPU (--device cpu)"
-    };
+    if has(&["is lost", "device lost", "devicelost", "removed", "hung", "reset"]) {
+        return "the device is lost, its driver has given it up: go on with the run (--resume), on the CPU (--device cpu) \
+                if it happens again"
+            .into();
+    }
+    const SMALLER: &str = "give it smaller batches (train.batch), or compute on the CPU (--device cpu)";
+    if has(&["out of memory", "outofmemory", "not enough memory"]) {
+        return format!("it is out of memory: {SMALLER}");
+    }
     // One line, of what may be a long story.
-    let first: Vec<&str> = what.split_whitespace().take(30).collect();
-    EngineError::Device(format!("{device}: {}; {advice}", first.join(" ")))
+    let told = cause.split("Backtrace:").next().unwrap_or_default();
+    let first = told.split_whitespace().take(30).collect::<Vec<_>>().join(" ");
+    if has(&["too large", "buffer size"]) {
+        return format!("{first}: {SMALLER}");
+    }
+    format!("{first}: compute on the CPU (--device cpu)")
 }
 
 #[cfg(test)]
@@ -58,9 +86,12 @@ mod tests {
         assert_eq!(guarded(|| 7), Ok(7));
         let said = guarded(|| -> u8 { panic!("Out of memory: {} bytes", 5) }).unwrap_err();
         assert_eq!(said, "Out of memory: 5 bytes");
-        let memory = device_error("GPU", &said).to_string();
-        assert!(memory.contains("train.batch") && !memory.contains('\n'), "{memory}");
-        let lost = device_error("GPU", "Parent device is lost\n  at 0x1").to_string();
-        assert!(lost.contains("--resume") && !lost.contains('\n'), "{lost}");
+        let memory = explained(&said, "the bytes were never written");
+        assert!(memory.contains("out of memory") && memory.contains("train.batch"), "{memory}");
+        // Memory is named in what a lost device leads to.
+        let lost = explained("Parent device is lost\n  at 0x1", "it needed memory that was never allocated");
+        assert!(lost.contains("--resume") && !lost.contains("train.batch") && !lost.contains('\n'), "{lost}");
+        let other = explained("a kernel\nfailed Backtrace: none", "a kernel failed");
+        assert_eq!(other, "a kernel failed: compute on the CPU (--device cpu)");
     }
 }
