@@ -23,8 +23,8 @@ The developer's chores: cargo xtask VERB
   test-mpi      training and sweeps over ranks, and over two network namespaces (as root); needs an MPI library, libclang
                 and ip (Debian: openmpi-bin libopenmpi-dev libclang-dev iproute2)
   test-gpu      training on a GPU against PyTorch and the CPU, on what there is: a GPU, or Mesa's lavapipe, which plays one
-                (Debian: mesa-vulkan-drivers libvulkan1); the first build takes 20 minutes of a core
-  lint-gpu      lints of the same packages: 7 more minutes of a core at first
+                (Debian: mesa-vulkan-drivers libvulkan1 libvulkan-dev gcc); the first build takes 20 minutes of a core
+  lint-gpu      lints of the same packages, with the code for CUDA and ROCm: 7 more minutes of a core at first
   test-export   models to ONNX Runtime and PyTorch and back, every preset and random networks; installs both into a
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them
   test-features the library with each of its features alone, and without any: no warning
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         ["test-python"] => test_python(),
         ["test-mpi"] => mpi::test(),
         ["test-gpu"] => test_gpu(),
-        ["lint-gpu"] => run(cargo(&format!("clippy {GPU} --all-targets -- --deny warnings"))),
+        ["lint-gpu"] => lint_gpu(),
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
@@ -220,12 +220,20 @@ fn test_gpu() -> Result<(), String> {
         let filled = |folder: &&str| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
         if !named && !folders.iter().any(filled) {
-            return Err("there is no Vulkan driver: install one (Debian: mesa-vulkan-drivers libvulkan1)".into());
+            return Err(
+                "there is no Vulkan driver: install one (Debian: mesa-vulkan-drivers libvulkan1 libvulkan-dev)".into(),
+            );
         }
     }
     // One test after the other: they share the device.
     let tests = "--lib --test gpu --test parity --test runs -- --test-threads 1";
     run(with_runtime_dir(&mut cargo(&format!("test {GPU} {tests}")))?)
+}
+
+fn lint_gpu() -> Result<(), String> {
+    // What builds LLVM into CUDA's and ROCm's features leaves out its download when documentation is built.
+    let lint = format!("clippy {GPU},lenet-cli/cuda,lenet-cli/rocm --all-targets -- --deny warnings");
+    run(cargo(&lint).env("DOCS_RS", "1"))
 }
 
 /// Mesa wants a directory for what a session leaves, which a machine without sessions does not have.
