@@ -83,15 +83,24 @@ fn check() -> Result<(), String> {
         .env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
+/// One selection of packages for all that is built optimised: with another one dependencies have other features, and the
+/// library is compiled anew.
+const RELEASE: &str = "--release --workspace --exclude lenet-gpu --exclude lenet-mpi";
+
+/// The optimised command line. Tests want more of some dependencies, so that one is built along.
+fn build_lenet() -> Result<PathBuf, String> {
+    run(cargo(&format!("build {RELEASE} --bin lenet --test tensorboard")))?;
+    Ok(built().join(format!("release/lenet{}", std::env::consts::EXE_SUFFIX)))
+}
+
 fn data() -> Result<(), String> {
-    run(cargo("run --release --package lenet-cli -- data fetch fashion-mnist"))
+    run(Command::new(build_lenet()?).args(["data", "fetch", "fashion-mnist"]))
 }
 
 fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
-    run(cargo(
-        "test --workspace --exclude lenet-gpu --exclude lenet-mpi --release --lib --bins --tests -- --ignored --skip data::tests::child --skip stock_client --skip tensorboard",
-    ))
+    let skipped = "--skip data::tests::child --skip stock_client --skip tensorboard";
+    run(cargo(&format!("test {RELEASE} --lib --bins --tests -- --ignored {skipped}")))
 }
 
 /// Builds the targets with the marks that libFuzzer follows, which the stable compiler can set, and runs them. What is
@@ -140,14 +149,14 @@ fn fuzz(target: Option<&str>, seconds: &str) -> Result<(), String> {
 
 fn test_serve() -> Result<(), String> {
     let python = environment("serve", "bench/requirements-serve.txt")?;
-    let test = "test --release --package lenet-serve --test stock_client -- --ignored --nocapture";
-    run(cargo(test).env("LENET_PYTHON", python))
+    let test = format!("test {RELEASE} --test stock_client -- --ignored --nocapture");
+    run(cargo(&test).env("LENET_PYTHON", python))
 }
 
 fn test_tensorboard() -> Result<(), String> {
     let python = environment("tensorboard", "bench/requirements-tensorboard.txt")?;
-    let test = "test --release --package lenet-cli --test tensorboard -- --ignored --nocapture";
-    run(cargo(test).env("LENET_PYTHON", python))
+    let test = format!("test {RELEASE} --test tensorboard -- --ignored --nocapture");
+    run(cargo(&test).env("LENET_PYTHON", python))
 }
 
 /// Runs `tests/browser/*.test.js` against the optimised binary. `SCREENSHOTS=DIR` leaves pictures to look at.
@@ -162,7 +171,7 @@ fn test_web() -> Result<(), String> {
 /// The tests of a folder in `tests/browser`, or that itself.
 fn node_tests(folder: &Path) -> Result<(), String> {
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    run(cargo("build --release --package lenet-cli"))?;
+    let lenet = build_lenet()?;
     let quiet = ["install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"];
     run(Command::new(npm).args(quiet).current_dir(root().join("tests/browser")))?;
     let files = std::fs::read_dir(folder).map_err(|e| format!("cannot list {}: {e}", folder.display()))?;
@@ -171,7 +180,7 @@ fn node_tests(folder: &Path) -> Result<(), String> {
     files.sort();
     // One file after the other: each starts trainings of its own.
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", built().join("release/lenet"));
+    node.args(["--test", "--test-concurrency=1"]).args(files).env("LENET", lenet);
     run(node.env("WEB", built().join("web")))
 }
 
@@ -187,7 +196,7 @@ fn test_features() -> Result<(), String> {
 }
 
 fn test_python() -> Result<(), String> {
-    run(cargo("build --release --package lenet-cli"))?;
+    let lenet = build_lenet()?;
     let package = root().join("crates/lenet-py");
     let python = environment("python", "crates/lenet-py/tests/requirements.txt")?;
     let wheels = root().join("target/wheels-test");
@@ -208,7 +217,7 @@ fn test_python() -> Result<(), String> {
     run(install.arg(&wheels).arg("lenet"))?;
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"]).arg(package.join("tests"));
-    run(tests.current_dir(root()).env("LENET", built().join("release/lenet")))
+    run(tests.current_dir(root()).env("LENET", lenet))
 }
 
 /// One selection of packages for all that builds Burn: another one would build it anew.
@@ -247,16 +256,15 @@ fn with_runtime_dir(command: &mut Command) -> Result<&mut Command, String> {
 }
 
 fn test_export() -> Result<(), String> {
-    run(cargo("build --release --package lenet-cli"))?;
-    run(cargo("build --release --package lenet --example logits"))?;
+    let lenet = build_lenet()?;
+    run(cargo(&format!("build {RELEASE} --example logits --test tensorboard")))?;
     let python = match std::env::var_os("LENET_PYTHON") {
         Some(python) => python.into(),
         None => environment("export", "bench/requirements-export.txt")?,
     };
-    let built = built().join("release");
     let mut compare = Command::new(python);
     compare.arg("bench/export_parity.py").current_dir(root());
-    run(compare.arg("--lenet").arg(built.join("lenet")).arg("--logits").arg(built.join("examples/logits")))
+    run(compare.arg("--lenet").arg(lenet).arg("--logits").arg(built().join("release/examples/logits")))
 }
 
 /// The Python of a virtual environment under `target/` with what a file of requirements names.

@@ -1,6 +1,6 @@
 //! What a program costs that only predicts: packages, bytes, seconds; and whether it predicts the same.
 
-use crate::{built, cargo, root, run};
+use crate::{build_lenet, built, cargo, root, run};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -28,8 +28,7 @@ pub fn test() -> Result<(), String> {
         return Err(format!("at most {PACKAGES} packages and {BYTES} bytes are allowed"));
     }
 
-    run(cargo("build --release --package lenet-cli"))?;
-    let lenet = built().join(format!("release/lenet{}", std::env::consts::EXE_SUFFIX));
+    let lenet = build_lenet()?;
     let run_dir = target.join("run");
     let fixtures = root().join("crates/lenet/tests/fixtures");
     let data = format!("idx:{}", fixtures.join("fashion-mnist-small").display());

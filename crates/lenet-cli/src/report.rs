@@ -55,7 +55,8 @@ impl Report {
         eprintln!("data     {}, {images} training and {tests} test images, from {}", s.data, s.provenance);
         eprintln!("model    {}, {} layers, {parameters} parameters", s.model, s.network.layers.len());
         eprintln!("device   {}", s.device);
-        eprintln!("training {} epochs, batch {}, learning rate {lr}, seed {}", train.epochs, train.batch, train.seed);
+        let (epochs, s_if_many) = (train.epochs, if train.epochs == 1 { "" } else { "s" });
+        eprintln!("training {epochs} epoch{s_if_many}, batch {}, learning rate {lr}, seed {}", train.batch, train.seed);
         eprintln!("run      {}", s.run.display());
         Ok(())
     }
