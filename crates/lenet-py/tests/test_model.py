@@ -31,7 +31,7 @@ def test_raw_input_takes_bytes(model, tmp_path, cli):
 
 
 def test_the_state_dict_is_the_files_tensors(tmp_path):
-    model = lenet.train("lenet-modern", data=IDX, epochs=1, warmup_epochs=0)
+    model = lenet.train("lenet-modern", data=IDX, epochs=1)
     model.save(tmp_path)
     content = (tmp_path / "model.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", content[:8])

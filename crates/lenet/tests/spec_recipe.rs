@@ -132,7 +132,7 @@ fn all_that_is_wrong_in_training_is_told_at_once() {
     let want = [
         "r.toml:4:12: momentum must be from 0 to below 1, not 1.5",
         "r.toml:5:7: ema must be above 0 and below 1, for example 0.999, not 2",
-        "r.toml:6:17: warmup_epochs is 9, the run has 5 epochs: warm up for fewer",
+        "r.toml:6:17: warmup_epochs is 9, epochs is 5: warm up for no more",
         "r.toml:7:12: patience needs validation images: set val_fraction, for example 0.1",
         "r.toml:8:13: clip_norm must be a number above 0, not 0",
         "r.toml:9:12: schedule must be one of constant, step, cosine, one_cycle, not \"cosin\", did you mean \"cosine\"?",
@@ -150,6 +150,8 @@ fn all_that_is_wrong_in_training_is_told_at_once() {
         let sets: Vec<&str> = set.split(' ').collect();
         assert!(Recipe::load_with("lenet", &sets).is_err(), "{set}");
     }
+    // One epoch of a recipe that warms up for one is a way to try it.
+    assert!(Recipe::load_with("lenet-modern", &["epochs=1"]).is_ok());
     let sets = ["optimizer=adamw", "ema=0.99", "clip_norm=1", "val_fraction=0.1", "patience=3", "schedule=one_cycle"];
     let sets = [&sets[..], &["init=normal", "init_std=0.1", "init_gain=2", "evaluate_every=3"]].concat();
     let recipe = Recipe::load_with("lenet", &sets).unwrap();

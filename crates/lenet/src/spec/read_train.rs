@@ -171,8 +171,8 @@ fn schedule(r: &mut Reader, t: &mut TrainRecipe) {
     r.number(&mut s.final_lr, "final_lr", "0 or above", |x| x >= 0.0);
     r.number(&mut s.peak, "peak", "above 0 and below 1", |x| x > 0.0 && x < 1.0);
     let warmup = s.warmup_epochs;
-    let message = format!("warmup_epochs is {warmup}, the run has {epochs} epochs: warm up for fewer");
-    r.refuse(warmup > 0 && warmup >= epochs, "warmup_epochs", message);
+    let message = format!("warmup_epochs is {warmup}, epochs is {epochs}: warm up for no more");
+    r.refuse(warmup > epochs, "warmup_epochs", message);
     let one_cycle = s.kind == ScheduleKind::OneCycle && warmup > 0;
     r.refuse(one_cycle, "warmup_epochs", "one_cycle warms up by itself: leave warmup_epochs out, or set peak".into());
     let message = format!("step_epochs is {}, the run has {epochs} epochs: choose fewer", s.step_epochs);
