@@ -17,6 +17,7 @@ Needs only the standard library, mpirun and mpicc.
 import argparse
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+NETNS = Path("/etc/netns")
 CHUNK = 16
 # Bytes of a batch norm's round: two sums for each of some channels and chunks.
 ROUND = 1024
@@ -90,15 +92,19 @@ class Machines:
             if rate:
                 for space, port in ((name, "veth0"), (self.switch, f"port{i}")):
                     call(["tc", "-n", space, "qdisc", "add", "dev", port, "root", "tbf", "rate", f"{rate}mbit", "burst", "64kb", "latency", "200ms"])
-        named = "\n".join(f"10.78.0.{i + 1}) space={name} ;;" for i, name in enumerate(self.names))
-        self.agent.write_text(f"#!/bin/sh\ncase $1 in\n{named}\nesac\nshift\n"
+        # What `ip netns exec` lays over /etc/hosts: Open MPI 5 wants names.
+        hosts = "".join(f"10.78.0.{i + 1} {name}\n" for i, name in enumerate(self.names))
+        for name in self.names:
+            (NETNS / name).mkdir(parents=True)
+            (NETNS / name / "hosts").write_text("127.0.0.1 localhost\n" + hosts)
+        self.agent.write_text("#!/bin/sh\nspace=$1\nshift\n"
                               "exec ip netns exec $space unshare --uts sh -c \"echo $space > /proc/sys/kernel/hostname; $*\"\n")
         self.agent.chmod(0o755)
 
     def mpirun(self):
-        hosts = ",".join(f"10.78.0.{i + 1}" for i in range(len(self.names)))
+        hosts = ",".join(self.names)
         inside = f'echo {self.names[0]} > /proc/sys/kernel/hostname; exec "$@"'
-        mca = {"plm_rsh_agent": self.agent, "plm_rsh_no_tree_spawn": 1, "orte_keep_fqdn_hostnames": 1, "btl": "tcp,self",
+        mca = {"plm_rsh_agent": self.agent, "plm_rsh_no_tree_spawn": 1, "btl": "tcp,self",
                "btl_tcp_if_include": "veth0", "oob_tcp_if_include": "veth0"}
         options = [word for key, value in mca.items() for word in ("--mca", key, value)]
         return ["ip", "netns", "exec", self.names[0], "unshare", "--uts", "sh", "-c", inside, "-", "mpirun", "--host", hosts,
@@ -111,6 +117,7 @@ class Machines:
     def close(self):
         for name in [*self.names, self.switch]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+            shutil.rmtree(NETNS / name, ignore_errors=True)
 
 
 def compute(arguments, recipe):
