@@ -29,8 +29,7 @@ pub fn run(args: EvalArgs) -> Result<(), Failure> {
     }
     let mut engine = match gpu::engine(&args.device, &model.network, [&dataset, &dataset])? {
         Some(mut engine) => {
-            engine.set_parameters(&model.parameters).map_err(Failure::failed)?;
-            engine.set_buffers(&model.buffers).map_err(Failure::failed)?;
+            model.fill(engine.as_mut()).map_err(Failure::failed)?;
             engine
         }
         None => Box::new(engine(&model, args.threads)?),

@@ -67,9 +67,17 @@ impl Model {
     /// An instruction path that this CPU does not have.
     pub fn engine(&self, options: CpuOptions) -> Result<CpuEngine, EngineError> {
         let mut engine = CpuEngine::new(self.network.clone(), options)?;
-        engine.set_parameters(&self.parameters)?;
-        engine.set_buffers(&self.buffers)?;
+        self.fill(&mut engine)?;
         Ok(engine)
+    }
+
+    /// Gives an engine of the same network the model's parameters and buffers.
+    ///
+    /// # Errors
+    /// An engine of another network, or what its device says.
+    pub fn fill(&self, engine: &mut dyn Engine) -> Result<(), EngineError> {
+        engine.set_parameters(&self.parameters)?;
+        engine.set_buffers(&self.buffers)
     }
 
     /// The logits of a batch of bytes, `[n, outputs]`, on an engine that holds the model's parameters.

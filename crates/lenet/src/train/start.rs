@@ -45,10 +45,12 @@ impl Start {
         engine.set_parameters(&c.parameters).map_err(engine_error)?;
         engine.set_buffers(slab(BUFFERS)).map_err(engine_error)?;
         engine.set_optimizer_state(slab(OPTIMIZER)).map_err(engine_error)?;
-        let average = Average { parameters: slab(EMA_PARAMETERS).to_vec(), buffers: slab(EMA_BUFFERS).to_vec() };
-        let lengths = [average.parameters.len(), average.buffers.len()];
-        let average = recipe.train.ema.map(|_| average);
-        if average.is_some() && lengths != [engine.parameters().len(), engine.buffers().len()] {
+        let average = recipe
+            .train
+            .ema
+            .map(|_| Average { parameters: slab(EMA_PARAMETERS).to_vec(), buffers: slab(EMA_BUFFERS).to_vec() });
+        let lengths = [engine.parameters().len(), engine.buffers().len()];
+        if average.as_ref().is_some_and(|a| [a.parameters.len(), a.buffers.len()] != lengths) {
             return Err(invalid("is damaged: its moving averages are not as long as the parameters".into()).into());
         }
         let samples = (c.step * recipe.train.batch).min(train_len);
