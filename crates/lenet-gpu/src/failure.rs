@@ -4,7 +4,7 @@ use lenet::engine::EngineError;
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 
 thread_local! {
@@ -36,12 +36,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 
 /// Whether a place is in the source of Burn or of what it computes with.
 fn is_burn(location: &Location) -> bool {
-    Path::new(location.file()).components().any(|part| match part {
-        Component::Normal(name) => {
-            name.to_str().is_some_and(|n| ["burn-", "cubecl-", "wgpu-"].iter().any(|crates| n.starts_with(crates)))
-        }
-        _ => false,
-    })
+    let is_theirs = |part: &str| ["burn-", "cubecl-", "wgpu-"].iter().any(|start| part.starts_with(start));
+    Path::new(location.file()).iter().any(|part| part.to_str().is_some_and(is_theirs))
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
