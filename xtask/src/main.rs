@@ -2,6 +2,7 @@
 
 mod minimal;
 mod mpi;
+mod supply;
 mod web;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,10 @@ The developer's chores: cargo xtask VERB
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them
   test-features the library with each of its features alone, and without any: no warning
   test-minimal  a program that only predicts, built from nothing: its packages, size, seconds, predictions
+  package       what crates.io would get of each crate, compiled from that; the code for GPUs and MPI is not
+  deny          licences and sources of all dependencies, and advisories against them where those can be downloaded
+  semver [REVISION]
+                the public surface against the last release's, or against that of a revision
   web           LeNet in a browser tab, into target/web: the page, its module, 768 images
   test-web      that page in a headless Chromium: it trains, and opens a model";
 
@@ -51,6 +56,10 @@ fn main() -> ExitCode {
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
+        ["package"] => supply::package(),
+        ["deny"] => supply::deny(),
+        ["semver"] => supply::semver(None),
+        ["semver", revision] => supply::semver(Some(revision)),
         ["web"] => web::build(),
         ["test-web"] => web::build().and_then(|()| test_web()),
         ["help" | "--help" | "-h"] => {
@@ -73,10 +82,10 @@ fn main() -> ExitCode {
 
 fn check() -> Result<(), String> {
     run(cargo("fmt --all --check"))?;
-    for example in ["minimal", "web"] {
-        run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
+    for other in ["examples/minimal", "examples/web"] {
+        run(cargo(&format!("fmt --manifest-path {other}/Cargo.toml --check")))?;
     }
-    run(Command::new(typos()?).current_dir(root()))?;
+    run(Command::new(tool("typos", "typos", "cargo install typos-cli")?).current_dir(root()))?;
     run(cargo("clippy --workspace --exclude lenet-gpu --exclude lenet-mpi --all-targets -- --deny warnings"))?;
     run(cargo("test --workspace --exclude lenet-gpu --exclude lenet-mpi"))?;
     run(cargo("doc --workspace --exclude lenet-gpu --exclude lenet-mpi --no-deps --document-private-items")
@@ -279,21 +288,20 @@ fn environment(name: &str, requirements: &str) -> Result<PathBuf, String> {
     Ok(python)
 }
 
-/// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.
-fn typos() -> Result<PathBuf, String> {
-    if Command::new("typos").arg("--version").output().is_ok_and(|o| o.status.success()) {
-        return Ok("typos".into());
+/// A program: the one on the path, else from a package of PyPI, in a virtual environment under `target/`.
+fn tool(name: &str, package: &str, otherwise: &str) -> Result<PathBuf, String> {
+    if Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return Ok(name.into());
     }
-    let environment = root().join("target/venv-typos");
-    let program = environment.join(if cfg!(windows) { "Scripts/typos.exe" } else { "bin/typos" });
+    let environment = root().join("target").join(format!("venv-{name}"));
+    let bin = environment.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let program = bin.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if !program.exists() {
-        eprintln!("xtask: `typos` is not on the path; installing it with pip into {}", environment.display());
+        eprintln!("xtask: `{name}` is not on the path; installing it with pip into {}", environment.display());
         let python = if cfg!(windows) { "python" } else { "python3" };
         run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
-        let pip = environment.join(if cfg!(windows) { "Scripts/pip.exe" } else { "bin/pip" });
-        run(Command::new(pip).args(["install", "--quiet", "typos"])).map_err(|e| {
-            format!("{e}\nxtask: the spelling check needs typos: `cargo install typos-cli`, then again")
-        })?;
+        run(Command::new(bin.join("pip")).args(["install", "--quiet", package]))
+            .map_err(|e| format!("{e}\nxtask: this needs {name}: `{otherwise}`, then again"))?;
     }
     Ok(program)
 }
