@@ -1,10 +1,11 @@
 //! What each fuzz target does with its bytes: it hands them to a reader, and checks what comes back. The same functions
 //! replay the corpora as an ordinary test (`crates/lenet/tests/corpora.rs`). Each tells whether the bytes were accepted.
 
+use lenet::data::idx;
 use lenet::data::picture::{self, Invert};
-use lenet::data::{Normalization, idx};
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training, torch};
+use lenet::spec::Normalization;
 use lenet::spec::{BatchNorm, Conv2d, Dense, Document, Layer, RecipeError, Residual, Spec};
 use lenet::train::Checkpoint;
 use std::collections::BTreeMap;

@@ -5,8 +5,8 @@ use crate::failure::{Failure, file_error};
 use crate::plan;
 use crate::terminal::{print_line, thousands};
 use crate::train::stem;
-use lenet::data::{Normalization, augment::Augment};
 use lenet::model::{Model, Training, onnx::ImportOptions};
+use lenet::spec::{Augment, Normalization};
 use lenet::spec::{DataRecipe, ModelRecipe, Normalize, Optimizer, Recipe, TrainRecipe};
 
 /// The recipe beside an imported model, for training it further.

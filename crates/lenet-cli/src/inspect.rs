@@ -6,10 +6,12 @@ use crate::plan;
 use crate::terminal::{print_line, thousands};
 use lenet::data::picture::{Invert, prepare};
 use lenet::data::{Dataset, Options};
+use lenet::draw::Scene;
 use lenet::engine::CpuEngine;
-use lenet::inspect::picture::{self, Input, Occlusion, Scene};
-use lenet::inspect::{self, Array, Distribution, Verdict};
+use lenet::inspect::picture::{self, Input, Occlusion};
+use lenet::inspect::{self, Array};
 use lenet::model::Model;
+use lenet::predict::{Distribution, Verdict};
 use std::path::Path;
 
 /// Images of a class, unless their number is given: side by side, and of a mean.

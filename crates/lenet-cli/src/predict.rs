@@ -75,7 +75,7 @@ fn predict(
     let named = |e: picture::PictureError| Failure::Failed(format!("{}: {e}", path.display()));
     let prepared = picture::prepare(&bytes, model.spec.input, invert).map_err(named)?;
     let logits = model.logits_of(engine, &prepared.pixels, &[0]).map_err(Failure::failed)?;
-    let mut ranking: Vec<_> = lenet::metrics::softmax(&logits).into_iter().enumerate().collect();
+    let mut ranking: Vec<_> = lenet::softmax(&logits).enumerate().collect();
     ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok((prepared, ranking))
 }

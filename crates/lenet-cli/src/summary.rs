@@ -4,7 +4,7 @@ use crate::args::SummaryArgs;
 use crate::failure::Failure;
 use crate::plan;
 use crate::terminal::{print, print_json};
-use lenet::inspect::Summary;
+use lenet::spec::Summary;
 
 pub fn run(args: SummaryArgs) -> Result<(), Failure> {
     let network = plan::network_of(&args.what, &args.set)?;

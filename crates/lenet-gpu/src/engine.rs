@@ -8,10 +8,10 @@ use crate::samples::{Samples, integers};
 use crate::tally::{Tally, Told, Wanted};
 use burn::tensor::{Bool, Tensor, TensorData};
 use lenet::data::Dataset;
+use lenet::engine::initial_buffers;
 use lenet::engine::{Average, Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::kernel::elementwise::first_not_finite;
 use lenet::spec::{Geometry, Network, Optimizer, Role};
-use lenet::train::initial_buffers;
 
 /// Most samples that are evaluated at a time.
 const EVALUATION: usize = 1024;

@@ -4,11 +4,11 @@
 mod parity;
 
 use lenet::data::Dataset;
-use lenet::data::augment::Augment;
 use lenet::engine::{Average, Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
+use lenet::engine::{initial_buffers, initialize};
 use lenet::kernel::loss::Targets;
+use lenet::spec::Augment;
 use lenet::spec::{Network, Optimizer, OptimizerKind, Recipe, Role, TrainRecipe};
-use lenet::train::{initial_buffers, initialize};
 use lenet_gpu::{Gpu, GpuEngine};
 use parity::{backward, error, golden, networks};
 
@@ -84,7 +84,7 @@ fn images(n: usize) -> Dataset {
 #[test]
 fn the_whole_kit_is_the_cpus() {
     let data = images(60);
-    let tables = lenet::data::Normalization { mean: vec![0.25, 0.5], std: vec![0.5, 0.25] }.tables();
+    let tables = lenet::spec::Normalization { mean: vec![0.25, 0.5], std: vec![0.5, 0.25] }.tables();
     let weights = [0.5, 2.0, 1.0, 0.25, 3.0];
     let shifted = Augment { shift: 2, flip: true, rotate: 10.0, cutout: 3, ..Augment::default() };
     let mixed = Augment { mixup: 0.4, ..shifted.clone() };
@@ -134,7 +134,7 @@ fn the_whole_kit_is_the_cpus() {
 #[test]
 fn optimizers_clipping_and_averages_are_the_cpus() {
     let data = images(40);
-    let tables = lenet::data::Normalization::unit(2).tables();
+    let tables = lenet::spec::Normalization::unit(2).tables();
     let network = recipe(
         r#"{ type = "conv2d", channels = 4, window = 5, bias = false }, { type = "batch_norm" }, { type = "tanh" }"#,
         "dense",

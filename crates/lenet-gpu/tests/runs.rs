@@ -1,9 +1,10 @@
 //! Trainings on the GPU beside those on the CPU. Without a GPU, Mesa's lavapipe plays one.
 
 use lenet::data::{self, CacheOptions, Loaded};
+use lenet::engine::initialize;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, TrainStep, Update};
 use lenet::spec::{Network, Recipe};
-use lenet::train::{Control, Event, Outcome, Run, Trainer, initialize};
+use lenet::train::{Control, Event, Outcome, Run, Trainer};
 use lenet_gpu::{GpuEngine, NoGpu};
 use std::path::Path;
 
@@ -145,7 +146,7 @@ fn what_is_not_finite_is_told_and_changes_nothing() {
     let mut engine = on_gpu(&recipe, &data);
     let start = initialize(engine.network(), &recipe.train);
     engine.set_parameters(&start).unwrap();
-    let tables = lenet::data::Normalization::unit(1).tables();
+    let tables = lenet::spec::Normalization::unit(1).tables();
     let indices: Vec<u32> = (0..32).collect();
     let batch = |tables| Batch {
         pixels: Pixels::Bytes { data: &data.train.images, tables },

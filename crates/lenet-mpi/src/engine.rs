@@ -3,9 +3,9 @@
 use crate::cluster::Cluster;
 use crate::message::{Kind, Message};
 use lenet::data::Dataset;
-use lenet::data::augment::Augment;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use lenet::kernel::loss::Targets;
+use lenet::spec::Augment;
 use lenet::spec::{Network, Optimizer, OptimizerKind};
 
 /// Where a batch's pixels are.

@@ -7,10 +7,11 @@ use crate::error::{Raise, caught, detached, wrong};
 use crate::{recipe, value};
 use lenet::data::{Dataset, Options};
 use lenet::engine::{Batch, Pixels, Score};
-use lenet::inspect::{self, Summary};
+use lenet::inspect;
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training};
 use lenet::spec::Shape;
+use lenet::spec::Summary;
 use lenet::train::{self, EpochMetrics, Run};
 use numpy::{PyArray1, PyArray2, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
@@ -156,12 +157,10 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Logits to probabilities, as `lenet predict` computes them.
+/// Logits to probabilities.
 fn softmax(row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exp = |logit: f32| f64::from(logit - largest).exp();
-    let sum: f64 = row.iter().map(|&logit| exp(logit)).sum();
-    row.iter_mut().for_each(|value| *value = (exp(*value) / sum) as f32);
+    let probabilities: Vec<f64> = lenet::softmax(row).collect();
+    row.iter_mut().zip(probabilities).for_each(|(value, p)| *value = p as f32);
 }
 
 #[pymethods]

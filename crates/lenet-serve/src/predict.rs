@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 use lenet::data::picture::{self, Invert, PictureError, Prepared};
-use lenet::metrics::softmax;
+use lenet::softmax;
 use serde_json::{Value, json as object};
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub async fn predict(state: &Arc<State>, request: Request) -> Result<Response, P
     let loaded = slot.current();
     let prepared = prepare(state, bytes.clone(), loaded.model.spec.input, invert).await?;
     let logits = loaded.batcher.logits(inputs(&loaded, &prepared.pixels), state.options.body_time).await?;
-    let probabilities = softmax(&logits);
+    let probabilities: Vec<f64> = softmax(&logits).collect();
     let mut ranking: Vec<usize> = (0..logits.len()).collect();
     ranking.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
     let class = |i: usize| object!({"class": loaded.model.classes[i], "index": i, "probability": probabilities[i]});

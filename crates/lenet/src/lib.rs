@@ -6,12 +6,12 @@
 //! data → train::sampler → engine::Batch → engine::Engine::step → parameters → model
 //! ```
 //!
-//! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
-//! computes nothing; progress leaves [`train`] as events that others render.
+//! What computes ([`kernel`], [`engine`], [`predict`]) reads no files and prints nothing; what reads files ([`data`],
+//! [`model`]) computes nothing; progress leaves [`train`] as events that others render.
 //!
 //! # In other programs
 //!
-//! [`model::Classifier`] classifies pictures, [`train::Trainer`] trains and tells its listener what happens; `examples/` holds
+//! [`predict::Classifier`] classifies pictures, [`train::Trainer`] trains and tells its listener what happens; `examples/` holds
 //! a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
 //! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
 //!
@@ -21,7 +21,7 @@
 //! # Features
 //!
 //! All but `png` are on by default. Without any there is what prediction needs, without threads and with one package,
-//! `libm`: [`model::Model`], [`model::Classifier`], the CPU [`engine`]; and what a training loop of one's own needs:
+//! `libm`: [`model::Model`], [`predict::Classifier`], the CPU [`engine`]; and what a training loop of one's own needs:
 //! [`engine::Engine::step`], augmentation, initialisers.
 //!
 //! | feature | what it adds |
@@ -40,6 +40,8 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod data;
+#[cfg(feature = "report")]
+pub mod draw;
 pub mod engine;
 #[cfg(feature = "train")]
 mod fs;
@@ -50,10 +52,13 @@ pub mod kernel;
 #[cfg(feature = "train")]
 pub mod metrics;
 pub mod model;
+pub mod predict;
 #[cfg(feature = "train")]
 mod protobuf;
+mod random;
 #[cfg(feature = "report")]
 pub mod report;
+mod softmax;
 pub mod spec;
 #[cfg(feature = "train")]
 pub mod sweep;
@@ -63,5 +68,6 @@ pub mod train;
 
 #[cfg(feature = "train")]
 pub use fs::write_atomic;
+pub use softmax::{argmax, softmax};
 #[cfg(feature = "train")]
 pub use text::thousands;

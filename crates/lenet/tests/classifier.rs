@@ -1,11 +1,13 @@
 //! Predictions of a program that embeds the library: the same as the engine's, and without an allocation.
 
+use lenet::data::picture;
 use lenet::data::picture::Invert;
-use lenet::data::{Normalization, picture};
 use lenet::engine::CpuOptions;
-use lenet::model::{Classifier, Model, Training};
+use lenet::engine::{initial_buffers, initialize};
+use lenet::model::{Model, Training};
+use lenet::predict::Classifier;
+use lenet::spec::Normalization;
 use lenet::spec::Recipe;
-use lenet::train::{initial_buffers, initialize};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

@@ -1,11 +1,13 @@
 //! What is seen inside of networks, against PyTorch, finite differences and formulas; and that pictures are whole.
 
-use lenet::data::{CacheOptions, Dataset, Normalization, load};
+use lenet::data::{CacheOptions, Dataset, load};
 use lenet::engine::CpuOptions;
 use lenet::engine::reference::Reference;
 use lenet::inspect::picture::{self, Input, Occlusion};
-use lenet::inspect::{self, InspectError, Verdict};
+use lenet::inspect::{self, InspectError};
 use lenet::model::{Model, Training};
+use lenet::predict::Verdict;
+use lenet::spec::Normalization;
 use lenet::spec::{Activation, BatchNorm, Conv2d, Dense, Layer, PRESETS, Pool, Recipe, Residual, Shape, Spec};
 use safetensors::SafeTensors;
 use serde::Deserialize;

@@ -1,9 +1,9 @@
 //! Files that must be refused (`tests/attacks`, written by `bench/onnx_fixtures.py`), and damaged ones: an error each that
 //! says what is wrong, and no panic.
 
-use lenet::data::Normalization;
 use lenet::model::onnx::{ImportOptions, OnnxError};
 use lenet::model::{Model, ModelError, Training};
+use lenet::spec::Normalization;
 use lenet::spec::{Dense, Layer, Spec};
 use std::path::{Path, PathBuf};
 

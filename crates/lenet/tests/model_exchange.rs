@@ -1,11 +1,11 @@
 //! Models from PyTorch's exporters and state dicts, and through ONNX and back (`bench/onnx_fixtures.py` wrote the files).
 
-use lenet::data::Normalization;
 use lenet::engine::{Batch, CpuOptions, Pixels};
+use lenet::engine::{initial_buffers, initialize};
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training};
+use lenet::spec::Normalization;
 use lenet::spec::{Conv2d, Layer, PRESETS, Recipe, Residual, Spec};
-use lenet::train::{initial_buffers, initialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

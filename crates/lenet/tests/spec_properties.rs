@@ -1,8 +1,8 @@
 //! Recipes at random: what is written reads back, and no text brings the reader down.
 
-use lenet::data::Normalization;
-use lenet::data::augment::{Augment, Border, Erase, Fill};
+use lenet::spec::Normalization;
 use lenet::spec::*;
+use lenet::spec::{Augment, Border, Erase, Fill};
 use proptest::prelude::*;
 
 fn layers() -> impl Strategy<Value = Vec<Layer>> {

@@ -2,15 +2,17 @@
 
 mod train_common;
 
-use lenet::data::Normalization;
-use lenet::data::augment::{Augment, Context, Erase};
+use lenet::engine::initialize;
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Score, TrainStep};
 use lenet::kernel::Path;
+use lenet::kernel::augment::Context;
 use lenet::kernel::loss::Targets;
 use lenet::model::Model;
+use lenet::spec::Normalization;
+use lenet::spec::{Augment, Erase};
 use lenet::spec::{Normalize, Recipe, TrainRecipe};
-use lenet::train::{Outcome, evaluate, initialize};
+use lenet::train::{Outcome, evaluate};
 use train_common::*;
 
 /// All at once.

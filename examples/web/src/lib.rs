@@ -2,11 +2,12 @@
 //!
 //! A function that gives an address makes room for an array there; the page writes or reads it before it calls the next.
 
-use lenet::data::Normalization;
+use lenet::spec::Normalization;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::{Activation, Conv2d, Dense, Init, Layer, Optimizer, Pool, Spec, TrainRecipe};
-use lenet::train::{initialize, permutation};
+use lenet::engine::initialize;
+use lenet::train::permutation;
 use std::cell::RefCell;
 
 /// All that the page's network is.

@@ -11,9 +11,10 @@ use hyper::header::CONTENT_TYPE;
 use lenet::data::picture::Invert;
 use lenet::data::{self, CacheOptions, Dataset, catalog};
 use lenet::engine::CpuOptions;
-use lenet::inspect::{self, Distribution};
-use lenet::metrics::softmax;
+use lenet::inspect;
 use lenet::model::Model;
+use lenet::predict::{self, Distribution};
+use lenet::softmax;
 use lenet::spec::{Geometry, ParameterInfo, Shape};
 use serde_json::{Value, json as object};
 use std::collections::HashMap;
@@ -103,12 +104,12 @@ pub async fn activations(state: &Arc<State>, request: Request) -> Result<Respons
     // Beside each other: who draws waits for the longer of the two.
     let logits = loaded.batcher.logits(inputs(&loaded, &pixels), state.options.body_time);
     let (logits, layers) = tokio::try_join!(logits, layers)?;
-    let energy = inspect::energy(&logits);
+    let energy = predict::energy(&logits);
     let percentile = state.references.get(slot, &loaded).await.ok().map(|r| r.energies.percentile(energy));
     json(&object!({
         "model": slot.name(), "version": loaded.version.to_string(), "input": loaded.model.spec.input,
         "image": STANDARD.encode(&pixels), "layers": layers, "labels": loaded.model.classes, "logits": logits,
-        "probabilities": softmax(&logits), "energy": energy, "energy_percentile": percentile,
+        "probabilities": softmax(&logits).collect::<Vec<_>>(), "energy": energy, "energy_percentile": percentile,
     }))
 }
 

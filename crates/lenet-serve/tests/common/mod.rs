@@ -1,11 +1,11 @@
 //! A server in this process, and clients that speak to it in bytes.
 #![allow(dead_code)]
 
-use lenet::data::Normalization;
 use lenet::engine::{Batch, CpuOptions, Pixels};
+use lenet::engine::{initial_buffers, initialize};
 use lenet::model::{Model, Training};
+use lenet::spec::Normalization;
 use lenet::spec::Recipe;
-use lenet::train::{initial_buffers, initialize};
 use lenet_serve::{Options, Server, Source};
 use serde_json::Value;
 use std::io::{Cursor, Read, Write};

@@ -12,8 +12,8 @@ mod whole;
 
 pub use peak::peak;
 
-use crate::data::augment::Augment;
 use crate::kernel::Path;
+use crate::spec::Augment;
 use crate::spec::Network;
 use serde::Serialize;
 use std::time::Instant;

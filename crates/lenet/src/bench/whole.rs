@@ -1,12 +1,12 @@
 //! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, values};
-use crate::data::augment::Augment;
+use crate::engine::initialize;
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
+use crate::spec::Augment;
 use crate::spec::{Init, Network, TrainRecipe};
-use crate::train::initialize;
 use std::time::Instant;
 
 const BATCH: usize = 256;

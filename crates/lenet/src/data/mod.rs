@@ -5,9 +5,8 @@
 //! ```
 //!
 //! Nothing here prints: what happens leaves as [`DataEvent`]s. Without the feature `train` there are only datasets that a
-//! program makes itself, augmentation, and single pictures.
+//! program makes itself, and single pictures.
 
-pub mod augment;
 mod dataset;
 pub mod picture;
 
@@ -21,6 +20,8 @@ pub mod contact;
 mod debian;
 #[cfg(feature = "train")]
 mod error;
+#[cfg(feature = "train")]
+mod examples;
 #[cfg(feature = "train")]
 #[cfg_attr(not(feature = "download"), path = "no_fetch.rs")]
 mod fetch;
@@ -39,7 +40,7 @@ mod tests;
 
 #[cfg(feature = "train")]
 pub use cache::CacheOptions;
-pub use dataset::{Dataset, Normalization};
+pub use dataset::Dataset;
 #[cfg(feature = "train")]
 pub use error::{Attempt, DataError};
 #[cfg(feature = "train")]

@@ -1,37 +1,21 @@
 //! What executes a network on a device: the [`Engine`] seam, and the CPU's implementation of it.
 
 mod cpu;
-mod mirror;
+mod initial;
 pub mod reference;
 mod step;
 #[cfg_attr(not(feature = "threads"), path = "no_threads.rs")]
 mod threads;
 
+pub use crate::kernel::input::Pixels;
 pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
-pub use mirror::forward_with_mirror;
-#[cfg(feature = "train")]
-pub(crate) use mirror::mirror;
+pub use initial::{initial_buffers, initialize};
 
-use crate::data::augment::Augment;
 use crate::kernel::loss::Targets;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
-use crate::spec::{Network, Optimizer};
-use crate::train::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
+use crate::spec::{Augment, Network, Optimizer};
 use std::fmt;
-
-/// Input values, `[n, c, h, w]`.
-#[derive(Clone, Copy, Debug)]
-pub enum Pixels<'a> {
-    /// Bytes, with the value of every byte, one table a channel.
-    Bytes {
-        /// `[n, c, h, w]`
-        data: &'a [u8],
-        /// One table a channel.
-        tables: &'a [[f32; 256]],
-    },
-    /// Values as they are.
-    Floats(&'a [f32]),
-}
 
 /// Some samples of a dataset: which ones, and in which order.
 #[derive(Clone, Copy, Debug)]

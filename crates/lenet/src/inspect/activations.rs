@@ -4,8 +4,8 @@ use super::InspectError;
 use crate::data::Dataset;
 use crate::engine::reference::Reference;
 use crate::model::Model;
+use crate::random::{Purpose, Stream};
 use crate::spec::{Geometry, Network, Shape};
-use crate::train::random::{Purpose, Stream};
 
 /// What one layer gives for some images.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,26 +162,13 @@ fn class_mean(model: &Model, data: &Dataset, class: usize, per_class: usize) -> 
     Ok(ClassMean { class, images: indices.len(), layers })
 }
 
-/// The weights of the first layer that has any, as pictures: `[outputs, c, h, w]` with the layer's title; of a dense layer that
-/// sees the whole input, each output's weights in the input's shape.
+/// The weights of the first layer that has any, as pictures: [`Model::filters`].
 ///
 /// # Errors
-/// A first layer of other weights.
+/// A first layer whose weights no image could show.
 pub fn filters(model: &Model) -> Result<(String, [usize; 4], &[f32]), InspectError> {
-    let network = &model.network;
-    let first = network.layers.iter().find(|l| l.weight.is_some());
-    let Some((layer, weight)) = first.and_then(|l| l.weight.as_ref().map(|w| (l, w))) else {
-        return Err(InspectError::NoFilters("none".into()));
-    };
-    let shape = match layer.geometry {
-        Geometry::Conv2d(s) => [s.oc, s.group_inputs(), s.kh, s.kw],
-        Geometry::Dense(s) if s.inputs == sample(network) => {
-            let [c, h, w] = network.input;
-            [s.outputs, c, h, w]
-        }
-        _ => return Err(InspectError::NoFilters(layer.title())),
-    };
-    Ok((layer.title(), shape, &model.parameters[weight.range.clone()]))
+    let first = || model.network.layers.iter().find(|l| l.weight.is_some());
+    model.filters().ok_or_else(|| InspectError::NoFilters(first().map_or("none".into(), |l| l.title())))
 }
 
 /// Positions of layers among [`activations`], by name; `input` is the input, `all` every layer.

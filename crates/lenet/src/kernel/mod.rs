@@ -16,6 +16,7 @@
 //! | [`dropout`] | zeros at random, by sample and position | training |
 //! | [`rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`loss`] | softmax cross-entropy | training and evaluation |
+//! | [`augment`] | what training images go through, on bytes | training |
 //! | [`resample`] | bilinear resampling of bytes | augmentation |
 //! | [`optimizer`] | SGD, Adam, AdamW, Muon; moving averages, norms | training |
 //! | [`orthogonal`] | the orthogonal matrix of a Muon step | training |
@@ -31,6 +32,7 @@
 
 pub mod activation;
 pub mod aligned;
+pub mod augment;
 pub mod contract;
 pub mod conv;
 pub mod denormal;

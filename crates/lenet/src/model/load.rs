@@ -1,8 +1,8 @@
 //! Models from files.
 
 use super::{FORMAT, Model, ModelError, Training, tensors};
-use crate::data::Normalization;
 use crate::json::{Json, JsonError};
+use crate::spec::Normalization;
 use crate::spec::Spec;
 use std::fs::File;
 use std::io::Read;

@@ -86,7 +86,7 @@ impl Model {
             parameters = self.network.learnt(),
             epochs = t.epochs,
             seed = t.seed,
-            summary = crate::inspect::Summary::new(&self.network),
+            summary = crate::spec::Summary::new(&self.network),
         )
     }
 }

@@ -3,8 +3,8 @@
 use super::picture::{Picture, diverging};
 use super::{ReportError, RunReport};
 use crate::data::{Dataset, Loaded};
+use crate::draw::ColourMap;
 use crate::engine::CpuOptions;
-use crate::inspect::picture::ColourMap;
 use crate::inspect::{Doubles, stage_end};
 use crate::metrics::{Confused, Predictions};
 use crate::model::Model;

@@ -14,9 +14,9 @@ mod sections;
 pub use examine::{Activations, Evidence, Example, Filters, Part};
 
 use crate::engine::EngineError;
-use crate::inspect::Summary;
 use crate::metrics::MetricsError;
 use crate::model::{Model, ModelError};
+use crate::spec::Summary;
 use crate::spec::{Network, Recipe, RecipeError};
 use crate::train::{EpochMetrics, Run, RunError};
 use serde_json::Value;

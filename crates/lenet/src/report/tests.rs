@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::data::{Dataset, Loaded, Normalization};
+use crate::engine::{initial_buffers, initialize};
 use crate::model::Training;
 use crate::spec::Spec;
-use crate::train::{initial_buffers, initialize};
 
 /// Names that would be markup.
 const CLASSES: [&str; 3] = ["<script>alert(1)</script>", "a \"quoted\" & 'named'", "plain"];

@@ -1,10 +1,8 @@
 //! The section `[augment]`, the targets in `[train]` and the normalisation: what they may say, and how they are written.
 
-use super::RecipeError;
 use super::document::{Node, Value};
 use super::read::{Table, must, normalization, number, whole};
-use crate::data::augment::{Augment, Border, Erase, Fill};
-use crate::data::{Dataset, Normalization};
+use super::{Augment, Border, Erase, Fill, Normalization, RecipeError};
 use std::fmt::{self, Write};
 
 /// The keys of `[augment]`.
@@ -40,15 +38,6 @@ pub enum Normalize {
 }
 
 impl Normalize {
-    /// The numbers for a training on the images at these positions.
-    pub fn resolve(&self, train: &Dataset, indices: &[u32]) -> Normalization {
-        match self {
-            Normalize::Unit => Normalization::unit(train.shape[0]),
-            Normalize::Dataset => Normalization::of(train, indices),
-            Normalize::Given(n) => n.clone(),
-        }
-    }
-
     /// The numbers that the recipe itself gives.
     pub fn given(&self) -> Option<&Normalization> {
         if let Normalize::Given(n) = self { Some(n) } else { None }

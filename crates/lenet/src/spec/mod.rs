@@ -4,9 +4,11 @@
 //! its shapes, its geometry, its place in the parameter slab and its cost. Everything that executes a network starts
 //! from a [`Network`]; nothing else computes a shape.
 
+mod augmentation;
 mod infer;
 mod json;
 mod kit;
+mod normalization;
 mod shape;
 mod training;
 
@@ -29,11 +31,15 @@ mod recipe;
 #[cfg(feature = "train")]
 mod schema;
 #[cfg(feature = "train")]
+mod summary;
+#[cfg(feature = "train")]
 mod write;
 
 pub use crate::json::JsonError;
+pub use augmentation::{Augment, Border, Erase, Fill};
 pub use infer::SpecError;
 pub use kit::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
+pub use normalization::Normalization;
 pub use shape::{
     BufferInfo, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape, Role, Shape,
 };
@@ -51,6 +57,8 @@ pub use error::{Place, RecipeError, UnknownInit};
 pub use recipe::{DataRecipe, ModelRecipe, PRESETS, Recipe, preset};
 #[cfg(feature = "train")]
 pub use schema::json_schema;
+#[cfg(feature = "train")]
+pub use summary::{Summary, SummaryRow};
 
 /// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use super::augment;
 use super::document::{Document, Node, Value};
 use super::error::did_you_mean;
-use super::{Activation, BatchNorm, Conv2d, DataRecipe, Dense, Dropout, Layer, ModelRecipe, Pool, Rbf, Recipe};
-use super::{RecipeError, Residual, Spec, SpecError, TrainRecipe};
-use crate::data::Normalization;
+use super::{Activation, BatchNorm, Conv2d, DataRecipe, Dense, Dropout, Layer, ModelRecipe, Normalization, Pool, Rbf};
+use super::{Recipe, RecipeError, Residual, Spec, SpecError, TrainRecipe};
 use std::ops::RangeInclusive;
 
 /// The sections and their keys.

@@ -1,9 +1,8 @@
 //! The recipe: data, network and training as one text file.
 
 use super::error::did_you_mean;
-use super::{ClassWeights, Normalize, TargetRecipe};
+use super::{Augment, ClassWeights, Normalize, TargetRecipe};
 use super::{Dense, Document, Init, Layer, Rbf, RecipeError, Spec, TrainRecipe, UnknownInit};
-use crate::data::augment::Augment;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! A sweep's file, and the trials that follow from it.
 
+use crate::random::{Purpose, Stream};
 use crate::spec::{Recipe, RecipeError};
-use crate::train::random::{Purpose, Stream};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

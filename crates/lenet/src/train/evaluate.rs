@@ -1,7 +1,8 @@
 //! Loss and hits of a dataset's images.
 
 use crate::data::Dataset;
-use crate::engine::{Batch, Engine, EngineError, Pixels, Score, forward_with_mirror};
+use crate::engine::{Batch, Engine, EngineError, Pixels, Score};
+use crate::predict::forward_with_mirror;
 
 /// Samples that are evaluated at a time.
 const EVALUATION: usize = 4096;

@@ -1,11 +1,9 @@
 //! The learning-rate range test (Smith: Cyclical Learning Rates for Training Neural Networks; WACV 2017): one step each
 //! with rates that rise exponentially, until the loss leaves for good.
 
-use super::init::initialize;
-
 use super::recipe::{recipe_split, shuffled};
 use crate::data::Dataset;
-use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
+use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update, initialize};
 use crate::spec::Recipe;
 use std::fmt::Write;
 

@@ -1,19 +1,16 @@
-//! Training: initialisers, the order of samples, the loop, checkpoints, run directories.
+//! Training: the order of samples, the loop, checkpoints, run directories.
 //!
-//! Without the feature `train` there is what a loop of one's own needs: [`initialize`], [`permutation`], [`split()`], and
+//! Without the feature `train` there is what a loop of one's own needs beside [`crate::engine::initialize`]: [`permutation`], [`split()`], and
 //! [`crate::engine::Engine::step`].
 
 #[cfg(feature = "train")]
 mod checkpoint;
-mod codes;
 #[cfg(feature = "train")]
 mod evaluate;
 #[cfg(feature = "train")]
 mod event;
-mod init;
 #[cfg(feature = "train")]
 mod lr_find;
-pub mod random;
 #[cfg(feature = "train")]
 mod recipe;
 #[cfg(feature = "train")]
@@ -33,7 +30,6 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use evaluate::evaluate;
 #[cfg(feature = "train")]
 pub use event::{Control, EpochMetrics, Event, Outcome};
-pub use init::{initial_buffers, initialize};
 #[cfg(feature = "train")]
 pub use lr_find::{LrCurve, LrPoint, LrRange, lr_find};
 #[cfg(feature = "train")]

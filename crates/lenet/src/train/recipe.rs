@@ -2,10 +2,10 @@
 
 use super::sampler::permutation;
 use super::split::split;
-use crate::data::{Dataset, Normalization};
+use crate::data::Dataset;
 use crate::engine::TrainStep;
 use crate::kernel::loss::Targets;
-use crate::spec::{Normalize, Recipe};
+use crate::spec::{Normalization, Normalize, Recipe};
 
 /// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].
 pub fn recipe_split(recipe: &Recipe, train: &Dataset) -> (Vec<u32>, Vec<u32>) {

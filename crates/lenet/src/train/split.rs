@@ -1,6 +1,6 @@
 //! The validation split.
 
-use super::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 
 /// Splits the samples with these labels into those for training and those for validation, each in ascending order: of
 /// each class the rounded share `fraction`, drawn by the seed.

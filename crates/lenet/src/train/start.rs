@@ -1,10 +1,9 @@
 //! Where a training starts: before its first step, or where its run was left.
 
 use super::checkpoint::{BUFFERS, Checkpoint, CheckpointError, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER};
-use super::init::{initial_buffers, initialize};
 use super::run::Run;
 use super::trainer::TrainError;
-use crate::engine::{Average, Engine, Score};
+use crate::engine::{Average, Engine, Score, initial_buffers, initialize};
 use crate::model::Model;
 use crate::spec::{Network, Recipe};
 use std::path::Path;

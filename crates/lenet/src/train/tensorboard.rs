@@ -4,8 +4,6 @@
 //! file of its own; what an earlier one wrote of epochs that are done again is marked as void.
 
 use super::event::EpochMetrics;
-#[cfg(feature = "report")]
-use crate::inspect::picture;
 use crate::model::Model;
 use crate::protobuf::Message;
 use std::fs::{self, File};
@@ -102,8 +100,8 @@ fn filters(_: &Model) -> Option<Message> {
 #[cfg(feature = "report")]
 fn filters(model: &Model) -> Option<Message> {
     const RGB: i64 = 3;
-    let scene = picture::filter_grid(model).ok()?;
-    let png = scene.to_png().ok()?;
+    let (layer, shape, weights) = model.filters()?;
+    let png = crate::draw::filter_grid(&layer, shape, weights).to_png().ok()?;
     // Width and height stand in the PNG's header.
     let side = |at: usize| png.get(at..at + 4).map(|b| b.iter().fold(0, |n, b| n << 8 | i64::from(*b)));
     Some(Message::default().int(1, side(20)?).int(2, side(16)?).int(3, RGB).bytes(4, &png))

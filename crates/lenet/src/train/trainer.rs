@@ -6,11 +6,11 @@ use super::event::{Control, EpochMetrics, Event, Outcome};
 use super::recipe::{recipe_split, shuffled};
 use super::run::{Run, RunError};
 use super::start::{Start, held};
-use crate::data::{Dataset, Normalization};
+use crate::data::Dataset;
 use crate::engine::{Average, Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
 use crate::model::{Model, ModelError, Training};
-use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
+use crate::spec::{LayerInfo, Normalization, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -97,7 +97,7 @@ pub struct Data {
 
 impl Data {
     pub fn new(images: Vec<u8>, labels: Vec<u16>) -> Data {
-        Data { images, labels, tables: lenet::data::Normalization::unit(1).tables() }
+        Data { images, labels, tables: lenet::spec::Normalization::unit(1).tables() }
     }
 
     /// The first images of the training set, from the fixture.

@@ -5,8 +5,8 @@
 //! backward behind the sums of their gradients, and every chunk keeps a workspace of its own.
 
 use super::program::{Core, Program, Stage, Work, row_lens};
-use crate::data::augment;
 use crate::engine::{Batch, Pixels, TrainStep};
+use crate::kernel::augment;
 use crate::kernel::elementwise::{self, Operand};
 use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
 use crate::kernel::maximum::NormMaximum;

@@ -13,13 +13,13 @@ mod update;
 
 use super::threads::ThreadPool;
 use super::{Batch, Engine, EngineError, Score, TrainStep, Update};
+use crate::engine::initial_buffers;
 use crate::kernel::contract::Contraction;
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::loss::ChunkScore;
 use crate::kernel::tile::Tiles;
 use crate::kernel::{AlignedVec, CHUNK, Path};
 use crate::spec::Network;
-use crate::train::initial_buffers;
 use chunk::{Context, DenseRows, Packs, Samples, Workspace};
 use norms::Norms;
 use program::{Core, Program, Stage, Work};

@@ -1,8 +1,8 @@
 //! The way of the data through a network: a box a layer, from top to bottom, shortcuts beside the bodies of their blocks.
 
-use super::scene::{ACCENT, Anchor, FAINT, INK, LARGE, NORMAL, Rgb, SMALL, Scene, Towards, fitted, text_width};
-use crate::inspect::{Summary, SummaryRow};
-use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use crate::draw::{ACCENT, Anchor, FAINT, INK, LARGE, NORMAL, Rgb, SMALL, Scene, Towards, fitted, text_width};
+use crate::spec::{Geometry, LayerInfo, Network, Shape, Summary, SummaryRow};
+use crate::text::thousands;
 
 const MARGIN: f64 = 16.0;
 const TOP: f64 = 44.0;
@@ -34,21 +34,14 @@ pub fn network(network: &Network, name: &str) -> Scene {
     }
     let total = format!(
         "{} parameters, {} multiply-adds an image",
-        grouped(summary.parameters as u64),
-        grouped(summary.multiply_adds)
+        thousands(summary.parameters as u64),
+        thousands(summary.multiply_adds)
     );
     let bottom = plan.bottom() + 18.0;
     scene.text([MARGIN, bottom], NORMAL, Anchor::Start, FAINT, &total);
     scene.width = (plan.right() + MARGIN).max(text_width(&title, LARGE) + 2.0 * MARGIN);
     scene.height = bottom + MARGIN;
     scene
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let parts: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    parts.join(",")
 }
 
 /// Where boxes stand; values are counted as in [`LayerInfo::source`].
@@ -161,9 +154,9 @@ impl Plan {
         }
         let left = x + ICON + 8.0;
         if !flat && row.parameters > 0 {
-            let mut cost = format!("{} parameters", grouped(row.parameters as u64));
+            let mut cost = format!("{} parameters", thousands(row.parameters as u64));
             if row.multiply_adds > 0 {
-                cost += &format!(", {} multiply-adds", grouped(row.multiply_adds));
+                cost += &format!(", {} multiply-adds", thousands(row.multiply_adds));
             }
             scene.text([left, y + 29.0], SMALL, Anchor::Start, FAINT, cost);
         }

@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
         if self.model.flip_test { self.mean_of_halves(logits) } else { logits }
     }
 
-    /// Bytes to inputs, with the roundings of [`crate::data::Normalization::tables`].
+    /// Bytes to inputs, with the roundings of [`crate::spec::Normalization::tables`].
     fn normalization(&mut self, image: String) -> String {
         let n = &self.model.normalization;
         let dims = [1, n.mean.len(), 1, 1];

@@ -7,7 +7,7 @@ pub(super) use program::program;
 pub use state_dict::{StateDictError, parameters};
 
 use super::{Model, ModelError, Training, read_bounded};
-use crate::data::Normalization;
+use crate::spec::Normalization;
 use crate::spec::Spec;
 use std::path::Path;
 

@@ -13,9 +13,9 @@ mod parts;
 
 use super::read::{self, Attribute, File, Graph, Node, Tensor};
 use super::{OnnxError, kind};
-use crate::data::Normalization;
 use crate::json::Json;
 use crate::model::{Model, Training};
+use crate::spec::Normalization;
 use crate::spec::{Layer, Shape, Spec};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};

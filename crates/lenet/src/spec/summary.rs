@@ -1,6 +1,6 @@
 //! The table of a network: what every layer gives, holds and costs.
 
-use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use super::{Geometry, LayerInfo, Network, Shape};
 use crate::text::thousands;
 use serde::Serialize;
 use std::fmt;
@@ -164,7 +164,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Conv2d, Dense, Layer, Pool, Recipe, Spec};
+    use super::{Conv2d, Dense, Layer, Pool, Recipe, Spec};
 
     fn lenet() -> Summary {
         Summary::new(&Recipe::load("lenet").unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap())

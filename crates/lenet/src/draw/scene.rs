@@ -3,21 +3,21 @@
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 
-pub(super) const INK: Rgb = [32, 36, 44];
-pub(super) const FAINT: Rgb = [105, 112, 124];
-pub(super) const RULE: Rgb = [214, 218, 224];
-pub(super) const GOOD: Rgb = [22, 122, 62];
-pub(super) const BAD: Rgb = [186, 38, 38];
-pub(super) const ACCENT: Rgb = [33, 102, 172];
+pub(crate) const INK: Rgb = [32, 36, 44];
+pub(crate) const FAINT: Rgb = [105, 112, 124];
+pub(crate) const RULE: Rgb = [214, 218, 224];
+pub(crate) const GOOD: Rgb = [22, 122, 62];
+pub(crate) const BAD: Rgb = [186, 38, 38];
+pub(crate) const ACCENT: Rgb = [33, 102, 172];
 
 /// Heights of texts, in units of a scene.
-pub(super) const SMALL: f64 = 6.5;
-pub(super) const NORMAL: f64 = 8.0;
-pub(super) const LARGE: f64 = 12.0;
+pub(crate) const SMALL: f64 = 6.5;
+pub(crate) const NORMAL: f64 = 8.0;
+pub(crate) const LARGE: f64 = 12.0;
 
 /// Where a text's given point lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -25,14 +25,14 @@ pub(super) enum Anchor {
 
 /// Where an arrow points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Towards {
+pub(crate) enum Towards {
     Down,
     Left,
 }
 
 /// One thing to see. Lengths and places are in units; later items cover earlier ones.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Item {
+pub(crate) enum Item {
     /// A rectangle: left, top, width, height.
     Rect { area: [f64; 4], fill: Option<Rgb>, stroke: Option<Rgb> },
     /// Horizontal and vertical lines from point to point.
@@ -54,37 +54,37 @@ pub struct Scene {
     pub height: f64,
     /// What it shows, in words, for those who cannot see it.
     pub title: String,
-    pub(super) items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
 }
 
 impl Scene {
-    pub(super) fn new(title: &str) -> Self {
+    pub(crate) fn new(title: &str) -> Self {
         Scene { width: 0.0, height: 0.0, title: title.to_string(), items: Vec::new() }
     }
 
-    pub(super) fn rect(&mut self, area: [f64; 4], fill: Option<Rgb>, stroke: Option<Rgb>) {
+    pub(crate) fn rect(&mut self, area: [f64; 4], fill: Option<Rgb>, stroke: Option<Rgb>) {
         self.items.push(Item::Rect { area, fill, stroke });
     }
 
-    pub(super) fn line(&mut self, points: &[[f64; 2]], colour: Rgb, width: f64) {
+    pub(crate) fn line(&mut self, points: &[[f64; 2]], colour: Rgb, width: f64) {
         self.items.push(Item::Line { points: points.to_vec(), colour, width });
     }
 
-    pub(super) fn text(&mut self, at: [f64; 2], size: f64, anchor: Anchor, colour: Rgb, text: impl Into<String>) {
+    pub(crate) fn text(&mut self, at: [f64; 2], size: f64, anchor: Anchor, colour: Rgb, text: impl Into<String>) {
         self.items.push(Item::Text { at, size, anchor, colour, text: text.into() });
     }
 
-    pub(super) fn head(&mut self, tip: [f64; 2], towards: Towards, colour: Rgb) {
+    pub(crate) fn head(&mut self, tip: [f64; 2], towards: Towards, colour: Rgb) {
         self.items.push(Item::Head { tip, towards, colour });
     }
 
-    pub(super) fn bitmap(&mut self, area: [f64; 4], columns: usize, pixels: Vec<Rgb>) {
+    pub(crate) fn bitmap(&mut self, area: [f64; 4], columns: usize, pixels: Vec<Rgb>) {
         self.items.push(Item::Bitmap { area, columns, pixels });
     }
 }
 
 /// Columns of an 8×8 glyph that are drawn, as first and number; of digits the same for all.
-pub(super) fn extent(character: char) -> (usize, usize) {
+pub(crate) fn extent(character: char) -> (usize, usize) {
     let used = glyph(character).iter().fold(0u8, |all, row| all | row);
     match character {
         ' ' => (0, 3),
@@ -95,7 +95,7 @@ pub(super) fn extent(character: char) -> (usize, usize) {
 }
 
 /// The 8×8 picture of a character, a byte a row, the lowest bit left.
-pub(super) fn glyph(character: char) -> [u8; 8] {
+pub(crate) fn glyph(character: char) -> [u8; 8] {
     use font8x8::legacy::{BASIC_LEGACY, GREEK_LEGACY, LATIN_LEGACY};
     let from =
         |table: &[[u8; 8]], first: usize| (character as usize).checked_sub(first).and_then(|i| table.get(i)).copied();
@@ -104,13 +104,13 @@ pub(super) fn glyph(character: char) -> [u8; 8] {
 }
 
 /// Units that a text takes.
-pub(super) fn text_width(text: &str, size: f64) -> f64 {
+pub(crate) fn text_width(text: &str, size: f64) -> f64 {
     let columns: usize = text.chars().map(|c| extent(c).1 + 1).sum();
     columns.saturating_sub(1) as f64 * size / 8.0
 }
 
 /// As much of a text as fits.
-pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
+pub(crate) fn fitted(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_string();
     }

@@ -17,95 +17,10 @@ mod geometry;
 #[cfg(test)]
 mod tests;
 
-use super::Dataset;
-use crate::kernel::{CHUNK, Path};
-use crate::train::random::{Purpose, Stream};
+use super::{CHUNK, Path};
+use crate::random::{Purpose, Stream};
+use crate::spec::{Augment, Fill};
 use geometry::Move;
-
-/// What lies outside an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Border {
-    /// Zeros.
-    #[default]
-    Zeros,
-    /// The nearest pixel of the image.
-    Edge,
-}
-
-/// What erased pixels become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
-    /// This byte.
-    Byte(u8),
-    /// Uniform random bytes.
-    Noise,
-}
-
-/// Random erasing (Zhong et al. 2017): a rectangle whose sides' ratio is log-uniform between 0.3 and 1 / 0.3.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Erase {
-    /// How often, 0 to 1.
-    pub probability: f32,
-    /// Smallest and largest share of the image's area, 0 to 1; uniform between them.
-    pub area: [f32; 2],
-}
-
-impl Default for Erase {
-    fn default() -> Self {
-        Erase { probability: 0.5, area: [0.02, 0.33] }
-    }
-}
-
-/// The section `[augment]` of a recipe. The default changes nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Augment {
-    /// Shift in pixels, uniform in `-shift..=shift`, rows and columns apart: padding and a random crop.
-    pub shift: usize,
-    /// What comes in from outside.
-    pub border: Border,
-    /// Mirror left and right, half of the time.
-    pub flip: bool,
-    /// Rotation in degrees, uniform in ±; 0 to 180.
-    pub rotate: f32,
-    /// Size, uniform in 1 ± scale; 0 to 0.9.
-    pub scale: f32,
-    /// Shear in degrees, uniform in ±; 0 to 60.
-    pub shear: f32,
-    /// Brightness, a factor uniform in 1 ±; 0 to 1.
-    pub brightness: f32,
-    /// Contrast, a factor uniform in 1 ±; 0 to 1.
-    pub contrast: f32,
-    /// Random erasing.
-    pub erase: Option<Erase>,
-    /// Side in pixels of a square around a uniform pixel that is always erased, cut at the image's borders; 0 for none.
-    pub cutout: usize,
-    /// What erased pixels become.
-    pub fill: Fill,
-    /// α of the Beta(α, α) distribution of mixup's shares; 0 for none.
-    pub mixup: f32,
-    /// Whether evaluation and prediction average the logits of image and mirror image.
-    pub flip_test: bool,
-}
-
-impl Default for Augment {
-    fn default() -> Self {
-        Augment {
-            shift: 0,
-            border: Border::Zeros,
-            flip: false,
-            rotate: 0.0,
-            scale: 0.0,
-            shear: 0.0,
-            brightness: 0.0,
-            contrast: 0.0,
-            erase: None,
-            cutout: 0,
-            fill: Fill::Byte(0),
-            mixup: 0.0,
-            flip_test: false,
-        }
-    }
-}
 
 /// The other sample of a mixture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +51,6 @@ pub struct Scratch {
 }
 
 impl Augment {
-    /// Whether training images change at all.
-    pub fn is_active(&self) -> bool {
-        let still = Augment { border: self.border, fill: self.fill, flip_test: self.flip_test, ..Augment::default() };
-        *self != still
-    }
-
     /// The samples of a chunk (at most 16 `indices` into `data`, `[n, c, h, w]`) as they are trained on, one behind the other.
     pub fn chunk<'s>(
         &self,
@@ -256,22 +165,6 @@ impl Augment {
                 }
             }
         }
-    }
-
-    /// The first image of every class, to be looked at: as it is, then as the first `n - 1` epochs see it.
-    pub fn examples(&self, path: Path, seed: u64, data: &Dataset, n: usize) -> Dataset {
-        let first = |class| data.labels.iter().position(|&l| usize::from(l) == class).map(|i| i as u32);
-        let firsts: Vec<u32> = (0..data.classes.len()).filter_map(first).collect();
-        let (mut images, mut scratch) = (Vec::new(), Scratch::default());
-        firsts.iter().for_each(|&i| images.extend(data.image(i as usize)));
-        for epoch in 1..n as u32 {
-            for indices in firsts.chunks(CHUNK) {
-                let context = Context { path, seed, epoch: epoch - 1 };
-                images.extend(self.chunk(&context, &data.images, indices, data.shape, &mut scratch));
-            }
-        }
-        let labels = firsts.iter().map(|&i| data.labels[i as usize]).collect::<Vec<_>>().repeat(n.max(1));
-        Dataset { shape: data.shape, images, labels, classes: data.classes.clone() }
     }
 
     /// Whom the samples of a chunk are mixed with: another sample of the chunk, uniformly, and a share of Beta(α, α), of which

@@ -1,8 +1,10 @@
 //! A model that answers: image in, class out.
 
-use super::{Model, ModelError};
+use super::mirror::mirror;
 use crate::data::picture::{Invert, PictureError, prepare};
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels};
+use crate::model::{Model, ModelError};
+use crate::softmax::{argmax, softmax};
 use std::fmt;
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use std::path::Path;
 /// # Examples
 /// ```no_run
 /// use lenet::data::picture::Invert;
-/// use lenet::model::Classifier;
+/// use lenet::predict::Classifier;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut classifier = Classifier::load("runs/lenet-1".as_ref())?;
 /// let prediction = classifier.classify_picture(&std::fs::read("shoe.png")?, Invert::Auto)?;
@@ -129,12 +131,13 @@ impl Classifier {
         self.engine.forward(&batch(pixels), &mut self.logits)?;
         if self.model.flip_test {
             self.mirrored.clear();
-            self.mirrored.extend(pixels.chunks_exact(w).flat_map(|row| row.iter().rev()));
+            self.mirrored.extend(mirror(pixels, w));
             // The probabilities' place is free until they are computed.
             self.engine.forward(&batch(&self.mirrored), &mut self.probabilities)?;
             self.logits.iter_mut().zip(&self.probabilities).for_each(|(a, b)| *a = 0.5 * (*a + b));
         }
-        let class = softmax(&self.logits, &mut self.probabilities);
+        self.probabilities.iter_mut().zip(softmax(&self.logits)).for_each(|(to, p)| *to = p as f32);
+        let class = argmax(&self.logits);
         let (probabilities, logits, classes) = (&self.probabilities, &self.logits, &self.model.classes);
         Ok(Prediction { class, probabilities, logits, classes })
     }
@@ -148,13 +151,4 @@ impl Classifier {
         let prepared = prepare(file, self.input(), invert).map_err(ClassifyError::Picture)?;
         self.classify(&prepared.pixels).map_err(ClassifyError::Engine)
     }
-}
-
-/// Writes the softmax of the logits; returns the position of the largest, the first of equals.
-fn softmax(logits: &[f32], probabilities: &mut [f32]) -> usize {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exp = |z: f32| libm::exp(f64::from(z) - f64::from(largest));
-    let sum: f64 = logits.iter().map(|&z| exp(z)).sum();
-    probabilities.iter_mut().zip(logits).for_each(|(p, &z)| *p = (exp(z) / sum) as f32);
-    logits.iter().position(|&z| z == largest).unwrap_or(0)
 }

@@ -38,7 +38,7 @@ impl ColourMap {
 
 /// A colour map over a range of values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     pub map: ColourMap,
     pub low: f64,
     pub high: f64,

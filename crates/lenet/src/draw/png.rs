@@ -1,7 +1,7 @@
 //! A scene as PNG.
 
+use super::DrawError;
 use super::scene::{Anchor, Item, Rgb, Scene, Towards, extent, glyph, text_width};
-use crate::inspect::InspectError;
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
 
@@ -12,15 +12,15 @@ const DENSITY: f64 = 2.0;
 const LIMIT: u64 = 1 << 26;
 
 /// The bytes of a PNG file of these pixels.
-pub(super) fn encode(columns: usize, pixels: &[Rgb]) -> Result<Vec<u8>, InspectError> {
+pub(crate) fn encode(columns: usize, pixels: &[Rgb]) -> Result<Vec<u8>, DrawError> {
     let rows = pixels.len() / columns.max(1);
     let image = RgbImage::from_raw(columns as u32, rows as u32, pixels.concat());
-    write(&image.ok_or_else(|| InspectError::Encode("pixels that are no rectangle".into()))?)
+    write(&image.ok_or_else(|| DrawError::Encode("pixels that are no rectangle".into()))?)
 }
 
-fn write(image: &RgbImage) -> Result<Vec<u8>, InspectError> {
+fn write(image: &RgbImage) -> Result<Vec<u8>, DrawError> {
     let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).map_err(|e| InspectError::Encode(e.to_string()))?;
+    image.write_to(&mut bytes, ImageFormat::Png).map_err(|e| DrawError::Encode(e.to_string()))?;
     Ok(bytes.into_inner())
 }
 
@@ -29,10 +29,10 @@ impl Scene {
     ///
     /// # Errors
     /// A picture of more than 2²⁶ pixels.
-    pub fn to_png(&self) -> Result<Vec<u8>, InspectError> {
+    pub fn to_png(&self) -> Result<Vec<u8>, DrawError> {
         let [width, height] = [self.width, self.height].map(|side| (side * DENSITY).ceil().max(1.0) as u64);
         if width.saturating_mul(height) > LIMIT {
-            return Err(InspectError::TooLarge { width, height });
+            return Err(DrawError::TooLarge { width, height });
         }
         let mut canvas = Canvas(RgbImage::from_pixel(width as u32, height as u32, image::Rgb([255; 3])));
         self.items.iter().for_each(|item| canvas.draw(item));

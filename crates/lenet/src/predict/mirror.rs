@@ -1,6 +1,6 @@
 //! Averages over images and their mirror images.
 
-use super::{Batch, Engine, EngineError, Pixels};
+use crate::engine::{Batch, Engine, EngineError, Pixels};
 
 /// As [`Engine::forward`], but each logit is the mean of those of the image and of its mirror image (left and right
 /// exchanged).

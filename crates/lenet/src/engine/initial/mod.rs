@@ -1,6 +1,8 @@
-//! How weights start.
+//! How weights and buffers start.
 
-use super::random::{Purpose, Stream};
+mod codes;
+
+use crate::random::{Purpose, Stream};
 use crate::spec::{Geometry, Init, Network, Role, TrainRecipe};
 
 /// The initial buffers: running means 0, running variances 1, codes.
@@ -10,7 +12,7 @@ pub fn initial_buffers(network: &Network) -> Vec<f32> {
         match (&layer.geometry, &layer.buffers[..]) {
             (Geometry::BatchNorm(_), [_, variance]) => buffers[variance.range.clone()].fill(1.0),
             (Geometry::Rbf(s), [codes]) => {
-                buffers[codes.range.clone()].copy_from_slice(&super::codes::codes(s.outputs, s.inputs));
+                buffers[codes.range.clone()].copy_from_slice(&codes::codes(s.outputs, s.inputs));
             }
             _ => {}
         }

@@ -1,8 +1,9 @@
 //! Images moved: by copies of rows, or by one bilinear resampling.
 
-use super::{Border, grow};
+use super::grow;
 use crate::kernel::Path;
 use crate::kernel::resample::{Affine, resample};
+use crate::spec::Border;
 
 /// A mirror image, then a shift by whole pixels, down and right.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! A scene as SVG.
 
+use super::DrawError;
 use super::png;
 use super::scene::{Anchor, Item, Rgb, Scene, Towards, text_width};
-use crate::inspect::InspectError;
 use base64::Engine as _;
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ impl Scene {
     ///
     /// # Errors
     /// Pixels that cannot be encoded.
-    pub fn to_svg(&self) -> Result<String, InspectError> {
+    pub fn to_svg(&self) -> Result<String, DrawError> {
         let (w, h) = (number(self.width), number(self.height));
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" \
@@ -53,7 +53,7 @@ impl Scene {
 }
 
 /// Writing to a String does not fail.
-fn add(svg: &mut String, item: &Item) -> Result<(), InspectError> {
+fn add(svg: &mut String, item: &Item) -> Result<(), DrawError> {
     match item {
         Item::Rect { area, fill, stroke } => {
             let [x, y, w, h] = area.map(number);

@@ -1,22 +1,10 @@
-//! What a model says of images, and how strange they are to it.
+//! What logits say of an image, and how strange it is to the model.
 //!
 //! Two scores of out-of-distribution detection, both from the logits alone: the energy, `-ln Σ exp(logit)` (Liu, Wang, Owens,
 //! Li: Energy-based Out-of-distribution Detection; NeurIPS 2020), high for what is strange; and the largest logit (Hendrycks
 //! and others: Scaling Out-of-Distribution Detection for Real-World Settings; ICML 2022), low for it.
 
-use super::InspectError;
-use super::activations::count;
-use crate::engine::Engine;
-use crate::model::Model;
-
-/// Logits of images, `[n, outputs]`, as predictions have them. `engine` must hold the model's parameters.
-///
-/// # Errors
-/// Bytes that are no whole images, or what the engine says.
-pub fn logits(model: &Model, engine: &mut dyn Engine, images: &[u8]) -> Result<Vec<f32>, InspectError> {
-    let n = count(model, images)? as u32;
-    Ok(model.logits_of(engine, images, &(0..n).collect::<Vec<_>>())?)
-}
+use crate::softmax::argmax;
 
 /// `-ln Σ exp(logit)`: the energy of an image with these logits.
 pub fn energy(logits: &[f32]) -> f64 {
@@ -45,18 +33,8 @@ impl Verdict {
     /// The verdict of logits.
     pub fn of(logits: &[f32]) -> Self {
         let (max_logit, energy) = (largest(logits), energy(logits));
-        let class = logits.iter().position(|&z| f64::from(z) == max_logit).unwrap_or(0);
-        Verdict { class, probability: libm::exp(max_logit + energy), energy, max_logit }
+        Verdict { class: argmax(logits), probability: libm::exp(max_logit + energy), energy, max_logit }
     }
-}
-
-/// What a model says of images.
-///
-/// # Errors
-/// As [`logits`].
-pub fn verdicts(model: &Model, engine: &mut dyn Engine, images: &[u8]) -> Result<Vec<Verdict>, InspectError> {
-    let logits = logits(model, engine, images)?;
-    Ok(logits.chunks_exact(model.network.outputs.max(1)).map(Verdict::of).collect())
 }
 
 /// How a score is distributed over images that are known, against which others are judged.

@@ -1,6 +1,6 @@
 //! The fixed codes of LeNet-5's output layer.
 
-use super::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 
 /// Ten digits as pictures of 7 × 12 pixels, a byte a row, in the manner of the codes of LeCun, Bottou, Bengio and Haffner
 /// (Gradient-Based Learning Applied to Document Recognition; Proc. IEEE 86, 1998; figure 3): similar digits have similar
