@@ -21,6 +21,8 @@ mod debian;
 #[cfg(feature = "train")]
 mod error;
 #[cfg(feature = "train")]
+mod event;
+#[cfg(feature = "train")]
 mod examples;
 #[cfg(feature = "train")]
 #[cfg_attr(not(feature = "download"), path = "no_fetch.rs")]
@@ -34,6 +36,8 @@ mod idx_dir;
 #[cfg(feature = "train")]
 mod load;
 #[cfg(feature = "train")]
+mod loaded;
+#[cfg(feature = "train")]
 mod source;
 #[cfg(all(test, feature = "train"))]
 mod tests;
@@ -44,4 +48,8 @@ pub use dataset::Dataset;
 #[cfg(feature = "train")]
 pub use error::{Attempt, DataError};
 #[cfg(feature = "train")]
-pub use load::{Checked, DataEvent, Listed, Loaded, Options, check, list, load, load_with};
+pub use event::DataEvent;
+#[cfg(feature = "train")]
+pub use load::{Checked, Listed, check, list, load, load_with};
+#[cfg(feature = "train")]
+pub use loaded::{Loaded, Options};

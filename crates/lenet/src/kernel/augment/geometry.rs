@@ -1,6 +1,5 @@
 //! Images moved: by copies of rows, or by one bilinear resampling.
 
-use super::grow;
 use crate::kernel::Path;
 use crate::kernel::resample::{Affine, resample};
 use crate::spec::Border;
@@ -95,5 +94,12 @@ fn pad(image: &[u8], w: usize, border: Border, padded: &mut [u8]) {
         let value = |edge: u8| if border == Border::Edge { edge } else { 0 };
         out[0] = value(row[0]);
         out[w + 1..].fill(value(row[w - 1]));
+    }
+}
+
+/// Makes a buffer at least so long.
+pub(super) fn grow(buffer: &mut Vec<u8>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
     }
 }

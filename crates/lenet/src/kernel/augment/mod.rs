@@ -20,7 +20,7 @@ mod tests;
 use super::{CHUNK, Path};
 use crate::random::{Purpose, Stream};
 use crate::spec::{Augment, Fill};
-use geometry::Move;
+use geometry::{Move, grow};
 
 /// The other sample of a mixture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,12 +183,6 @@ impl Augment {
             partners[lane] = Partner { lane: other, share: share.clamp(128, 256) };
         }
         partners
-    }
-}
-
-fn grow(buffer: &mut Vec<u8>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Elementwise nodes, recognised by what they compute: exporters write one function in many patterns.
 
 use super::super::read::{Attribute, Node};
-use super::{Importer, Operand, Source, attribute, float};
+use super::graph::{Importer, Operand, Source, attribute, float};
 use crate::kernel::activation::naive;
 use crate::spec::{Activation, Shape};
 use std::collections::HashMap;

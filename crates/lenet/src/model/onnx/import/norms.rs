@@ -2,7 +2,7 @@
 
 use super::super::OnnxError;
 use super::super::read::File;
-use super::ImportOptions;
+use super::options::ImportOptions;
 use crate::spec::Normalization;
 
 /// The normalisation: that of the file's input, and what the graph does before its first layer.

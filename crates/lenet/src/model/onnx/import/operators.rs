@@ -3,7 +3,7 @@
 use super::super::OnnxError;
 use super::super::read::{Attribute, Node};
 use super::function::is_function;
-use super::{Constant, Importer, Operand, Source, Value, attribute, float, int, refuse};
+use super::graph::{Constant, Importer, Operand, Source, Value, attribute, float, int, refuse};
 use crate::spec::{BatchNorm, Conv2d, Dense, Layer, Pool, Shape};
 
 /// What refusals of whole operators add.
