@@ -48,7 +48,7 @@ pub fn shape_and_classes(recipe: &Recipe) -> Result<([usize; 3], Vec<String>), F
     match catalog::find(source) {
         Some(entry) => Ok((entry.shape, entry.classes.iter().map(|c| c.to_string()).collect())),
         None => {
-            let train = crate::data::load(source, &options(recipe))?.train;
+            let train = crate::commands::data::load(source, &options(recipe))?.train;
             Ok((train.shape, train.classes))
         }
     }
@@ -63,5 +63,5 @@ pub fn network_of(what: &str, set: &SetArgs) -> Result<Network, Failure> {
     if !set.set.is_empty() {
         return Err(Failure::Usage(format!("{what}: --set changes recipes, a model is as it is")));
     }
-    Ok(crate::eval::load(path)?.network)
+    Ok(crate::commands::eval::load(path)?.network)
 }

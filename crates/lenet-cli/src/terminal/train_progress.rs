@@ -1,10 +1,11 @@
 //! What a training tells: lines and a bar for people, one JSON object a line for programs.
 
+use super::output::{self, print_json, print_line};
+use crate::commands::train::Start;
 use crate::failure::Failure;
-use crate::terminal::{self, print_json, print_line, thousands};
-use crate::train::Start;
 use indicatif::ProgressBar;
 use lenet::spec::Recipe;
+use lenet::thousands;
 use lenet::train::{EpochMetrics, Event, Run};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,7 +23,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(json: bool) -> Self {
-        let bar = terminal::bar("{prefix} {wide_bar} {msg}");
+        let bar = output::bar("{prefix} {wide_bar} {msg}");
         Report { json, bar, began: Instant::now(), last: None }
     }
 

@@ -1,7 +1,7 @@
 //! Ctrl-C and the request to terminate: the first one asks, the second one leaves.
 
+use super::tui;
 use crate::failure::{Failure, INTERRUPTED};
-use crate::tui;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);

@@ -3,7 +3,6 @@
 use crate::failure::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lenet::data::DataEvent;
-pub use lenet::thousands;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes a result and flushes it, so that a reader at the other end of a pipe sees it at once.

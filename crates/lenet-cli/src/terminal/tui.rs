@@ -1,9 +1,9 @@
 //! `lenet train --tui`: the training as a full-screen picture, with curves that grow.
 
+use super::{aside, interrupt};
+use crate::commands::train::Start;
 use crate::failure::Failure;
-use crate::terminal::thousands;
-use crate::train::Start;
-use crate::{aside, interrupt};
+use lenet::thousands;
 use lenet::train::{EpochMetrics, Event};
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};

@@ -1,12 +1,13 @@
 //! `lenet eval`.
 
 use crate::args::{EvalArgs, Split};
+use crate::devices::gpu;
 use crate::failure::Failure;
-use crate::gpu;
-use crate::terminal::{print_json, print_line, thousands};
+use crate::terminal::{print_json, print_line};
 use lenet::data::{Dataset, Options};
 use lenet::engine::{CpuEngine, CpuOptions};
 use lenet::model::Model;
+use lenet::thousands;
 use lenet::train::evaluate;
 use serde_json::json;
 use std::path::Path;
@@ -18,7 +19,8 @@ pub fn run(args: EvalArgs) -> Result<(), Failure> {
     if source.is_empty() {
         return Err(Failure::Usage("the model does not say what it was trained on: give --data".into()));
     }
-    let loaded = crate::data::load(source, &Options { shape: Some(model.spec.input), skip_bad: args.skip_bad })?;
+    let loaded =
+        crate::commands::data::load(source, &Options { shape: Some(model.spec.input), skip_bad: args.skip_bad })?;
     let (dataset, split) = match args.split {
         Split::Train => (loaded.train, "train"),
         Split::Test => (loaded.test, "test"),

@@ -6,6 +6,7 @@ use crate::terminal::{self, DataReporter, print, print_json, print_line};
 use lenet::data::{self, CacheOptions, Loaded, Options};
 use lenet::kernel::Path;
 use lenet::spec::Recipe;
+use lenet::thousands;
 use serde_json::json;
 
 /// Loads a dataset, and tells on standard error how it arrives and what to know about it.
@@ -47,8 +48,7 @@ fn list(json: bool) -> Result<(), Failure> {
                 "licence": entry.licence, "citation": entry.citation,
             }))?;
         } else {
-            let counts =
-                format!("{} + {}", terminal::thousands(entry.train as u64), terminal::thousands(entry.test as u64));
+            let counts = format!("{} + {}", thousands(entry.train as u64), thousands(entry.test as u64));
             let size = terminal::bytes(entry.bytes());
             let state = if *cached { "cached" } else { "-" };
             print_line(&format!(
@@ -66,7 +66,7 @@ fn list(json: bool) -> Result<(), Failure> {
 
 fn fetch(name: &str) -> Result<(), Failure> {
     let Loaded { train, test, name, provenance, checksums, .. } = load(name, &Options::default())?;
-    let counts = [train.len(), test.len()].map(|n| terminal::thousands(n as u64));
+    let counts = [train.len(), test.len()].map(|n| thousands(n as u64));
     print_line(&format!("{name}: {} training and {} test images, from {provenance}", counts[0], counts[1]))?;
     checksums.iter().try_for_each(|(file, sha256)| print_line(&format!("{sha256}  {file}")))
 }

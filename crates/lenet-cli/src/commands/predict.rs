@@ -18,12 +18,12 @@ const LIMIT: u64 = 1 << 28;
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
 pub fn run(args: PredictArgs) -> Result<(), Failure> {
-    let model = crate::eval::load(&args.model)?;
+    let model = crate::commands::eval::load(&args.model)?;
     let mut pictures = Vec::new();
     for path in &args.pictures {
         if path.is_dir() { pictures.extend(folder(path)?) } else { pictures.push(path.clone()) }
     }
-    let mut engine = crate::eval::engine(&model, 1)?;
+    let mut engine = crate::commands::eval::engine(&model, 1)?;
     let invert = match (args.invert, args.no_invert) {
         (true, _) => Invert::Always,
         (_, true) => Invert::Never,

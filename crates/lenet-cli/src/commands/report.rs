@@ -3,9 +3,10 @@
 use crate::args::{ReportArgs, ReportSplit};
 use crate::failure::{Failure, file_error};
 use crate::plan;
-use crate::terminal::{print_json, print_line, thousands};
+use crate::terminal::{print_json, print_line};
 use lenet::data::Loaded;
 use lenet::report::{Part, ReportError, RunReport, html};
+use lenet::thousands;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub fn run(args: ReportArgs) -> Result<(), Failure> {
         options.shape = run.model.as_ref().map(|m| m.spec.input).or(options.shape);
         let key = (source.clone(), format!("{options:?}"));
         if !datasets.contains_key(&key) {
-            datasets.insert(key.clone(), crate::data::load(&source, &options)?);
+            datasets.insert(key.clone(), crate::commands::data::load(&source, &options)?);
         }
         if let Some(loaded) = datasets.get(&key) {
             run.examine(loaded, part, args.threads)?;

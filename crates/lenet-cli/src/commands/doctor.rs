@@ -14,7 +14,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
     let paths: Vec<_> = Path::available().into_iter().map(Path::name).collect();
     let path = Path::detect();
     let (cpu, memory, apt) = (cpu_name(), memory(), on_path("apt-get"));
-    let (gpus, gpus_json) = crate::gpu::describe();
+    let (gpus, gpus_json) = crate::devices::gpu::describe();
     if json {
         print_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),

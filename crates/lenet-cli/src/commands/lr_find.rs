@@ -2,7 +2,7 @@
 
 use crate::args::LrFindArgs;
 use crate::failure::{Failure, file_error};
-use crate::report::quoted;
+use crate::terminal::train_progress::quoted;
 use crate::{plan, terminal};
 use lenet::engine::{CpuEngine, CpuOptions, Engine};
 use lenet::spec::Recipe;
@@ -14,7 +14,7 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
     let mut sets = args.set.set.clone();
     sets.extend(args.data.as_deref().map(plan::source));
     let recipe = Recipe::load_with(&args.recipe, &sets)?;
-    let loaded = crate::data::load(&recipe.data.source, &plan::options(&recipe))?;
+    let loaded = crate::commands::data::load(&recipe.data.source, &plan::options(&recipe))?;
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let options = CpuOptions { threads: args.threads, path: None };
     let mut engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;

@@ -1,12 +1,14 @@
 //! `lenet train`: from arguments to a plan, from the plan to a run, and what is told on the way.
 
+use super::{doctor, report};
 use crate::args::TrainArgs;
-use crate::cluster::Job;
+use crate::devices::cluster::Job;
+use crate::devices::gpu;
 use crate::failure::Failure;
 use crate::plan;
-use crate::report::Report;
-use crate::tui::{self, Tui};
-use crate::{doctor, gpu, interrupt, report_command};
+use crate::terminal::interrupt;
+use crate::terminal::train_progress::Report;
+use crate::terminal::tui::{self, Tui};
 use lenet::data::Loaded;
 use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
@@ -72,7 +74,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     // The model is there, and the training a success, whether its report can be written or not.
     if let Some(run) = trainer.run_dir()
         && let Err(Failure::Usage(reason) | Failure::Failed(reason)) =
-            report_command::after_training(run.dir(), &loaded, args.threads)
+            report::after_training(run.dir(), &loaded, args.threads)
     {
         eprintln!("report: {reason}");
     }
@@ -131,7 +133,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
 /// Prints the resolved recipe, which is a recipe itself.
 fn dry_run(recipe: &Recipe) -> Result<(), Failure> {
     let network = plan::network(recipe)?;
-    eprintln!("a dry run: the recipe fits, {} parameters", crate::terminal::thousands(network.learnt() as u64));
+    eprintln!("a dry run: the recipe fits, {} parameters", lenet::thousands(network.learnt() as u64));
     crate::terminal::print(&recipe.to_toml())
 }
 

@@ -63,7 +63,7 @@ impl Job {
     }
 
     pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        crate::data::load(&recipe.data.source, &crate::plan::options(recipe))
+        crate::commands::data::load(&recipe.data.source, &crate::plan::options(recipe))
     }
 
     pub fn tell(&self, _: &Recipe) {}
@@ -133,7 +133,7 @@ impl Job {
     pub fn serve(&self) -> Option<Result<(), Failure>> {
         let cluster = self.cluster.filter(|_| !self.is_first())?;
         let work = || {
-            crate::interrupt::ignore()?;
+            crate::terminal::interrupt::ignore()?;
             let Some(text) = cluster.hear() else { return Ok(()) };
             let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
             let loaded = self.load(&recipe)?;
@@ -152,7 +152,7 @@ impl Job {
 
     /// The data, read once a machine.
     pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        let load = || crate::data::load(&recipe.data.source, &crate::plan::options(recipe));
+        let load = || crate::commands::data::load(&recipe.data.source, &crate::plan::options(recipe));
         match self.cluster {
             Some(cluster) => cluster.load(load, Failure::Failed),
             None => load(),

@@ -1,0 +1,4 @@
+//! What computes: a GPU, or several processes.
+
+pub mod cluster;
+pub mod gpu;

@@ -1,0 +1,9 @@
+//! What a person or a program at the terminal sees, and how they stop a command.
+
+pub mod aside;
+pub mod interrupt;
+mod output;
+pub mod train_progress;
+pub mod tui;
+
+pub use output::{DataReporter, bar, bytes, colour, columns, print, print_json, print_line};
