@@ -4,8 +4,10 @@ mod args;
 mod commands;
 mod devices;
 mod failure;
+mod inputs;
 mod plan;
 mod terminal;
+mod text;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};

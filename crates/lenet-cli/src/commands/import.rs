@@ -1,10 +1,10 @@
 //! `lenet import`.
 
 use crate::args::ImportArgs;
-use crate::commands::train::stem;
 use crate::failure::{Failure, file_error};
-use crate::plan;
 use crate::terminal::print_line;
+use crate::text::stem;
+use crate::{inputs, plan};
 use lenet::data::{Normalization, augment::Augment};
 use lenet::model::{Model, Training, onnx::ImportOptions};
 use lenet::spec::{DataRecipe, ModelRecipe, Normalize, Optimizer, Recipe, TrainRecipe};
@@ -64,7 +64,7 @@ fn state_dict(args: &ImportArgs, recipe: &str) -> Result<Model, Failure> {
     overrides.extend(args.data.as_deref().map(plan::source));
     let mut recipe = Recipe::load_with(recipe, &overrides)?;
     if recipe.data.normalization == Normalize::Dataset {
-        recipe.resolve_normalization(&crate::commands::data::load(&recipe.data.source, &plan::options(&recipe))?.train);
+        recipe.resolve_normalization(&inputs::dataset_of(&recipe)?.train);
     }
     let (shape, names) = match (recipe.model.input, &args.classes) {
         (Some(shape), Some(names)) => (shape, names.clone()),

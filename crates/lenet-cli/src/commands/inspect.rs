@@ -1,7 +1,9 @@
 //! `lenet inspect`.
 
 use crate::args::{InspectArgs, Saliency, Split};
+use crate::devices::cpu;
 use crate::failure::{Failure, file_error};
+use crate::inputs;
 use crate::plan;
 use crate::terminal::print_line;
 use lenet::data::picture::{Invert, prepare};
@@ -106,23 +108,22 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(args: &'a InspectArgs) -> Result<Self, Failure> {
         let path = Path::new(&args.what);
-        let model = crate::commands::eval::load(path)?;
+        let model = Model::load(path)?;
         // What is not there is told before anything takes time.
         inspect::find_layers(&model.network, &args.layers)?;
         for name in args.classes.iter().chain(&args.target) {
             inspect::find_class(&model.classes, name)?;
         }
-        let engine = crate::commands::eval::engine(&model, 0)?;
+        let engine = cpu::engine_of(&model, 0)?;
         Ok(Session { args, model, engine, data: None })
     }
 
     fn data(&mut self) -> Result<&Dataset, Failure> {
         if self.data.is_none() {
             let source = self.args.data.as_deref().unwrap_or(&self.model.training.dataset);
-            let loaded =
-                crate::commands::data::load(source, &Options { shape: Some(self.model.spec.input), skip_bad: true })?;
+            let loaded = inputs::dataset(source, &Options { shape: Some(self.model.spec.input), skip_bad: true })?;
             let data = if self.args.split == Split::Train { loaded.train } else { loaded.test };
-            crate::commands::eval::check(&self.model, &data, source)?;
+            inputs::check(&self.model, &data, source)?;
             self.data = Some(data);
         }
         self.data.as_ref().ok_or_else(|| Failure::failed("there is no data"))
@@ -141,8 +142,7 @@ impl<'a> Session<'a> {
         let mut inputs = self.of_data()?;
         for path in &self.args.images {
             let named = |e| Failure::Failed(format!("{}: {e}", path.display()));
-            let prepared =
-                prepare(&crate::commands::predict::read(path)?, self.model.spec.input, Invert::Auto).map_err(named)?;
+            let prepared = prepare(&inputs::picture(path)?, self.model.spec.input, Invert::Auto).map_err(named)?;
             if prepared.inverted {
                 eprintln!("{}: dark on light, taken as its negative", path.display());
             }

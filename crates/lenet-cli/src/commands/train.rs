@@ -1,14 +1,15 @@
 //! `lenet train`: from arguments to a plan, from the plan to a run, and what is told on the way.
 
-use super::{doctor, report};
+use super::report;
 use crate::args::TrainArgs;
 use crate::devices::cluster::Job;
-use crate::devices::gpu;
+use crate::devices::{cpu, gpu};
 use crate::failure::Failure;
 use crate::plan;
 use crate::terminal::interrupt;
 use crate::terminal::train_progress::Report;
 use crate::terminal::tui::{self, Tui};
+use crate::text::stem;
 use lenet::data::Loaded;
 use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
@@ -151,10 +152,6 @@ fn create(out: Option<&Path>, name: &str, recipe: &Recipe, environment: &Value) 
     }
 }
 
-pub fn stem(path: &Path) -> String {
-    path.file_stem().map_or("run".into(), |s| s.to_string_lossy().into_owned())
-}
-
 /// The name of the recipe that a run began with.
 fn name_of_run(dir: &Path) -> String {
     let text = std::fs::read_to_string(dir.join("environment.json")).unwrap_or_default();
@@ -168,8 +165,8 @@ fn environment(name: &str, loaded: &Loaded, device: &str, threads: usize) -> Val
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "cpu": doctor::cpu_name(),
-        "features": doctor::features(),
+        "cpu": cpu::name(),
+        "features": cpu::features(),
         "device": device,
         "threads": threads,
         "recipe": name,

@@ -1,11 +1,14 @@
 //! This process among those that `mpirun` started, where there are several; builds without MPI are always alone.
 
+use super::cpu;
 use crate::failure::Failure;
 use lenet::data::Loaded;
-use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
+use lenet::engine::{Engine, resolve_threads};
 use lenet::spec::{Network, Recipe};
 use lenet::sweep::Sweeper;
 
+#[cfg(feature = "mpi")]
+use lenet::engine::CpuOptions;
 #[cfg(feature = "mpi")]
 use lenet::kernel::CHUNK;
 #[cfg(feature = "mpi")]
@@ -63,7 +66,7 @@ impl Job {
     }
 
     pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        crate::commands::data::load(&recipe.data.source, &crate::plan::options(recipe))
+        crate::inputs::dataset_of(recipe)
     }
 
     pub fn tell(&self, _: &Recipe) {}
@@ -82,8 +85,7 @@ impl Job {
 }
 
 fn alone<'a>(network: Network, threads: usize) -> Result<Box<dyn Engine + 'a>, Failure> {
-    let engine = CpuEngine::new(network, CpuOptions { threads, path: None });
-    Ok(Box::new(engine.map_err(|e| Failure::Usage(e.to_string()))?))
+    Ok(Box::new(cpu::engine(network, threads)?))
 }
 
 #[cfg(not(feature = "mpi"))]
@@ -152,7 +154,7 @@ impl Job {
 
     /// The data, read once a machine.
     pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        let load = || crate::commands::data::load(&recipe.data.source, &crate::plan::options(recipe));
+        let load = || crate::inputs::dataset_of(recipe);
         match self.cluster {
             Some(cluster) => cluster.load(load, Failure::Failed),
             None => load(),

@@ -1,4 +1,5 @@
-//! What computes: a GPU, or several processes.
+//! What computes: the CPU, a GPU, or several processes.
 
 pub mod cluster;
+pub mod cpu;
 pub mod gpu;

@@ -1,9 +1,10 @@
 //! What a person or a program at the terminal sees, and how they stop a command.
 
 pub mod aside;
+pub mod data_progress;
 pub mod interrupt;
 mod output;
 pub mod train_progress;
 pub mod tui;
 
-pub use output::{DataReporter, bar, bytes, colour, columns, print, print_json, print_line};
+pub use output::{bar, colour, columns, print, print_json, print_line};

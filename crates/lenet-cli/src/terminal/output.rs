@@ -2,7 +2,6 @@
 
 use crate::failure::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lenet::data::DataEvent;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes a result and flushes it, so that a reader at the other end of a pipe sees it at once.
@@ -39,70 +38,4 @@ pub fn bar(template: &str) -> ProgressBar {
     let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(0), target).with_style(style.progress_chars("━╸ "))
-}
-
-/// Tells on standard error how data arrives.
-pub struct DataReporter {
-    bar: Option<(String, ProgressBar)>,
-}
-
-impl DataReporter {
-    pub fn new() -> Self {
-        DataReporter { bar: None }
-    }
-
-    /// Says what there is to say about an event. Data that comes from the cache is nothing to talk about.
-    pub fn on(&mut self, event: DataEvent) {
-        match event {
-            DataEvent::Progress { file, done, total } => {
-                if self.bar.as_ref().is_none_or(|(name, _)| *name != file) {
-                    self.clear();
-                    let new = bar("data: {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-                    new.set_message(file.clone());
-                    self.bar = Some((file, new));
-                }
-                if let Some((_, bar)) = &self.bar {
-                    bar.set_length(total.unwrap_or(done));
-                    bar.set_position(done);
-                }
-            }
-            DataEvent::Trying { source } => {
-                self.clear();
-                // Only what takes time is announced; the rest is told when it has failed.
-                if source.contains("://") || source.starts_with("apt") {
-                    eprintln!("data: trying {source}");
-                }
-            }
-            DataEvent::Skipped { source, reason } => {
-                self.clear();
-                if source.contains("://") || source.starts_with("apt") {
-                    eprintln!("data:   {reason}");
-                } else {
-                    eprintln!("data: {source}: {reason}");
-                }
-            }
-            DataEvent::Waiting { path } => {
-                self.clear();
-                eprintln!("data: waiting for another process that fetches it ({})", path.display());
-            }
-            DataEvent::Verified { .. } => self.clear(),
-        }
-    }
-
-    fn clear(&mut self) {
-        if let Some((_, bar)) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Drop for DataReporter {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-/// Bytes in the unit that a person would use.
-pub fn bytes(n: u64) -> String {
-    indicatif::DecimalBytes(n).to_string()
 }

@@ -3,6 +3,7 @@
 use super::output::{self, print_json, print_line};
 use crate::commands::train::Start;
 use crate::failure::Failure;
+use crate::text::quoted;
 use indicatif::ProgressBar;
 use lenet::spec::Recipe;
 use lenet::thousands;
@@ -168,13 +169,6 @@ fn program() -> String {
     called.map_or("lenet".into(), |p| quoted(Path::new(&p)))
 }
 
-/// A path as a shell takes it.
-pub fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "-_./\\:+=,@".contains(c);
-    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,11 +194,5 @@ mod tests {
         assert!(line(&without).contains("train acc 0.101, time 0.9 sec"));
         let with = EpochMetrics { val_loss: Some(2.3), val_accuracy: Some(0.11), ..metrics };
         assert!(line(&with).contains("train acc 0.101, val acc 0.110, test acc 0.100"));
-    }
-
-    #[test]
-    fn paths_are_quoted_only_where_a_shell_needs_it() {
-        assert_eq!(quoted(Path::new("runs/lenet-1")), "runs/lenet-1");
-        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
     }
 }
