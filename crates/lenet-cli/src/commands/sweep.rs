@@ -3,6 +3,7 @@
 use crate::args::SweepArgs;
 use crate::devices::cluster::Job;
 use crate::failure::{Failure, file_error};
+use crate::inputs;
 use crate::terminal::{self, interrupt};
 use crate::text::stem;
 use lenet::sweep::{Found, Progress, Row, Status, Sweep, Sweeper};
@@ -38,7 +39,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         Some(recipe) => recipe,
         None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
     };
-    let loaded = job.load(&recipe)?;
+    let loaded = job.load(|| inputs::dataset_of(&recipe))?;
     let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(stem(&args.file)));
     let parallel = match args.parallel.unwrap_or(sweep.parallel) {
         0 => job.threads,

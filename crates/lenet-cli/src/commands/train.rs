@@ -5,16 +5,17 @@ use crate::args::TrainArgs;
 use crate::devices::cluster::Job;
 use crate::devices::{cpu, gpu};
 use crate::failure::Failure;
-use crate::plan;
 use crate::terminal::interrupt;
+use crate::terminal::start::Start;
 use crate::terminal::train_progress::Report;
 use crate::terminal::tui::{self, Tui};
 use crate::text::stem;
+use crate::{inputs, plan};
 use lenet::data::Loaded;
 use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where runs go unless `--out` says otherwise.
 const RUNS: &str = "runs";
@@ -22,8 +23,9 @@ const RUNS: &str = "runs";
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     gpu::check(&args.device)?;
     let job = Job::join(args.threads)?;
-    if let Some(done) = job.serve() {
-        return done;
+    if !job.is_first() {
+        interrupt::ignore()?;
+        return job.serve(inputs::dataset_of);
     }
     if args.tui {
         tui::check()?;
@@ -45,7 +47,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => stem(Path::new(&recipe_at)),
     };
     job.tell(&recipe);
-    let loaded = job.load(&recipe)?;
+    let loaded = job.load(|| inputs::dataset_of(&recipe))?;
     recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let network = spec.infer()?;
@@ -172,19 +174,6 @@ fn environment(name: &str, loaded: &Loaded, device: &str, threads: usize) -> Val
         "recipe": name,
         "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums, "skipped": loaded.skipped },
     })
-}
-
-/// What is about to be trained.
-pub struct Start {
-    pub data: String,
-    pub provenance: String,
-    pub images: [usize; 2],
-    pub model: String,
-    pub network: Network,
-    pub device: String,
-    pub threads: usize,
-    pub recipe: Recipe,
-    pub run: PathBuf,
 }
 
 fn start(recipe: &Recipe, name: &str, loaded: &Loaded, network: &Network, trainer: &Trainer, threads: usize) -> Start {

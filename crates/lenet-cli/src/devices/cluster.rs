@@ -57,16 +57,16 @@ impl Job {
         Ok(Job { threads: resolve_threads(threads) })
     }
 
-    pub fn serve(&self) -> Option<Result<(), Failure>> {
-        None
-    }
-
     pub fn is_first(&self) -> bool {
         true
     }
 
-    pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        crate::inputs::dataset_of(recipe)
+    pub fn serve(&self, _: impl FnOnce(&Recipe) -> Result<Loaded, Failure>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    pub fn load(&self, load: impl FnOnce() -> Result<Loaded, Failure>) -> Result<Loaded, Failure> {
+        load()
     }
 
     pub fn tell(&self, _: &Recipe) {}
@@ -131,20 +131,16 @@ impl Job {
         self.cluster.is_none_or(|c| c.rank() == 0)
     }
 
-    /// What all processes but the first do in a training; nothing for the first.
-    pub fn serve(&self) -> Option<Result<(), Failure>> {
-        let cluster = self.cluster.filter(|_| !self.is_first())?;
-        let work = || {
-            crate::terminal::interrupt::ignore()?;
-            let Some(text) = cluster.hear() else { return Ok(()) };
-            let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
-            let loaded = self.load(&recipe)?;
-            recipe.resolve_normalization(&loaded.train);
-            let network = recipe.spec(loaded.train.shape, loaded.train.classes.len())?.infer()?;
-            self.ranks_engine(cluster, network, &recipe, &loaded)?.serve();
-            Ok(())
-        };
-        Some(work())
+    /// What all processes but the first do in a training, on the dataset that `load` gives for the recipe they are told.
+    pub fn serve(&self, load: impl FnOnce(&Recipe) -> Result<Loaded, Failure>) -> Result<(), Failure> {
+        let Some(cluster) = self.cluster else { return Ok(()) };
+        let Some(text) = cluster.hear() else { return Ok(()) };
+        let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
+        let loaded = self.load(|| load(&recipe))?;
+        recipe.resolve_normalization(&loaded.train);
+        let network = recipe.spec(loaded.train.shape, loaded.train.classes.len())?.infer()?;
+        self.ranks_engine(cluster, network, &recipe, &loaded)?.serve();
+        Ok(())
     }
 
     /// Tells the others what will be trained.
@@ -152,9 +148,8 @@ impl Job {
         self.cluster.iter().for_each(|c| c.tell(&recipe.to_toml()));
     }
 
-    /// The data, read once a machine.
-    pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        let load = || crate::inputs::dataset_of(recipe);
+    /// The data that `load` reads, read once a machine.
+    pub fn load(&self, load: impl FnOnce() -> Result<Loaded, Failure>) -> Result<Loaded, Failure> {
         match self.cluster {
             Some(cluster) => cluster.load(load, Failure::Failed),
             None => load(),

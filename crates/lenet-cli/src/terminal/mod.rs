@@ -1,9 +1,11 @@
 //! What a person or a program at the terminal sees, and how they stop a command.
 
-pub mod aside;
+mod aside;
 pub mod data_progress;
 pub mod interrupt;
 mod output;
+mod screen;
+pub mod start;
 pub mod train_progress;
 pub mod tui;
 

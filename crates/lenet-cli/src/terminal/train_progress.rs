@@ -1,7 +1,7 @@
 //! What a training tells: lines and a bar for people, one JSON object a line for programs.
 
 use super::output::{self, print_json, print_line};
-use crate::commands::train::Start;
+use super::start::Start;
 use crate::failure::Failure;
 use crate::text::quoted;
 use indicatif::ProgressBar;
