@@ -7,7 +7,7 @@ use crate::devices::{cpu, gpu};
 use crate::failure::Failure;
 use crate::terminal::interrupt;
 use crate::terminal::start::Start;
-use crate::terminal::train_progress::Report;
+use crate::terminal::train_progress::TrainProgress;
 use crate::terminal::tui::{self, Tui};
 use crate::text::stem;
 use crate::{inputs, plan};
@@ -67,13 +67,13 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         run.write_recipe(&recipe)?;
         run.write_environment(&environment)?;
     }
-    let report = Report::new(args.json);
+    let progress = TrainProgress::new(args.json);
     let start = start(&recipe, &name, &loaded, &network, &trainer, job.threads);
-    report.start(&start)?;
+    progress.start(&start)?;
     interrupt::install()?;
     let done = trainer.run_dir().map_or(&[][..], Run::metrics);
     let screen = args.tui.then(|| Tui::open(&start, done)).transpose()?;
-    train(&mut trainer, report, screen, &recipe, loaded.train.classes.len())?;
+    train(&mut trainer, progress, screen, &recipe, loaded.train.classes.len())?;
     // The model is there, and the training a success, whether its report can be written or not.
     if let Some(run) = trainer.run_dir()
         && let Err(Failure::Usage(reason) | Failure::Failed(reason)) =
@@ -87,7 +87,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
 /// Trains, tells, and ends as the training does.
 fn train(
     trainer: &mut Trainer,
-    mut report: Report,
+    mut progress: TrainProgress,
     mut screen: Option<Tui>,
     recipe: &Recipe,
     classes: usize,
@@ -97,23 +97,23 @@ fn train(
         if told.is_ok() {
             told = match &mut screen {
                 Some(screen) => screen.on(event),
-                None => report.on(event),
+                None => progress.on(event),
             };
         }
         if told.is_err() || interrupt::requested() { Control::Stop } else { Control::Continue }
     });
-    report.clear();
+    progress.clear();
     // The screen leaves nothing behind: its epochs are told after it.
     for metrics in screen.map_or(Vec::new(), Tui::close) {
-        report.on(&Event::Epoch(&metrics))?;
+        progress.on(&Event::Epoch(&metrics))?;
     }
     let outcome = outcome?;
     told?;
     let Some(run) = trainer.run_dir() else { return Ok(()) };
     match outcome {
-        Outcome::Finished => report.done(run, trainer.last_metrics().and_then(|m| m.test_accuracy), recipe, classes),
+        Outcome::Finished => progress.done(run, trainer.last_metrics().and_then(|m| m.test_accuracy), recipe, classes),
         Outcome::Interrupted => {
-            report.interrupted(run)?;
+            progress.interrupted(run)?;
             Err(Failure::Interrupted)
         }
     }

@@ -6,6 +6,7 @@ pub mod interrupt;
 mod output;
 mod screen;
 pub mod start;
+pub mod sweep_progress;
 pub mod train_progress;
 pub mod tui;
 

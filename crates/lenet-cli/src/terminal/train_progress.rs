@@ -1,4 +1,4 @@
-//! What a training tells: lines and a bar for people, one JSON object a line for programs.
+//! What a training tells while it runs: lines and a bar for people, one JSON object a line for programs.
 
 use super::output::{self, print_json, print_line};
 use super::start::Start;
@@ -15,17 +15,17 @@ use std::time::{Duration, Instant};
 /// Time between two tellings of a step.
 const PERIOD: Duration = Duration::from_millis(100);
 
-pub struct Report {
+pub struct TrainProgress {
     json: bool,
     bar: ProgressBar,
     began: Instant,
     last: Option<Instant>,
 }
 
-impl Report {
+impl TrainProgress {
     pub fn new(json: bool) -> Self {
         let bar = output::bar("{prefix} {wide_bar} {msg}");
-        Report { json, bar, began: Instant::now(), last: None }
+        TrainProgress { json, bar, began: Instant::now(), last: None }
     }
 
     /// A JSON line: the kind of event, seconds since the training was about to start, and what else there is.
