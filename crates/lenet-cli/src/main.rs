@@ -1,7 +1,7 @@
 //! The `lenet` command line: arguments, terminal and exit codes. What it does, the library does.
 //!
-//! Imports go one way: `commands` use `plan`, `inputs`, `terminal` and `devices`; these use `args`, `text` and `failure`.
-//! `terminal` and `devices` know neither the commands nor each other.
+//! Imports go one way: `commands`, then `plan`, `inputs`, `terminal`; `devices` beside them; `args`, `text` and `failure`
+//! below all. `terminal` and `devices` know neither the commands nor each other.
 
 mod args;
 mod commands;

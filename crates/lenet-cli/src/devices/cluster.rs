@@ -72,7 +72,7 @@ impl Job {
     pub fn tell(&self, _: &Recipe) {}
 
     pub fn engine<'a>(&self, network: Network, _: &Recipe, _: &'a Loaded) -> Result<Box<dyn Engine + 'a>, Failure> {
-        alone(network, self.threads)
+        Ok(Box::new(cpu::engine(network, self.threads)?))
     }
 
     pub fn first_before_others<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -82,10 +82,6 @@ impl Job {
     pub fn share<'a>(&'a self, sweeper: Sweeper<'a>) -> Sweeper<'a> {
         sweeper
     }
-}
-
-fn alone<'a>(network: Network, threads: usize) -> Result<Box<dyn Engine + 'a>, Failure> {
-    Ok(Box::new(cpu::engine(network, threads)?))
 }
 
 #[cfg(not(feature = "mpi"))]
@@ -172,7 +168,7 @@ impl Job {
         }
         match self.cluster {
             Some(cluster) => Ok(Box::new(self.ranks_engine(cluster, network, recipe, data)?)),
-            None => alone(network, self.threads),
+            None => Ok(Box::new(cpu::engine(network, self.threads)?)),
         }
     }
 
