@@ -1,106 +1,11 @@
-//! `lenet sweep`: many trainings, ranked by validation.
+//! What a sweep tells while it runs: a line for each trial, and a board of those at work.
 
-use crate::args::SweepArgs;
-use crate::cluster::Job;
-use crate::failure::{Failure, file_error};
-use crate::{interrupt, terminal};
-use lenet::sweep::{Found, Progress, Row, Status, Sweep, Sweeper};
-use serde_json::{Value, json};
+use lenet::sweep::{Progress, Row, Status};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub fn run(args: SweepArgs) -> Result<(), Failure> {
-    let job = Job::join(0)?;
-    let text = std::fs::read_to_string(&args.file).map_err(file_error("read", &args.file))?;
-    let mut sweep = Sweep::parse(&text, &args.file).map_err(|e| Failure::Usage(e.to_string()))?;
-    let text = match &args.data {
-        Some(data) => {
-            sweep.set.insert("data.source".into(), data.clone().into());
-            // Part of what the directory's sweep is.
-            format!("# --data {}\n{text}", json!(data))
-        }
-        None => text,
-    };
-    let trials = sweep.trials();
-    if args.dry_run {
-        if !job.is_first() {
-            return Ok(());
-        }
-        let lines: Vec<String> =
-            trials.iter().map(|t| format!("{:4}  seed {}  {}", t.number, t.seed, sets(&t.sets))).collect();
-        eprintln!("a dry run: {} trials", trials.len());
-        return terminal::print_line(&lines.join("\n"));
-    }
-    let first = trials.iter().find_map(|t| sweep.recipe(t).ok());
-    let recipe = match first {
-        Some(recipe) => recipe,
-        None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
-    };
-    let loaded = job.load(&recipe)?;
-    let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(crate::train::stem(&args.file)));
-    let parallel = match args.parallel.unwrap_or(sweep.parallel) {
-        0 => job.threads,
-        parallel => parallel,
-    };
-    let sweeper = job.first_before_others(|| Sweeper::new(&sweep, &text, &loaded, &dir, parallel));
-    let sweeper = sweeper.map_err(|e| Failure::Usage(e.to_string()))?;
-    let mut sweeper = job.share(sweeper);
-    if job.is_first() {
-        eprintln!("sweep    {} trials of {}, in {}", trials.len(), sweep.recipe, dir.display());
-    }
-    interrupt::install()?;
-    let (mut board, bar, began) = (Board::default(), terminal::bar("{msg}"), Instant::now());
-    let found = sweeper.run(&interrupt::requested, &mut |progress| {
-        board.take(progress);
-        match progress {
-            Progress::Rung { rung, of, epochs, trials, .. } if *of > 1 && job.is_first() => {
-                bar.suspend(|| eprintln!("rung     {} of {of}: {trials} trials to epoch {epochs}", rung + 1));
-            }
-            Progress::Trial(row) => bar.suspend(|| eprintln!("{:4}     {}", board.done, line(row))),
-            _ => {}
-        }
-        bar.set_message(board.text(began.elapsed(), terminal::columns()));
-    });
-    bar.finish_and_clear();
-    let found = found.map_err(Failure::failed)?;
-    if !found.finished {
-        eprintln!("interrupted; the same command goes on from here");
-        return Err(Failure::Interrupted);
-    }
-    if job.is_first() { report(&found, &dir, args.json) } else { Ok(()) }
-}
-
-fn report(found: &Found, dir: &Path, as_json: bool) -> Result<(), Failure> {
-    if as_json {
-        let rows: Vec<Value> = found.rows.iter().map(object).collect();
-        return terminal::print_json(&json!({ "dir": dir, "rows": rows }));
-    }
-    let mut text = String::from("the best by validation:\n");
-    for (rank, row) in found.rows.iter().take(10).enumerate() {
-        text += &format!("{:3}.  {}\n", rank + 1, line(row));
-    }
-    let file = |name: &str| dir.join(name).display().to_string();
-    text += &format!("results: {}, {}\n", file("results.csv"), file("sweep.svg"));
-    // The winner's test accuracy is the only one that is told: nothing was chosen by it.
-    if let Some(test) = found.rows.first().and_then(|r| r.last.as_ref()).and_then(|m| m.test_accuracy) {
-        text += &format!("winner:  trial {}, test accuracy {test:.4}\n", found.rows[0].trial.number);
-    }
-    text += &format!("next:    lenet train {}", file("best.toml"));
-    terminal::print_line(&text)
-}
-
-fn object(row: &Row) -> Value {
-    let m = row.last.as_ref();
-    let sets: serde_json::Map<String, Value> = row.trial.sets.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-    json!({
-        "trial": row.trial.number, "seed": row.trial.seed, "status": row.status.word(), "sets": sets,
-        "epochs": m.map(|m| m.epoch), "val_accuracy": m.and_then(|m| m.val_accuracy), "parameters": row.parameters,
-        "seconds": row.seconds,
-    })
-}
-
-fn line(row: &Row) -> String {
+/// The line of a trial.
+pub fn line(row: &Row) -> String {
     let sets = sets(&row.trial.sets);
     let trial = row.trial.number;
     match (&row.status, &row.last) {
@@ -117,19 +22,20 @@ fn line(row: &Row) -> String {
     }
 }
 
-fn sets(sets: &[(String, String)]) -> String {
+/// What a trial tries.
+pub fn sets(sets: &[(String, String)]) -> String {
     sets.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
 }
 
 /// What is at work, for who watches.
 #[derive(Default)]
-struct Board {
+pub struct Board {
     /// By number: the epochs done, the last validation accuracy, and what the trial tries.
     running: BTreeMap<usize, (usize, Option<f64>, String)>,
     /// Validation accuracy and trial.
     best: Option<(f64, usize)>,
     /// Trials of the rung that have ended.
-    done: usize,
+    pub done: usize,
     /// Epochs that the rung began with and goes to.
     rung: [usize; 2],
     /// Epochs that all trials had to go when the rung began.
@@ -139,7 +45,8 @@ struct Board {
 }
 
 impl Board {
-    fn take(&mut self, progress: &Progress) {
+    /// Takes in what the sweep has just told.
+    pub fn take(&mut self, progress: &Progress) {
         match progress {
             Progress::Rung { epochs, left, .. } => {
                 (self.rung, self.left, self.done) = ([self.rung[1], *epochs], *left, 0);
@@ -170,7 +77,7 @@ impl Board {
     }
 
     /// A line for each trial at work, the best so far, and the time left; no line longer than the terminal has columns.
-    fn text(&self, elapsed: Duration, columns: usize) -> String {
+    pub fn text(&self, elapsed: Duration, columns: usize) -> String {
         let mut lines = Vec::new();
         for (number, (epoch, accuracy, sets)) in &self.running {
             let accuracy = accuracy.map_or("             ".into(), |a| format!("val acc {a:.3}"));

@@ -2,23 +2,14 @@
 
 use crate::args::{DataCommand, Split};
 use crate::failure::{Failure, file_error};
-use crate::terminal::{self, DataReporter, print, print_json, print_line};
+use crate::inputs;
+use crate::terminal::{self, print, print_json, print_line};
+use crate::text::bytes;
 use lenet::data::{self, CacheOptions, Loaded, Options};
 use lenet::kernel::Path;
 use lenet::spec::Recipe;
+use lenet::thousands;
 use serde_json::json;
-
-/// Loads a dataset, and tells on standard error how it arrives and what to know about it.
-pub fn load(source: &str, options: &Options) -> Result<Loaded, Failure> {
-    let mut reporter = DataReporter::new();
-    let loaded = data::load_with(source, options, &CacheOptions::from_env(), &mut |event| reporter.on(event))?;
-    drop(reporter);
-    loaded.notes.iter().for_each(|note| eprintln!("data: {note}"));
-    if let Some(first) = loaded.skipped.first() {
-        eprintln!("data: {} unreadable pictures are left out, the first is {first}", loaded.skipped.len());
-    }
-    Ok(loaded)
-}
 
 pub fn run(command: DataCommand) -> Result<(), Failure> {
     match command {
@@ -47,9 +38,8 @@ fn list(json: bool) -> Result<(), Failure> {
                 "licence": entry.licence, "citation": entry.citation,
             }))?;
         } else {
-            let counts =
-                format!("{} + {}", terminal::thousands(entry.train as u64), terminal::thousands(entry.test as u64));
-            let size = terminal::bytes(entry.bytes());
+            let counts = format!("{} + {}", thousands(entry.train as u64), thousands(entry.test as u64));
+            let size = bytes(entry.bytes());
             let state = if *cached { "cached" } else { "-" };
             print_line(&format!(
                 "{:16} {counts:>17} images {:>3} classes {size:>10}  {state:6}",
@@ -65,8 +55,8 @@ fn list(json: bool) -> Result<(), Failure> {
 }
 
 fn fetch(name: &str) -> Result<(), Failure> {
-    let Loaded { train, test, name, provenance, checksums, .. } = load(name, &Options::default())?;
-    let counts = [train.len(), test.len()].map(|n| terminal::thousands(n as u64));
+    let Loaded { train, test, name, provenance, checksums, .. } = inputs::dataset(name, &Options::default())?;
+    let counts = [train.len(), test.len()].map(|n| thousands(n as u64));
     print_line(&format!("{name}: {} training and {} test images, from {provenance}", counts[0], counts[1]))?;
     checksums.iter().try_for_each(|(file, sha256)| print_line(&format!("{sha256}  {file}")))
 }
@@ -92,7 +82,7 @@ fn check(name: &str) -> Result<(), Failure> {
 
 /// Reads all of a folder's pictures, and names every bad one.
 fn check_folder(name: &str) -> Result<(), Failure> {
-    let loaded = load(name, &Options { shape: None, skip_bad: true })?;
+    let loaded = inputs::dataset(name, &Options { shape: None, skip_bad: true })?;
     let (train, test) = (loaded.train, loaded.test);
     for (index, class) in train.classes.iter().enumerate() {
         let count = |labels: &[u16]| labels.iter().filter(|l| usize::from(**l) == index).count();
@@ -114,7 +104,7 @@ fn show(
     per_class: usize,
     recipe: Option<Recipe>,
 ) -> Result<(), Failure> {
-    let Loaded { train, test, .. } = load(name, &Options { shape: None, skip_bad: true })?;
+    let Loaded { train, test, .. } = inputs::dataset(name, &Options { shape: None, skip_bad: true })?;
     let mut dataset = if split == Split::Train { train } else { test };
     if let Some(recipe) = recipe {
         let path = Path::detect().map_err(Failure::Usage)?;

@@ -1,17 +1,21 @@
 //! `lenet train`: from arguments to a plan, from the plan to a run, and what is told on the way.
 
+use super::report;
 use crate::args::TrainArgs;
-use crate::cluster::Job;
+use crate::devices::cluster::Job;
+use crate::devices::{cpu, gpu};
 use crate::failure::Failure;
-use crate::plan;
-use crate::report::Report;
-use crate::tui::{self, Tui};
-use crate::{doctor, gpu, interrupt, report_command};
+use crate::terminal::interrupt;
+use crate::terminal::start::Start;
+use crate::terminal::train_progress::TrainProgress;
+use crate::terminal::tui::{self, Tui};
+use crate::text::stem;
+use crate::{inputs, plan};
 use lenet::data::Loaded;
 use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Trainer};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where runs go unless `--out` says otherwise.
 const RUNS: &str = "runs";
@@ -19,8 +23,9 @@ const RUNS: &str = "runs";
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     gpu::check(&args.device)?;
     let job = Job::join(args.threads)?;
-    if let Some(done) = job.serve() {
-        return done;
+    if !job.is_first() {
+        interrupt::ignore()?;
+        return job.serve(inputs::dataset_of);
     }
     if args.tui {
         tui::check()?;
@@ -42,7 +47,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => stem(Path::new(&recipe_at)),
     };
     job.tell(&recipe);
-    let loaded = job.load(&recipe)?;
+    let loaded = job.load(|| inputs::dataset_of(&recipe))?;
     recipe.resolve_normalization(&loaded.train);
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
     let network = spec.infer()?;
@@ -62,17 +67,17 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         run.write_recipe(&recipe)?;
         run.write_environment(&environment)?;
     }
-    let report = Report::new(args.json);
+    let progress = TrainProgress::new(args.json);
     let start = start(&recipe, &name, &loaded, &network, &trainer, job.threads);
-    report.start(&start)?;
+    progress.start(&start)?;
     interrupt::install()?;
     let done = trainer.run_dir().map_or(&[][..], Run::metrics);
     let screen = args.tui.then(|| Tui::open(&start, done)).transpose()?;
-    train(&mut trainer, report, screen, &recipe, loaded.train.classes.len())?;
+    train(&mut trainer, progress, screen, &recipe, loaded.train.classes.len())?;
     // The model is there, and the training a success, whether its report can be written or not.
     if let Some(run) = trainer.run_dir()
         && let Err(Failure::Usage(reason) | Failure::Failed(reason)) =
-            report_command::after_training(run.dir(), &loaded, args.threads)
+            report::after_training(run.dir(), &loaded, args.threads)
     {
         eprintln!("report: {reason}");
     }
@@ -82,7 +87,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
 /// Trains, tells, and ends as the training does.
 fn train(
     trainer: &mut Trainer,
-    mut report: Report,
+    mut progress: TrainProgress,
     mut screen: Option<Tui>,
     recipe: &Recipe,
     classes: usize,
@@ -92,23 +97,23 @@ fn train(
         if told.is_ok() {
             told = match &mut screen {
                 Some(screen) => screen.on(event),
-                None => report.on(event),
+                None => progress.on(event),
             };
         }
         if told.is_err() || interrupt::requested() { Control::Stop } else { Control::Continue }
     });
-    report.clear();
+    progress.clear();
     // The screen leaves nothing behind: its epochs are told after it.
     for metrics in screen.map_or(Vec::new(), Tui::close) {
-        report.on(&Event::Epoch(&metrics))?;
+        progress.on(&Event::Epoch(&metrics))?;
     }
     let outcome = outcome?;
     told?;
     let Some(run) = trainer.run_dir() else { return Ok(()) };
     match outcome {
-        Outcome::Finished => report.done(run, trainer.last_metrics().and_then(|m| m.test_accuracy), recipe, classes),
+        Outcome::Finished => progress.done(run, trainer.last_metrics().and_then(|m| m.test_accuracy), recipe, classes),
         Outcome::Interrupted => {
-            report.interrupted(run)?;
+            progress.interrupted(run)?;
             Err(Failure::Interrupted)
         }
     }
@@ -131,7 +136,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
 /// Prints the resolved recipe, which is a recipe itself.
 fn dry_run(recipe: &Recipe) -> Result<(), Failure> {
     let network = plan::network(recipe)?;
-    eprintln!("a dry run: the recipe fits, {} parameters", crate::terminal::thousands(network.learnt() as u64));
+    eprintln!("a dry run: the recipe fits, {} parameters", lenet::thousands(network.learnt() as u64));
     crate::terminal::print(&recipe.to_toml())
 }
 
@@ -149,10 +154,6 @@ fn create(out: Option<&Path>, name: &str, recipe: &Recipe, environment: &Value) 
     }
 }
 
-pub fn stem(path: &Path) -> String {
-    path.file_stem().map_or("run".into(), |s| s.to_string_lossy().into_owned())
-}
-
 /// The name of the recipe that a run began with.
 fn name_of_run(dir: &Path) -> String {
     let text = std::fs::read_to_string(dir.join("environment.json")).unwrap_or_default();
@@ -166,26 +167,13 @@ fn environment(name: &str, loaded: &Loaded, device: &str, threads: usize) -> Val
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "cpu": doctor::cpu_name(),
-        "features": doctor::features(),
+        "cpu": cpu::name(),
+        "features": cpu::features(),
         "device": device,
         "threads": threads,
         "recipe": name,
         "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums, "skipped": loaded.skipped },
     })
-}
-
-/// What is about to be trained.
-pub struct Start {
-    pub data: String,
-    pub provenance: String,
-    pub images: [usize; 2],
-    pub model: String,
-    pub network: Network,
-    pub device: String,
-    pub threads: usize,
-    pub recipe: Recipe,
-    pub run: PathBuf,
 }
 
 fn start(recipe: &Recipe, name: &str, loaded: &Loaded, network: &Network, trainer: &Trainer, threads: usize) -> Start {

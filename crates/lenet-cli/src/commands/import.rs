@@ -2,12 +2,12 @@
 
 use crate::args::ImportArgs;
 use crate::failure::{Failure, file_error};
-use crate::plan;
-use crate::terminal::{print_line, thousands};
-use crate::train::stem;
+use crate::terminal::print_line;
+use crate::text::stem;
+use crate::{inputs, plan};
 use lenet::model::{Model, Training, onnx::ImportOptions};
-use lenet::spec::{Augment, Normalization};
-use lenet::spec::{DataRecipe, ModelRecipe, Normalize, Optimizer, Recipe, TrainRecipe};
+use lenet::spec::{Augment, DataRecipe, ModelRecipe, Normalization, Normalize, Optimizer, Recipe, TrainRecipe};
+use lenet::thousands;
 
 /// The recipe beside an imported model, for training it further.
 const RECIPE: &str = "finetune.toml";
@@ -63,7 +63,7 @@ fn state_dict(args: &ImportArgs, recipe: &str) -> Result<Model, Failure> {
     overrides.extend(args.data.as_deref().map(plan::source));
     let mut recipe = Recipe::load_with(recipe, &overrides)?;
     if recipe.data.normalization == Normalize::Dataset {
-        recipe.resolve_normalization(&crate::data::load(&recipe.data.source, &plan::options(&recipe))?.train);
+        recipe.resolve_normalization(&inputs::dataset_of(&recipe)?.train);
     }
     let (shape, names) = match (recipe.model.input, &args.classes) {
         (Some(shape), Some(names)) => (shape, names.clone()),

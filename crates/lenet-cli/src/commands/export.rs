@@ -2,11 +2,13 @@
 
 use crate::args::{ExportArgs, Format};
 use crate::failure::{Failure, file_error};
-use crate::terminal::{print_line, thousands};
+use crate::terminal::print_line;
+use lenet::model::Model;
+use lenet::thousands;
 use std::path::PathBuf;
 
 pub fn run(args: ExportArgs) -> Result<(), Failure> {
-    let model = crate::eval::load(&args.model)?;
+    let model = Model::load(&args.model)?;
     match args.format {
         Format::Onnx => {
             let path = args.output.unwrap_or_else(|| PathBuf::from("model.onnx"));

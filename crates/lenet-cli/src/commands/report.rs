@@ -2,10 +2,11 @@
 
 use crate::args::{ReportArgs, ReportSplit};
 use crate::failure::{Failure, file_error};
-use crate::plan;
-use crate::terminal::{print_json, print_line, thousands};
+use crate::inputs;
+use crate::terminal::{print_json, print_line};
 use lenet::data::Loaded;
 use lenet::report::{Part, ReportError, RunReport, html};
+use lenet::thousands;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,11 +24,11 @@ pub fn run(args: ReportArgs) -> Result<(), Failure> {
     let mut datasets: BTreeMap<(String, String), Loaded> = BTreeMap::new();
     for run in &mut runs {
         let source = args.data.clone().unwrap_or_else(|| run.recipe.data.source.clone());
-        let mut options = plan::options(&run.recipe);
+        let mut options = inputs::options(&run.recipe);
         options.shape = run.model.as_ref().map(|m| m.spec.input).or(options.shape);
         let key = (source.clone(), format!("{options:?}"));
         if !datasets.contains_key(&key) {
-            datasets.insert(key.clone(), crate::data::load(&source, &options)?);
+            datasets.insert(key.clone(), inputs::dataset(&source, &options)?);
         }
         if let Some(loaded) = datasets.get(&key) {
             run.examine(loaded, part, args.threads)?;

@@ -1,29 +1,26 @@
 //! `lenet predict`.
 
 use crate::args::PredictArgs;
+use crate::devices::cpu;
 use crate::failure::{Failure, file_error};
+use crate::inputs;
 use crate::terminal::{print_json, print_line};
 use lenet::data::picture::{self, Invert, Prepared};
 use lenet::engine::CpuEngine;
 use lenet::model::Model;
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-
-/// Most bytes of a picture's file.
-const LIMIT: u64 = 1 << 28;
 
 /// Endings of the files that are taken from a folder.
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
 pub fn run(args: PredictArgs) -> Result<(), Failure> {
-    let model = crate::eval::load(&args.model)?;
+    let model = Model::load(&args.model)?;
     let mut pictures = Vec::new();
     for path in &args.pictures {
         if path.is_dir() { pictures.extend(folder(path)?) } else { pictures.push(path.clone()) }
     }
-    let mut engine = crate::eval::engine(&model, 1)?;
+    let mut engine = cpu::engine_of(&model, 1)?;
     let invert = match (args.invert, args.no_invert) {
         (true, _) => Invert::Always,
         (_, true) => Invert::Never,
@@ -71,31 +68,13 @@ fn predict(
     engine: &mut CpuEngine,
     invert: Invert,
 ) -> Result<(Prepared, Vec<(usize, f64)>), Failure> {
-    let bytes = read(path)?;
+    let bytes = inputs::picture(path)?;
     let named = |e: picture::PictureError| Failure::Failed(format!("{}: {e}", path.display()));
     let prepared = picture::prepare(&bytes, model.spec.input, invert).map_err(named)?;
     let logits = model.logits_of(engine, &prepared.pixels, &[0]).map_err(Failure::failed)?;
     let mut ranking: Vec<_> = lenet::softmax(&logits).enumerate().collect();
     ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok((prepared, ranking))
-}
-
-/// The bytes of a picture's file, or of standard input.
-pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let source: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).map_err(file_error("read", path))?)
-    };
-    source.take(LIMIT + 1).read_to_end(&mut bytes).map_err(file_error("read", path))?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Failure::Failed(format!(
-            "{}: larger than the {LIMIT} bytes that a picture may have",
-            path.display()
-        )));
-    }
-    Ok(bytes)
 }
 
 fn tell(

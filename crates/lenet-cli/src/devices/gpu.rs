@@ -71,7 +71,7 @@ fn several_processes() -> bool {
 /// What `lenet doctor` says of GPUs: lines, and the same as JSON.
 #[cfg(feature = "gpu")]
 pub fn describe() -> (Vec<String>, Value) {
-    use crate::terminal::bytes;
+    use crate::text::bytes;
     let adapters = lenet_gpu::adapters();
     if adapters.is_empty() {
         let line = "none: no driver shows one (Vulkan, Metal or DirectX 12 are asked)";

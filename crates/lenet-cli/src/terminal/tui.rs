@@ -1,13 +1,11 @@
 //! `lenet train --tui`: the training as a full-screen picture, with curves that grow.
 
+use super::start::Start;
+use super::{interrupt, screen};
 use crate::failure::Failure;
-use crate::terminal::thousands;
-use crate::train::Start;
-use crate::{aside, interrupt};
+use lenet::thousands;
 use lenet::train::{EpochMetrics, Event};
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
-use ratatui::crossterm::{cursor, execute};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::prelude::CrosstermBackend;
 use ratatui::style::{Color, Style};
@@ -16,7 +14,6 @@ use ratatui::text::Line;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, LegendPosition, Paragraph, Wrap};
 use ratatui::{Frame, Terminal};
 use std::io::{self, IsTerminal, Stdout};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Time between two pictures.
@@ -25,22 +22,6 @@ const PERIOD: Duration = Duration::from_millis(100);
 const SMALL: (u16, u16) = (40, 14);
 /// Points of the curve of the training loss, at most; then every second one goes.
 const POINTS: usize = 2000;
-
-static OPEN: AtomicBool = AtomicBool::new(false);
-
-/// Whether the screen is taken, so that lines on standard error would spoil it.
-pub fn is_open() -> bool {
-    OPEN.load(Ordering::Relaxed)
-}
-
-/// Gives the terminal back as it was, if it was taken. Nobody is left to hear of errors.
-pub fn restore() {
-    if OPEN.swap(false, Ordering::Relaxed) {
-        let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
-        let _ = disable_raw_mode();
-        aside::give_back();
-    }
-}
 
 /// Fails unless someone sits there.
 pub fn check() -> Result<(), Failure> {
@@ -63,17 +44,9 @@ impl Tui {
     /// Takes the screen. Whatever ends the program gives it back.
     pub fn open(start: &Start, done: &[EpochMetrics]) -> Result<Tui, Failure> {
         let failed = |e: io::Error| Failure::Failed(format!("--tui: the terminal cannot be used: {e}"));
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            restore();
-            told(info);
-        }));
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(failed)?;
-        OPEN.store(true, Ordering::Relaxed);
-        aside::put().map_err(failed)?;
         let tui = Tui { terminal, view: View::new(start, done), drawn: None };
-        enable_raw_mode().map_err(failed)?;
-        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).map_err(failed)?;
+        screen::take().map_err(failed)?;
         Ok(tui)
     }
 
@@ -110,7 +83,7 @@ impl Tui {
 
 impl Drop for Tui {
     fn drop(&mut self) {
-        restore();
+        screen::give_back();
     }
 }
 

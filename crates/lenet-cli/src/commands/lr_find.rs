@@ -1,10 +1,11 @@
 //! `lenet lr-find`: which learning rates a recipe can bear.
 
 use crate::args::LrFindArgs;
+use crate::devices::cpu;
 use crate::failure::{Failure, file_error};
-use crate::report::quoted;
-use crate::{plan, terminal};
-use lenet::engine::{CpuEngine, CpuOptions, Engine};
+use crate::text::quoted;
+use crate::{inputs, plan, terminal};
+use lenet::engine::Engine;
 use lenet::spec::Recipe;
 use lenet::train::{LrRange, lr_find};
 use serde_json::json;
@@ -14,10 +15,9 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
     let mut sets = args.set.set.clone();
     sets.extend(args.data.as_deref().map(plan::source));
     let recipe = Recipe::load_with(&args.recipe, &sets)?;
-    let loaded = crate::data::load(&recipe.data.source, &plan::options(&recipe))?;
+    let loaded = inputs::dataset_of(&recipe)?;
     let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
-    let options = CpuOptions { threads: args.threads, path: None };
-    let mut engine = CpuEngine::new(spec.infer()?, options).map_err(|e| Failure::Usage(e.to_string()))?;
+    let mut engine = cpu::engine(spec.infer()?, args.threads)?;
     let range = LrRange { from: args.from, to: args.to, steps: args.steps };
     eprintln!("lr-find  {} steps from {} to {}, {}", range.steps, range.from, range.to, engine.device());
     let curve =

@@ -1,11 +1,14 @@
 //! This process among those that `mpirun` started, where there are several; builds without MPI are always alone.
 
+use super::cpu;
 use crate::failure::Failure;
 use lenet::data::Loaded;
-use lenet::engine::{CpuEngine, CpuOptions, Engine, resolve_threads};
+use lenet::engine::{Engine, resolve_threads};
 use lenet::spec::{Network, Recipe};
 use lenet::sweep::Sweeper;
 
+#[cfg(feature = "mpi")]
+use lenet::engine::CpuOptions;
 #[cfg(feature = "mpi")]
 use lenet::kernel::CHUNK;
 #[cfg(feature = "mpi")]
@@ -54,22 +57,22 @@ impl Job {
         Ok(Job { threads: resolve_threads(threads) })
     }
 
-    pub fn serve(&self) -> Option<Result<(), Failure>> {
-        None
-    }
-
     pub fn is_first(&self) -> bool {
         true
     }
 
-    pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        crate::data::load(&recipe.data.source, &crate::plan::options(recipe))
+    pub fn serve(&self, _: impl FnOnce(&Recipe) -> Result<Loaded, Failure>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    pub fn load(&self, load: impl FnOnce() -> Result<Loaded, Failure>) -> Result<Loaded, Failure> {
+        load()
     }
 
     pub fn tell(&self, _: &Recipe) {}
 
     pub fn engine<'a>(&self, network: Network, _: &Recipe, _: &'a Loaded) -> Result<Box<dyn Engine + 'a>, Failure> {
-        alone(network, self.threads)
+        Ok(Box::new(cpu::engine(network, self.threads)?))
     }
 
     pub fn first_before_others<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -79,11 +82,6 @@ impl Job {
     pub fn share<'a>(&'a self, sweeper: Sweeper<'a>) -> Sweeper<'a> {
         sweeper
     }
-}
-
-fn alone<'a>(network: Network, threads: usize) -> Result<Box<dyn Engine + 'a>, Failure> {
-    let engine = CpuEngine::new(network, CpuOptions { threads, path: None });
-    Ok(Box::new(engine.map_err(|e| Failure::Usage(e.to_string()))?))
 }
 
 #[cfg(not(feature = "mpi"))]
@@ -129,20 +127,16 @@ impl Job {
         self.cluster.is_none_or(|c| c.rank() == 0)
     }
 
-    /// What all processes but the first do in a training; nothing for the first.
-    pub fn serve(&self) -> Option<Result<(), Failure>> {
-        let cluster = self.cluster.filter(|_| !self.is_first())?;
-        let work = || {
-            crate::interrupt::ignore()?;
-            let Some(text) = cluster.hear() else { return Ok(()) };
-            let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
-            let loaded = self.load(&recipe)?;
-            recipe.resolve_normalization(&loaded.train);
-            let network = recipe.spec(loaded.train.shape, loaded.train.classes.len())?.infer()?;
-            self.ranks_engine(cluster, network, &recipe, &loaded)?.serve();
-            Ok(())
-        };
-        Some(work())
+    /// What all processes but the first do in a training, on the dataset that `load` gives for the recipe they are told.
+    pub fn serve(&self, load: impl FnOnce(&Recipe) -> Result<Loaded, Failure>) -> Result<(), Failure> {
+        let Some(cluster) = self.cluster else { return Ok(()) };
+        let Some(text) = cluster.hear() else { return Ok(()) };
+        let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
+        let loaded = self.load(|| load(&recipe))?;
+        recipe.resolve_normalization(&loaded.train);
+        let network = recipe.spec(loaded.train.shape, loaded.train.classes.len())?.infer()?;
+        self.ranks_engine(cluster, network, &recipe, &loaded)?.serve();
+        Ok(())
     }
 
     /// Tells the others what will be trained.
@@ -150,9 +144,8 @@ impl Job {
         self.cluster.iter().for_each(|c| c.tell(&recipe.to_toml()));
     }
 
-    /// The data, read once a machine.
-    pub fn load(&self, recipe: &Recipe) -> Result<Loaded, Failure> {
-        let load = || crate::data::load(&recipe.data.source, &crate::plan::options(recipe));
+    /// The data that `load` reads, read once a machine.
+    pub fn load(&self, load: impl FnOnce() -> Result<Loaded, Failure>) -> Result<Loaded, Failure> {
         match self.cluster {
             Some(cluster) => cluster.load(load, Failure::Failed),
             None => load(),
@@ -175,7 +168,7 @@ impl Job {
         }
         match self.cluster {
             Some(cluster) => Ok(Box::new(self.ranks_engine(cluster, network, recipe, data)?)),
-            None => alone(network, self.threads),
+            None => Ok(Box::new(cpu::engine(network, self.threads)?)),
         }
     }
 

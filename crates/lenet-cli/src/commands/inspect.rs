@@ -1,9 +1,11 @@
 //! `lenet inspect`.
 
 use crate::args::{InspectArgs, Saliency, Split};
+use crate::devices::cpu;
 use crate::failure::{Failure, file_error};
+use crate::inputs;
 use crate::plan;
-use crate::terminal::{print_line, thousands};
+use crate::terminal::print_line;
 use lenet::data::picture::{Invert, prepare};
 use lenet::data::{Dataset, Options};
 use lenet::draw::Scene;
@@ -12,6 +14,7 @@ use lenet::inspect::picture::{self, Input, Occlusion};
 use lenet::inspect::{self, Array};
 use lenet::model::Model;
 use lenet::predict::{Distribution, Verdict};
+use lenet::thousands;
 use std::path::Path;
 
 /// Images of a class, unless their number is given: side by side, and of a mean.
@@ -107,22 +110,22 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(args: &'a InspectArgs) -> Result<Self, Failure> {
         let path = Path::new(&args.what);
-        let model = crate::eval::load(path)?;
+        let model = Model::load(path)?;
         // What is not there is told before anything takes time.
         inspect::find_layers(&model.network, &args.layers)?;
         for name in args.classes.iter().chain(&args.target) {
             inspect::find_class(&model.classes, name)?;
         }
-        let engine = crate::eval::engine(&model, 0)?;
+        let engine = cpu::engine_of(&model, 0)?;
         Ok(Session { args, model, engine, data: None })
     }
 
     fn data(&mut self) -> Result<&Dataset, Failure> {
         if self.data.is_none() {
             let source = self.args.data.as_deref().unwrap_or(&self.model.training.dataset);
-            let loaded = crate::data::load(source, &Options { shape: Some(self.model.spec.input), skip_bad: true })?;
+            let loaded = inputs::dataset(source, &Options { shape: Some(self.model.spec.input), skip_bad: true })?;
             let data = if self.args.split == Split::Train { loaded.train } else { loaded.test };
-            crate::eval::check(&self.model, &data, source)?;
+            inputs::check(&self.model, &data, source)?;
             self.data = Some(data);
         }
         self.data.as_ref().ok_or_else(|| Failure::failed("there is no data"))
@@ -141,7 +144,7 @@ impl<'a> Session<'a> {
         let mut inputs = self.of_data()?;
         for path in &self.args.images {
             let named = |e| Failure::Failed(format!("{}: {e}", path.display()));
-            let prepared = prepare(&crate::predict::read(path)?, self.model.spec.input, Invert::Auto).map_err(named)?;
+            let prepared = prepare(&inputs::picture(path)?, self.model.spec.input, Invert::Auto).map_err(named)?;
             if prepared.inverted {
                 eprintln!("{}: dark on light, taken as its negative", path.display());
             }

@@ -1,10 +1,12 @@
-//! What a training tells: lines and a bar for people, one JSON object a line for programs.
+//! What a training tells while it runs: lines and a bar for people, one JSON object a line for programs.
 
+use super::output::{self, print_json, print_line};
+use super::start::Start;
 use crate::failure::Failure;
-use crate::terminal::{self, print_json, print_line, thousands};
-use crate::train::Start;
+use crate::text::quoted;
 use indicatif::ProgressBar;
 use lenet::spec::Recipe;
+use lenet::thousands;
 use lenet::train::{EpochMetrics, Event, Run};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -13,17 +15,17 @@ use std::time::{Duration, Instant};
 /// Time between two tellings of a step.
 const PERIOD: Duration = Duration::from_millis(100);
 
-pub struct Report {
+pub struct TrainProgress {
     json: bool,
     bar: ProgressBar,
     began: Instant,
     last: Option<Instant>,
 }
 
-impl Report {
+impl TrainProgress {
     pub fn new(json: bool) -> Self {
-        let bar = terminal::bar("{prefix} {wide_bar} {msg}");
-        Report { json, bar, began: Instant::now(), last: None }
+        let bar = output::bar("{prefix} {wide_bar} {msg}");
+        TrainProgress { json, bar, began: Instant::now(), last: None }
     }
 
     /// A JSON line: the kind of event, seconds since the training was about to start, and what else there is.
@@ -167,13 +169,6 @@ fn program() -> String {
     called.map_or("lenet".into(), |p| quoted(Path::new(&p)))
 }
 
-/// A path as a shell takes it.
-pub fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "-_./\\:+=,@".contains(c);
-    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,11 +194,5 @@ mod tests {
         assert!(line(&without).contains("train acc 0.101, time 0.9 sec"));
         let with = EpochMetrics { val_loss: Some(2.3), val_accuracy: Some(0.11), ..metrics };
         assert!(line(&with).contains("train acc 0.101, val acc 0.110, test acc 0.100"));
-    }
-
-    #[test]
-    fn paths_are_quoted_only_where_a_shell_needs_it() {
-        assert_eq!(quoted(Path::new("runs/lenet-1")), "runs/lenet-1");
-        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
     }
 }

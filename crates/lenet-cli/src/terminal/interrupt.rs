@@ -1,7 +1,7 @@
 //! Ctrl-C and the request to terminate: the first one asks, the second one leaves.
 
+use super::screen;
 use crate::failure::{Failure, INTERRUPTED};
-use crate::tui;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
@@ -12,7 +12,6 @@ pub fn install() -> Result<(), Failure> {
 }
 
 /// From now on a signal does nothing: another process of the job decides.
-#[cfg(feature = "mpi")]
 pub fn ignore() -> Result<(), Failure> {
     ctrlc::set_handler(|| {}).map_err(|e| Failure::Failed(format!("cannot catch Ctrl-C: {e}")))
 }
@@ -20,10 +19,10 @@ pub fn ignore() -> Result<(), Failure> {
 /// Asks for a stop; the second time, leaves.
 pub fn request() {
     if REQUESTED.swap(true, Ordering::Relaxed) {
-        tui::restore();
+        screen::give_back();
         std::process::exit(i32::from(INTERRUPTED));
     }
-    if !tui::is_open() {
+    if !screen::is_open() {
         eprintln!("\nstopping after this step, with a checkpoint (once more leaves at once)");
     }
 }

@@ -1,25 +1,26 @@
 //! `lenet doctor`: what this machine has, and what lenet makes of it.
 
+use crate::devices::{cpu, gpu};
 use crate::failure::Failure;
-use crate::terminal::{self, print_json, print_line};
+use crate::terminal::{print_json, print_line};
+use crate::text::bytes;
 use lenet::data::{self, CacheOptions};
 use lenet::engine::resolve_threads;
 use lenet::kernel::Path;
 use serde_json::json;
-use std::process::Command;
 
 pub fn run(json: bool) -> Result<(), Failure> {
     let options = CacheOptions::from_env();
     let cached: Vec<_> = data::list(&options).into_iter().filter(|l| l.cached).map(|l| l.entry.name).collect();
     let paths: Vec<_> = Path::available().into_iter().map(Path::name).collect();
     let path = Path::detect();
-    let (cpu, memory, apt) = (cpu_name(), memory(), on_path("apt-get"));
-    let (gpus, gpus_json) = crate::gpu::describe();
+    let (cpu, memory, apt) = (cpu::name(), cpu::memory(), on_path("apt-get"));
+    let (gpus, gpus_json) = gpu::describe();
     if json {
         print_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            "cpu": cpu, "cores": resolve_threads(0), "memory_bytes": memory, "features": features(),
+            "cpu": cpu, "cores": resolve_threads(0), "memory_bytes": memory, "features": cpu::features(),
             "paths": paths, "path": path.as_ref().ok().map(|p| p.name()), "gpu": gpus_json,
             "cache": options.dir, "cached": cached, "offline": options.offline, "apt": apt,
         }))?;
@@ -32,10 +33,10 @@ pub fn run(json: bool) -> Result<(), Failure> {
         for (name, value) in [
             ("lenet", format!("{}, {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)),
             ("CPU", or(cpu, "unknown")),
-            ("features", list(&features())),
+            ("features", list(&cpu::features())),
             ("kernels", path),
             ("threads", resolve_threads(0).to_string()),
-            ("memory", or(memory.map(terminal::bytes), "unknown")),
+            ("memory", or(memory.map(bytes), "unknown")),
             ("GPU", gpus.join("\n           ")),
             ("cache", or(options.dir.map(|d| d.display().to_string()), "nowhere: set LENET_CACHE")),
             ("datasets", list(&cached)),
@@ -46,48 +47,6 @@ pub fn run(json: bool) -> Result<(), Failure> {
         }
     }
     path.map(|_| ()).map_err(Failure::Usage)
-}
-
-/// The CPU's name, as its maker wrote it.
-pub fn cpu_name() -> Option<String> {
-    if cfg!(target_os = "macos") {
-        let output = Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"]).output().ok()?;
-        return Some(String::from_utf8_lossy(&output.stdout).trim().to_string()).filter(|s| !s.is_empty());
-    }
-    field("/proc/cpuinfo", "model name").or_else(|| field("/proc/cpuinfo", "Model"))
-}
-
-/// Bytes of main memory.
-fn memory() -> Option<u64> {
-    if cfg!(target_os = "macos") {
-        let output = Command::new("sysctl").args(["-n", "hw.memsize"]).output().ok()?;
-        return String::from_utf8_lossy(&output.stdout).trim().parse().ok();
-    }
-    let kib: u64 = field("/proc/meminfo", "MemTotal")?.split(' ').next()?.parse().ok()?;
-    Some(kib * 1024)
-}
-
-/// The first `KEY: VALUE` of a file.
-fn field(file: &str, key: &str) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let value = text.lines().find_map(|l| l.split_once(':').filter(|(k, _)| k.trim() == key))?.1;
-    Some(value.trim().to_string())
-}
-
-/// Features of the CPU that matter here.
-pub fn features() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    let found = [
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-        ("sha", is_x86_feature_detected!("sha")),
-    ];
-    #[cfg(target_arch = "aarch64")]
-    let found = [("neon", true)];
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let found: [(&str, bool); 0] = [];
-    found.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
 }
 
 fn on_path(program: &str) -> bool {
