@@ -1,7 +1,9 @@
 //! Connections: accepting, their limits, one line of the log a request, and the end of it all.
 
-use crate::http::{Request, Response};
-use crate::{State, router};
+use crate::http::Response;
+use crate::request::Request;
+use crate::router;
+use crate::state::State;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

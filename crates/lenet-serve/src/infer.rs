@@ -1,8 +1,9 @@
 //! The Open Inference Protocol, version 2.
 
-use crate::State;
-use crate::http::{Problem, Request, Response, json, ok, read_body};
+use crate::http::{Problem, Response, json, ok};
 use crate::models::Loaded;
+use crate::request::{Request, read_body};
+use crate::state::State;
 use crate::tensor::{BinarySize, InferRequest, InferResponse, OutputTensor};
 use hyper::header::HeaderName;
 use serde_json::json as object;

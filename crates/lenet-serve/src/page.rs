@@ -1,17 +1,18 @@
 //! The web page: files that are part of the program, and what only the page asks for.
 
+mod files;
 mod look;
+pub mod processes;
+pub mod references;
 mod runs;
 mod training;
 
-use crate::State;
-use crate::http::{Problem, Request, Response, ok, only_get, only_post};
+use crate::http::{Problem, Response, only_get, only_post};
+use crate::request::Request;
 use crate::router::segments;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use crate::state::State;
+use files::file;
 use std::sync::Arc;
-
-pub use look::References;
-pub use training::Trainings;
 
 /// Path, type and content of each file.
 const FILES: [(&str, &str, &[u8]); 7] = [
@@ -23,10 +24,6 @@ const FILES: [(&str, &str, &[u8]); 7] = [
     ("/sums.js", "text/javascript; charset=utf-8", include_bytes!("../page/sums.js")),
     ("/runs.js", "text/javascript; charset=utf-8", include_bytes!("../page/runs.js")),
 ];
-
-/// Nothing is fetched from elsewhere, and no other page shows this one in a frame.
-const POLICY: &str =
-    "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// The pattern of a path that belongs to the page, for metrics and the log.
 pub fn pattern(path: &str) -> &'static str {
@@ -82,23 +79,4 @@ async fn api(state: &Arc<State>, request: Request, parts: &[&str]) -> Result<Res
         ["v1", "runs", name, "resume"] => training::resume(state, name, request).await,
         _ => Err(Problem::not_found("there is nothing here")),
     }
-}
-
-fn file(content_type: &'static str, bytes: &'static [u8]) -> Response {
-    let mut response = ok(content_type, bytes);
-    protect(&mut response, POLICY);
-    response
-}
-
-/// Says what a browser may do with a page.
-fn protect(response: &mut Response, policy: &'static str) {
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-}
-
-/// Reads and computes beside the requests.
-async fn on_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal("what was to be computed has failed"))
 }

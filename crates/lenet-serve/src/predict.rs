@@ -1,8 +1,9 @@
 //! `POST /v1/predict`: a picture, and what it shows. `GET /v1/models`.
 
-use crate::State;
-use crate::http::{Problem, Request, Response, json, parameter, read_body};
+use crate::http::{Problem, Response, json};
 use crate::models::{Loaded, Slot};
+use crate::request::{Request, parameter, read_body};
+use crate::state::State;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;

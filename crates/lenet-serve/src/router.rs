@@ -1,8 +1,9 @@
 //! Which handler answers what. Paths are compared segment by segment, undecoded: what is not listed does not exist.
 
-use crate::http::{Problem, Request, Response, json, ok, only_get, only_post};
-use crate::metrics;
-use crate::{State, guard, infer, page, predict};
+use crate::http::{Problem, Response, json, ok, only_get, only_post};
+use crate::request::Request;
+use crate::state::State;
+use crate::{guard, infer, page, predict, prometheus};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde_json::json as object;
@@ -67,7 +68,7 @@ pub async fn route(state: &Arc<State>, request: Request) -> Result<Response, Pro
         }
         ["metrics"] => {
             only_get(&method)?;
-            Ok(ok("text/plain; version=0.0.4; charset=utf-8", metrics::text(state)))
+            Ok(ok("text/plain; version=0.0.4; charset=utf-8", prometheus::text(state)))
         }
         ["openapi.json"] => only_get(&method).map(|()| ok("application/json", OPENAPI)),
         _ => match page::route(state, request).await {

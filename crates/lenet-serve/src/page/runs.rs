@@ -1,12 +1,14 @@
 //! The runs of a directory: what they are, their metrics, and how these grow.
 
-use super::{on_pool, protect};
-use crate::State;
+use super::files::protect;
 use crate::http::{Problem, Response, json, ok};
+use crate::pool::on_pool;
+use crate::state::State;
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use lenet::data::catalog;
 use lenet::spec::{PRESETS, Recipe};
 use lenet::train::Run;
 use serde_json::{Value, json as object};
@@ -65,7 +67,7 @@ pub fn find(state: &State, name: &str) -> Result<PathBuf, Problem> {
 pub async fn list(state: &Arc<State>) -> Result<Response, Problem> {
     let presets = PRESETS.map(|(name, _)| name);
     let training = state.options.trainer.is_some() && state.options.runs.is_some();
-    let datasets = super::training::datasets(state);
+    let datasets = datasets(state);
     let Ok(parent) = parent(state) else {
         return json(
             &object!({"directory": null, "runs": [], "training": false, "presets": presets, "datasets": datasets}),
@@ -78,6 +80,15 @@ pub async fn list(state: &Arc<State>) -> Result<Response, Problem> {
         "directory": directory, "runs": runs, "training": training, "presets": presets, "datasets": datasets,
         "failures": state.trainings.failures(),
     }))
+}
+
+/// What may be learnt from: named datasets, and those of the models that are served.
+pub fn datasets(state: &State) -> Vec<String> {
+    let mut all: Vec<String> = state.models.iter().map(|m| m.current().model.training.dataset.clone()).collect();
+    all.extend(catalog::entries().iter().map(|e| e.name.to_string()));
+    let mut seen = BTreeSet::new();
+    all.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+    all
 }
 
 /// Names of the runs that this server trains, and of those that it trained.
