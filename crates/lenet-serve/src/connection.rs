@@ -131,7 +131,7 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let time = self.start.elapsed();
-        let route = router::pattern(&self.path);
+        let route = router::label(&self.path);
         self.state.metrics.answered(route, self.status, time);
         let level = match self.status {
             ..400 => "info",

@@ -1,9 +1,21 @@
-//! Who may ask: the token, and for loopback without one the Host and Origin that a browser sends.
+//! Who may ask: the token, whether trainings are allowed, and for loopback without one the Host and Origin that a browser sends.
 
 use crate::http::Problem;
 use crate::state::State;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use std::path::Path;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever reaches the server.
+    Anyone,
+    /// Who shows the token, if the server has one.
+    Token,
+    /// As `Token`, and only if the server was started with `--allow-training`.
+    Trainer,
+}
 
 /// Fails unless the request may be answered. `open` is what needs no token.
 pub fn check(state: &State, headers: &HeaderMap, open: bool) -> Result<(), Problem> {
@@ -18,6 +30,12 @@ pub fn check(state: &State, headers: &HeaderMap, open: bool) -> Result<(), Probl
         None if state.address.ip().is_loopback() => from_here(headers),
         None => same_origin(headers),
     }
+}
+
+/// The program that trains; fails if the server may not start it.
+pub fn trainer(state: &State) -> Result<&Path, Problem> {
+    let message = "this server starts no trainings: it does with --allow-training";
+    state.options.trainer.as_deref().ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, message))
 }
 
 /// A page elsewhere can make its own name point here (DNS rebinding): then Host is that name.

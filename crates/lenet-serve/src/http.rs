@@ -1,9 +1,9 @@
 //! Answers, as handlers give them.
 
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Method, StatusCode};
 use serde::Serialize;
 use std::convert::Infallible;
 
@@ -39,13 +39,13 @@ pub struct Problem {
     /// What is wrong and what to do, one line.
     pub message: String,
     /// What the route takes instead, for 405.
-    allow: &'static str,
+    allow: String,
 }
 
 impl Problem {
     /// A problem of a status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Problem {
-        Problem { status, message: message.into(), allow: "" }
+        Problem { status, message: message.into(), allow: String::new() }
     }
 
     /// 400: it cannot be understood.
@@ -63,8 +63,8 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, message)
     }
 
-    /// 405
-    pub fn method(allow: &'static str) -> Problem {
+    /// 405; `allow` lists the methods of the route.
+    pub fn method(allow: String) -> Problem {
         Problem { status: StatusCode::METHOD_NOT_ALLOWED, message: format!("this route takes {allow}"), allow }
     }
 
@@ -79,22 +79,12 @@ impl Problem {
         let mut response = ok("application/json", body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        if !self.allow.is_empty() {
-            headers.insert(ALLOW, HeaderValue::from_static(self.allow));
+        if let Some(allow) = HeaderValue::from_str(&self.allow).ok().filter(|v| !v.is_empty()) {
+            headers.insert(ALLOW, allow);
         }
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
-}
-
-/// Fails unless the method is one that reads.
-pub fn only_get(method: &Method) -> Result<(), Problem> {
-    if matches!(*method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Problem::method("GET, HEAD")) }
-}
-
-/// Fails unless the method is POST.
-pub fn only_post(method: &Method) -> Result<(), Problem> {
-    if *method == Method::POST { Ok(()) } else { Err(Problem::method("POST")) }
 }

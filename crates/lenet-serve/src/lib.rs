@@ -24,6 +24,7 @@ mod predict;
 mod prometheus;
 mod request;
 mod router;
+mod routes;
 mod server;
 mod state;
 mod tensor;

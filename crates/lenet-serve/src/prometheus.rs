@@ -1,12 +1,19 @@
 //! What Prometheus reads: all counters and histograms in its text format.
 
+use crate::http::{Problem, Response, ok};
+use crate::request::Call;
 use crate::state::State;
 use std::fmt::Write;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+/// `GET /metrics`
+pub async fn metrics(call: Call<'_>) -> Result<Response, Problem> {
+    Ok(ok("text/plain; version=0.0.4; charset=utf-8", text(call.state)))
+}
+
 /// All metrics as text.
-pub fn text(state: &State) -> String {
+fn text(state: &State) -> String {
     let mut out = String::new();
     let metrics = &state.metrics;
     head(&mut out, "lenet_requests_total", "counter", "Answers by route and status; 499 is a client that went away.");

@@ -13,6 +13,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// A request whose body has not been read.
 pub type Request = hyper::Request<Incoming>;
 
+/// What a handler is given.
+pub struct Call<'a> {
+    /// What all requests share.
+    pub state: &'a Arc<State>,
+    /// The path's `{name}`; empty where its pattern has none.
+    pub name: &'a str,
+    /// The path's `{version}`, if its pattern has one.
+    pub version: Option<&'a str>,
+    /// The request.
+    pub request: Request,
+}
+
 /// Bytes of a body that take none of the room that all bodies share.
 const FREE: usize = 64 << 10;
 

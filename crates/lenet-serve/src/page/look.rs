@@ -3,8 +3,7 @@
 use crate::http::{Problem, Response, json};
 use crate::pool::on_pool;
 use crate::predict::{inputs, no_model, prepare, slot};
-use crate::request::{Request, parameter, read_body};
-use crate::state::State;
+use crate::request::{Call, parameter, read_body};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::CONTENT_TYPE;
@@ -14,14 +13,14 @@ use lenet::metrics::softmax;
 use lenet::model::Model;
 use lenet::spec::{Geometry, ParameterInfo, Shape};
 use serde_json::{Value, json as object};
-use std::sync::Arc;
 
 /// Most test images in one answer, and how many there are without `n`.
 const SAMPLES: (usize, usize) = (100, 10);
 
 /// `POST /v1/activations?model=`: what every layer gives for an image.
-pub async fn activations(state: &Arc<State>, request: Request) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
+pub async fn activations(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
+    let (head, body) = call.request.into_parts();
     let slot = slot(state, parameter(head.uri.query(), "model"))?;
     let loaded = slot.current();
     let bytes = read_body(state, &head.headers, body, state.options.max_body).await?;
@@ -79,7 +78,8 @@ fn floats(values: &[f32]) -> String {
 
 /// `GET /v1/models/{name}/weights?layer=&unit=`: what a cell of a layer is computed with. Kernels and biases of a convolution;
 /// of a dense layer the weights of one unit; window, stride and padding of a pooling (with weights, if it has any).
-pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Response, Problem> {
+pub async fn weights(call: Call<'_>) -> Result<Response, Problem> {
+    let (state, name, query) = (call.state, call.name, call.request.uri().query());
     let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
     let model = &loaded.model;
     let wanted = parameter(query, "layer").ok_or_else(|| Problem::bad("say which layer: layer=NAME"))?;
@@ -115,7 +115,8 @@ pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Respons
 }
 
 /// `GET /v1/samples?model=&class=&n=&from=`: test images, of one class or all; none if the dataset is not here.
-pub async fn samples(state: &State, query: Option<&str>) -> Result<Response, Problem> {
+pub async fn samples(call: Call<'_>) -> Result<Response, Problem> {
+    let (state, query) = (call.state, call.request.uri().query());
     let number = |name: &str| match parameter(query, name).map(str::parse::<usize>) {
         None => Ok(None),
         Some(Ok(n)) => Ok(Some(n)),

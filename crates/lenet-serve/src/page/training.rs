@@ -2,8 +2,9 @@
 //! `--allow-training`.
 
 use super::runs::{datasets, find, is_name, parent};
+use crate::guard::trainer;
 use crate::http::{Problem, Response, json};
-use crate::request::{Request, read_body};
+use crate::request::{Call, Request, read_body};
 use crate::state::State;
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
@@ -12,13 +13,6 @@ use lenet::train::Run;
 use serde::Deserialize;
 use serde_json::json as object;
 use std::ffi::OsString;
-use std::path::Path;
-use std::sync::Arc;
-
-fn program(state: &State) -> Result<&Path, Problem> {
-    let message = "this server starts no trainings: it does with --allow-training";
-    state.options.trainer.as_deref().ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, message))
-}
 
 /// What is to be trained; of a run that goes on only the epochs count.
 #[derive(Deserialize)]
@@ -45,9 +39,10 @@ async fn wish(state: &State, request: Request) -> Result<Wish, Problem> {
 }
 
 /// `POST /v1/runs`: starts a training of a preset.
-pub async fn start(state: &Arc<State>, request: Request) -> Result<Response, Problem> {
-    let (program, parent) = (program(state)?, parent(state)?);
-    let wish = wish(state, request).await?;
+pub async fn start(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
+    let (program, parent) = (trainer(state)?, parent(state)?);
+    let wish = wish(state, call.request).await?;
     if !is_name(&wish.recipe) || preset(&wish.recipe).is_none() {
         return Err(Problem::unfit("recipe must be the name of a preset: GET /v1/runs lists them"));
     }
@@ -67,10 +62,11 @@ pub async fn start(state: &Arc<State>, request: Request) -> Result<Response, Pro
 }
 
 /// `POST /v1/runs/{name}/resume`
-pub async fn resume(state: &Arc<State>, name: &str, request: Request) -> Result<Response, Problem> {
-    let program = program(state)?;
+pub async fn resume(call: Call<'_>) -> Result<Response, Problem> {
+    let (state, name) = (call.state, call.name);
+    let program = trainer(state)?;
     let dir = find(state, name)?;
-    let wish = wish(state, request).await?;
+    let wish = wish(state, call.request).await?;
     let mut arguments: Vec<OsString> = vec!["--resume".into(), dir.into()];
     arguments.extend(wish.epochs.into_iter().flat_map(|n| ["--epochs".into(), n.to_string().into()]));
     state.trainings.spawn(program, name, &arguments)?;
@@ -78,12 +74,11 @@ pub async fn resume(state: &Arc<State>, name: &str, request: Request) -> Result<
 }
 
 /// `POST /v1/runs/{name}/stop`: asks a training that this server started to save a checkpoint and end.
-pub fn stop(state: &State, name: &str) -> Result<Response, Problem> {
-    program(state)?;
-    if !state.trainings.stop(name) {
+pub async fn stop(call: Call<'_>) -> Result<Response, Problem> {
+    if !call.state.trainings.stop(call.name) {
         return Err(Problem::not_found("this server trains no run of this name"));
     }
-    answer(name, "stopping")
+    answer(call.name, "stopping")
 }
 
 fn answer(name: &str, status: &str) -> Result<Response, Problem> {
