@@ -211,6 +211,30 @@ fn pictures_are_judged_as_on_the_command_line() {
 }
 
 #[test]
+fn other_methods_are_told_which_ones_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    model(1, false).save(dir.path()).unwrap();
+    let server = start(&[dir.path()], options());
+    let mut client = Client::new(server.address());
+    for (path, allow) in [
+        ("/", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/v1/predict", "POST"),
+        ("/v1/runs", "GET, HEAD, POST"),
+        ("/v1/runs/one/stop", "POST"),
+        ("/v2/models/m0/versions/1/infer", "POST"),
+    ] {
+        let answer = client.ask("PUT", path, "", b"");
+        assert_eq!(answer.refused(405), format!("this route takes {allow}"), "{path}");
+        assert_eq!(answer.header("allow"), Some(allow), "{path}");
+    }
+    // Of a model that is not there nothing else is said.
+    for path in ["/v2/models/m9/infer", "/v2/models/m9/nothing"] {
+        assert!(client.ask("PUT", path, "", b"").refused(404).starts_with("there is no model \"m9\""), "{path}");
+    }
+}
+
+#[test]
 fn the_document_lists_routes_that_exist() {
     let dir = tempfile::tempdir().unwrap();
     model(1, false).save(dir.path()).unwrap();

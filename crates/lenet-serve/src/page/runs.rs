@@ -1,12 +1,15 @@
 //! The runs of a directory: what they are, their metrics, and how these grow.
 
-use super::{on_pool, protect};
-use crate::State;
+use super::files::protect;
 use crate::http::{Problem, Response, json, ok};
+use crate::pool::on_pool;
+use crate::request::Call;
+use crate::state::State;
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use lenet::data::catalog;
 use lenet::spec::{PRESETS, Recipe};
 use lenet::train::Run;
 use serde_json::{Value, json as object};
@@ -14,7 +17,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Largest file of metrics or report that is read.
@@ -62,10 +64,11 @@ pub fn find(state: &State, name: &str) -> Result<PathBuf, Problem> {
 }
 
 /// `GET /v1/runs`
-pub async fn list(state: &Arc<State>) -> Result<Response, Problem> {
+pub async fn list(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
     let presets = PRESETS.map(|(name, _)| name);
     let training = state.options.trainer.is_some() && state.options.runs.is_some();
-    let datasets = super::training::datasets(state);
+    let datasets = datasets(state);
     let Ok(parent) = parent(state) else {
         return json(
             &object!({"directory": null, "runs": [], "training": false, "presets": presets, "datasets": datasets}),
@@ -78,6 +81,15 @@ pub async fn list(state: &Arc<State>) -> Result<Response, Problem> {
         "directory": directory, "runs": runs, "training": training, "presets": presets, "datasets": datasets,
         "failures": state.trainings.failures(),
     }))
+}
+
+/// What may be learnt from: named datasets, and those of the models that are served.
+pub fn datasets(state: &State) -> Vec<String> {
+    let mut all: Vec<String> = state.models.iter().map(|m| m.current().model.training.dataset.clone()).collect();
+    all.extend(catalog::entries().iter().map(|e| e.name.to_string()));
+    let mut seen = BTreeSet::new();
+    all.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+    all
 }
 
 /// Names of the runs that this server trains, and of those that it trained.
@@ -153,15 +165,15 @@ fn unreadable(error: &io::Error) -> Problem {
 }
 
 /// `GET /v1/runs/{name}/metrics`
-pub async fn metrics(state: &State, name: &str) -> Result<Response, Problem> {
-    let dir = find(state, name)?;
+pub async fn metrics(call: Call<'_>) -> Result<Response, Problem> {
+    let dir = find(call.state, call.name)?;
     let metrics = on_pool(move || read_metrics(&dir)).await?.map_err(|e| unreadable(&e))?;
-    json(&object!({"name": name, "metrics": metrics}))
+    json(&object!({"name": call.name, "metrics": metrics}))
 }
 
 /// `GET /v1/runs/{name}/report`
-pub async fn report(state: &State, name: &str) -> Result<Response, Problem> {
-    let path = find(state, name)?.join("report.html");
+pub async fn report(call: Call<'_>) -> Result<Response, Problem> {
+    let path = find(call.state, call.name)?.join("report.html");
     let bytes = on_pool(move || read_bounded(&path)).await?.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Problem::not_found("this run has no report yet: lenet report RUN writes it"),
         _ => unreadable(&e),
@@ -173,8 +185,9 @@ pub async fn report(state: &State, name: &str) -> Result<Response, Problem> {
 
 /// `GET /v1/runs/{name}/events`: an event `epoch` a line of the metrics, those there are and those to come; `restart` before
 /// the first if lines are taken back (a run that goes on from an earlier checkpoint).
-pub fn events(state: &Arc<State>, name: &str) -> Result<Response, Problem> {
-    let dir = find(state, name)?;
+pub async fn events(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
+    let dir = find(state, call.name)?;
     let permit = state.followers.clone().try_acquire_owned().map_err(|_| {
         let message = "too many follow runs already: try again later";
         Problem::new(hyper::StatusCode::SERVICE_UNAVAILABLE, message)
