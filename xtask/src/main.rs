@@ -235,7 +235,7 @@ fn test_gpu() -> Result<(), String> {
         }
     }
     // One test after the other: they share the device.
-    let tests = "--lib --test gpu --test parity --test runs -- --test-threads 1";
+    let tests = "--lib --test gpu -- --test-threads 1";
     run(with_runtime_dir(&mut cargo(&format!("test {GPU} {tests}")))?)
 }
 

@@ -1,7 +1,6 @@
 //! Recipes at random: what is written reads back, and no text brings the reader down.
 
-use lenet::data::Normalization;
-use lenet::data::augment::{Augment, Border, Erase, Fill};
+use crate::kit::{Augment, Border, Erase, Fill, Normalization};
 use lenet::spec::*;
 use proptest::prelude::*;
 
