@@ -89,7 +89,7 @@ const RELEASE: &str = "--release --workspace --exclude lenet-gpu --exclude lenet
 
 /// The optimised command line. Tests want more of some dependencies, so that one is built along.
 fn build_lenet() -> Result<PathBuf, String> {
-    run(cargo(&format!("build {RELEASE} --bin lenet --test tensorboard")))?;
+    run(cargo(&format!("build {RELEASE} --bin lenet --test cli")))?;
     Ok(built().join(format!("release/lenet{}", std::env::consts::EXE_SUFFIX)))
 }
 
@@ -155,7 +155,7 @@ fn test_serve() -> Result<(), String> {
 
 fn test_tensorboard() -> Result<(), String> {
     let python = environment("tensorboard", "bench/requirements-tensorboard.txt")?;
-    let test = format!("test {RELEASE} --test tensorboard -- --ignored --nocapture");
+    let test = format!("test {RELEASE} --test cli -- --ignored --nocapture tensorboard");
     run(cargo(&test).env("LENET_PYTHON", python))
 }
 
@@ -257,7 +257,7 @@ fn with_runtime_dir(command: &mut Command) -> Result<&mut Command, String> {
 
 fn test_export() -> Result<(), String> {
     let lenet = build_lenet()?;
-    run(cargo(&format!("build {RELEASE} --example logits --test tensorboard")))?;
+    run(cargo(&format!("build {RELEASE} --example logits --test cli")))?;
     let python = match std::env::var_os("LENET_PYTHON") {
         Some(python) => python.into(),
         None => environment("export", "bench/requirements-export.txt")?,
