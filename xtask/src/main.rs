@@ -149,7 +149,7 @@ fn fuzz(target: Option<&str>, seconds: &str) -> Result<(), String> {
 
 fn test_serve() -> Result<(), String> {
     let python = environment("serve", "bench/requirements-serve.txt")?;
-    let test = format!("test {RELEASE} --test stock_client -- --ignored --nocapture");
+    let test = format!("test {RELEASE} --test serve -- --ignored --nocapture stock_client");
     run(cargo(&test).env("LENET_PYTHON", python))
 }
 
