@@ -1,8 +1,7 @@
 //! Recipes at random: what is written reads back, and no text brings the reader down.
 
-use lenet::spec::Normalization;
+use crate::kit::{Augment, Border, Erase, Fill, Normalization};
 use lenet::spec::*;
-use lenet::spec::{Augment, Border, Erase, Fill};
 use proptest::prelude::*;
 
 fn layers() -> impl Strategy<Value = Vec<Layer>> {
