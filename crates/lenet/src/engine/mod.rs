@@ -13,6 +13,7 @@ pub use mirror::forward_with_mirror;
 pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
+use crate::kernel::PathError;
 use crate::kernel::loss::Targets;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
 use crate::spec::{Network, Optimizer};
@@ -155,6 +156,8 @@ pub enum EngineError {
     },
     /// The batch does not fit the network.
     Mismatch(String),
+    /// `LENET_PATH` names no path of this CPU.
+    Path(PathError),
     /// The device failed: no memory, no driver, or it is gone.
     Device(String),
 }
@@ -168,6 +171,7 @@ impl fmt::Display for EngineError {
                 "{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)"
             ),
             EngineError::Mismatch(what) | EngineError::Device(what) => f.write_str(what),
+            EngineError::Path(error) => error.fmt(f),
         }
     }
 }

@@ -55,5 +55,5 @@ pub mod tile;
 pub mod winograd;
 
 pub use aligned::AlignedVec;
-pub use path::{Path, Program, dispatch};
+pub use path::{Path, PathError, Program, dispatch};
 pub use simd::{CHUNK, Simd};

@@ -90,12 +90,11 @@ impl CpuEngine {
     /// Plans a network and starts the threads; all parameters are 0, buffers as they are at first.
     ///
     /// # Errors
-    /// A path that this CPU does not have.
+    /// `LENET_PATH` names a path that this CPU does not have.
     pub fn new(network: Network, options: CpuOptions) -> Result<Self, EngineError> {
         let path = match options.path {
-            Some(path) if path.is_available() => path,
-            Some(path) => return Err(EngineError::Mismatch(format!("this CPU has no {path}"))),
-            None => Path::detect().map_err(EngineError::Mismatch)?,
+            Some(path) => path,
+            None => Path::detect().map_err(EngineError::Path)?,
         };
         let pool = ThreadPool::new(resolve_threads(options.threads));
         let program = Program::new(&network, Tiles::of(path));
