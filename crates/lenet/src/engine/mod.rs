@@ -13,9 +13,9 @@ pub use mirror::forward_with_mirror;
 pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
-use crate::kernel::PathError;
 use crate::kernel::loss::Targets;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
+use crate::kernel::{NoMemory, PathError};
 use crate::spec::{Network, Optimizer};
 use crate::train::random::{Purpose, Stream};
 use std::fmt;
@@ -158,6 +158,8 @@ pub enum EngineError {
     Mismatch(String),
     /// `LENET_PATH` names no path of this CPU.
     Path(PathError),
+    /// There is no memory for the network's buffers.
+    Memory(NoMemory),
     /// The device failed: no memory, no driver, or it is gone.
     Device(String),
 }
@@ -172,11 +174,23 @@ impl fmt::Display for EngineError {
             ),
             EngineError::Mismatch(what) | EngineError::Device(what) => f.write_str(what),
             EngineError::Path(error) => error.fmt(f),
+            EngineError::Memory(error) => {
+                write!(
+                    f,
+                    "{error} of the network's buffers: choose fewer threads, smaller batches or a smaller network"
+                )
+            }
         }
     }
 }
 
 impl std::error::Error for EngineError {}
+
+impl From<NoMemory> for EngineError {
+    fn from(error: NoMemory) -> Self {
+        EngineError::Memory(error)
+    }
+}
 
 /// What the trainer sees of a device.
 ///
