@@ -4,7 +4,7 @@ use lenet::data::{self, CacheOptions, Loaded};
 use lenet::engine::initialize;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, TrainStep, Update};
 use lenet::spec::{Network, Recipe};
-use lenet::train::{Control, Event, Outcome, Run, Trainer};
+use lenet::train::{Control, Event, Outcome, Run, Session};
 use lenet_gpu::{GpuEngine, NoGpu};
 use std::path::Path;
 
@@ -69,8 +69,8 @@ fn train<'a>(recipe: &'a Recipe, data: &'a Loaded, engine: Box<dyn Engine + 'a>,
         true => Run::open(dir).unwrap(),
         false => Run::create(dir, recipe, &serde_json::json!({})).unwrap(),
     };
-    let spec = recipe.spec(data.train.shape, data.train.classes.len()).unwrap();
-    let mut trainer = Trainer::new(recipe, "small", spec, &data.train, &data.test, engine, Some(run)).unwrap();
+    let session = Session::new(recipe, data).unwrap().name("small").engine(engine);
+    let mut trainer = session.resume(run).open().unwrap();
     let mut steps = 0;
     let outcome = trainer.run(&mut |event| {
         steps += usize::from(matches!(event, Event::Step { .. }));

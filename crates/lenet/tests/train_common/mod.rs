@@ -4,7 +4,7 @@
 use lenet::data::{self, CacheOptions, Loaded};
 use lenet::engine::{CpuEngine, CpuOptions, Engine};
 use lenet::spec::Recipe;
-use lenet::train::{Control, Event, Outcome, Run, RunError, TrainError, Trainer};
+use lenet::train::{Control, Event, Outcome, Run, RunError, Session, TrainError, Trainer};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -60,13 +60,16 @@ pub fn open(recipe: &Recipe, dir: &Path) -> Result<Run, RunError> {
 }
 
 pub fn trainer<'a>(
-    recipe: &'a Recipe,
+    recipe: &Recipe,
     data: &'a Loaded,
     engine: Box<dyn Engine>,
     run: Option<Run>,
 ) -> Result<Trainer<'a>, TrainError> {
-    let spec = recipe.spec(data.train.shape, data.train.classes.len()).unwrap();
-    Trainer::new(recipe, "tiny", spec, &data.train, &data.test, engine, run)
+    let session = Session::new(recipe, data)?.name("tiny").engine(engine);
+    match run {
+        Some(run) => session.resume(run).open(),
+        None => session.open(),
+    }
 }
 
 /// Trains in a directory, new or not, until `stop` steps are done in this process.
