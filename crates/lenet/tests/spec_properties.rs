@@ -142,7 +142,7 @@ proptest! {
         prop_assert_eq!(again.to_toml(), text);
     }
 
-    /// A run is resumed with the recipe in its directory, where the normalization has its numbers.
+    /// A run is resumed with the recipe in its directory, where the normalisation has its numbers.
     #[test]
     fn a_recipe_from_its_runs_file_knows_its_checkpoints(recipe in recipes()) {
         let images: Vec<u8> = (0..5 * 8).map(|i: u32| (i * 89 % 256) as u8).collect();

@@ -60,7 +60,7 @@ enum Place {
 }
 
 impl<'a> Session<'a> {
-    /// A training of a recipe on these data. A normalization by the dataset gets its numbers, and the network its shapes.
+    /// A training of a recipe on these data. A normalisation by the dataset gets its numbers, and the network its shapes.
     ///
     /// # Errors
     /// A recipe that does not fit the data.

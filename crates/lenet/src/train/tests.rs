@@ -86,7 +86,7 @@ fn a_session_trains_where_it_is_told() {
         assert_eq!(model, nowhere);
         let run = dir.path().join(format!("noise-{number}"));
         assert_eq!(crate::model::Model::load(&run).unwrap(), model);
-        // The recipe says all of the training, the numbers of the normalization included.
+        // The recipe says all of the training, the numbers of the normalisation included.
         let resolved = Recipe::load(Run::recipe_path(&run).unwrap().to_str().unwrap()).unwrap();
         assert_eq!(resolved.data.normalization.given(), Some(&model.normalization));
     }
