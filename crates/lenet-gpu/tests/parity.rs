@@ -1,16 +1,10 @@
-//! What the GPU computes: against PyTorch in float64, and against the CPU. Without a GPU, Mesa's lavapipe plays one.
+//! What the GPU computes: against PyTorch in float64, and against the CPU.
 
-#[path = "../../lenet/tests/parity/mod.rs"]
-mod parity;
-
+use crate::kit::{Augment, Normalization, Targets, backward, error, golden, initial_buffers, initialize, networks};
 use lenet::data::Dataset;
 use lenet::engine::{Average, Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
-use lenet::engine::{initial_buffers, initialize};
-use lenet::kernel::loss::Targets;
-use lenet::spec::Augment;
 use lenet::spec::{Network, Optimizer, OptimizerKind, Recipe, Role, TrainRecipe};
 use lenet_gpu::{Gpu, GpuEngine};
-use parity::{backward, error, golden, networks};
 
 /// Errors of a tensor's values, as a share of the largest.
 const BOUND: f64 = 1e-5;
@@ -84,7 +78,7 @@ fn images(n: usize) -> Dataset {
 #[test]
 fn the_whole_kit_is_the_cpus() {
     let data = images(60);
-    let tables = lenet::spec::Normalization { mean: vec![0.25, 0.5], std: vec![0.5, 0.25] }.tables();
+    let tables = Normalization { mean: vec![0.25, 0.5], std: vec![0.5, 0.25] }.tables();
     let weights = [0.5, 2.0, 1.0, 0.25, 3.0];
     let shifted = Augment { shift: 2, flip: true, rotate: 10.0, cutout: 3, ..Augment::default() };
     let mixed = Augment { mixup: 0.4, ..shifted.clone() };
@@ -134,7 +128,7 @@ fn the_whole_kit_is_the_cpus() {
 #[test]
 fn optimizers_clipping_and_averages_are_the_cpus() {
     let data = images(40);
-    let tables = lenet::spec::Normalization::unit(2).tables();
+    let tables = Normalization::unit(2).tables();
     let network = recipe(
         r#"{ type = "conv2d", channels = 4, window = 5, bias = false }, { type = "batch_norm" }, { type = "tanh" }"#,
         "dense",

@@ -1,7 +1,7 @@
 //! The corpora of the fuzz targets (`fuzz/corpus`), and attacks that are larger than a file in the tree should be: every
 //! reader answers with a value or an error, in bounded memory.
 //!
-//! All is one test, since memory is counted for the whole process.
+//! All is one test, and no other is in this program, since memory is counted for the whole process.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;

@@ -1,10 +1,9 @@
 //! The CPU engine against the naive reference in f64, on random networks; and its bits against themselves over paths,
 //! threads and batch sizes.
 
+use crate::kit::{Path, Targets, bits, error, f64s};
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update};
-use lenet::kernel::Path;
-use lenet::kernel::loss::Targets;
 use lenet::kernel::pool::{self, PoolKind};
 use lenet::spec::{
     Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
@@ -172,10 +171,6 @@ struct Case {
     indices: Vec<u32>,
 }
 
-fn f64s(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&v| f64::from(v)).collect()
-}
-
 impl Case {
     fn random(seed: u64) -> Case {
         let mut r = Stream(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678);
@@ -279,16 +274,6 @@ fn logits(engine: &mut CpuEngine, batch: &Batch) -> Vec<f32> {
     let mut out = vec![0.0; batch.indices.len() * engine.network().outputs];
     engine.forward(batch, &mut out).unwrap();
     out
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
-
-/// Largest difference, as a share of the largest expected value, or of `least` if that is more.
-fn error(got: &[f32], want: &[f64], least: f64) -> f64 {
-    let largest = want.iter().fold(least, |m, v| m.max(v.abs()));
-    got.iter().zip(want).fold(0.0, |m, (g, w)| (f64::from(*g) - w).abs().max(m)) / largest
 }
 
 proptest! {

@@ -1,17 +1,7 @@
 //! Parity with PyTorch in float64 on Fashion-MNIST: LeNet with sigmoids, and with ReLU and max pooling.
 
-mod parity;
-
-use lenet::engine::{CpuEngine, CpuOptions};
-use lenet::kernel::Path;
-use parity::golden::{BATCH, Data, Golden, first_batch};
-use parity::{Make, error};
-
-fn on_each(paths: &[Path], test: &mut dyn FnMut(Make)) {
-    for &path in paths {
-        test(&|network| Box::new(CpuEngine::new(network, CpuOptions { threads: 2, path: Some(path) }).unwrap()));
-    }
-}
+use crate::kit::golden::{BATCH, Data, Golden, first_batch};
+use crate::kit::{Path, error, on_each};
 
 #[test]
 fn logits_and_gradients_of_the_first_batch() {

@@ -1,14 +1,14 @@
 //! Files that must be refused (`tests/attacks`, written by `bench/onnx_fixtures.py`), and damaged ones: an error each that
 //! says what is wrong, and no panic.
 
+use crate::kit::{Normalization, fixtures, tests};
 use lenet::model::onnx::{ImportOptions, OnnxError};
 use lenet::model::{Model, ModelError, Training};
-use lenet::spec::Normalization;
 use lenet::spec::{Dense, Layer, Spec};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn attack(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacks").join(name)
+    tests().join("attacks").join(name)
 }
 
 /// Each file, and words of its error.
@@ -150,9 +150,8 @@ fn no_damaged_model_makes_a_panic_or_is_read_as_something_else() {
 
 #[test]
 fn no_damage_makes_a_panic() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
     for name in ["plain-script.onnx", "residual-dynamo.onnx", "historical-script.onnx"] {
-        let whole = std::fs::read(fixtures.join(name)).unwrap();
+        let whole = std::fs::read(fixtures().join("onnx").join(name)).unwrap();
         for end in 0..whole.len() {
             // What is cut is mostly an error; where a field ends, a shorter file may be whole.
             if let Err(error) = Model::from_onnx(&whole[..end], &ImportOptions::default()) {

@@ -1,9 +1,8 @@
 //! Recipes at random: what is written reads back, and no text brings the reader down.
 
+use crate::kit::{Augment, Border, Erase, Fill, Normalization};
 use lenet::data::Dataset;
-use lenet::spec::Normalization;
 use lenet::spec::*;
-use lenet::spec::{Augment, Border, Erase, Fill};
 use lenet::train::Checkpoint;
 use proptest::prelude::*;
 
@@ -146,7 +145,8 @@ proptest! {
     #[test]
     fn a_recipe_from_its_runs_file_knows_its_checkpoints(recipe in recipes()) {
         let images: Vec<u8> = (0..5 * 8).map(|i: u32| (i * 89 % 256) as u8).collect();
-        let data = Dataset { shape: [2, 2, 2], images, labels: vec![0, 1, 1, 0, 1], classes: vec!["a".into(), "b".into()] };
+        let (labels, classes) = (vec![0, 1, 1, 0, 1], vec!["a".into(), "b".into()]);
+        let data = Dataset { shape: [2, 2, 2], images, labels, classes };
         let mut resolved = recipe.clone();
         resolved.resolve_normalization(&data);
         let again = Recipe::parse(&resolved.to_toml(), "recipe.toml").unwrap();

@@ -1,6 +1,6 @@
 //! Recipes: what they mean, and what is said about those that mean nothing.
 
-use lenet::spec::Normalization;
+use crate::kit::Normalization;
 use lenet::spec::*;
 
 fn error(text: &str) -> String {

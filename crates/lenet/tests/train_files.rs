@@ -1,12 +1,11 @@
 //! Models that are refused, and saves that fail: one clear line, and nothing half-written.
 
-mod train_common;
-
+use crate::kit::train::*;
+use crate::kit::{data, files};
 use lenet::model::Model;
 use lenet::train::{Control, Run, RunError};
 use std::fs;
 use std::path::Path;
-use train_common::*;
 
 const CONFIG: &str = "config.json";
 const TENSORS: &str = "model.safetensors";

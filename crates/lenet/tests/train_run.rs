@@ -1,8 +1,7 @@
 //! What a training computes, leaves and refuses.
 
-mod train_common;
-
-use lenet::data::Loaded;
+use crate::kit::train::*;
+use crate::kit::{bits, data, files};
 use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::{Network, Optimizer, Recipe};
@@ -10,7 +9,6 @@ use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutat
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use train_common::*;
 
 #[test]
 fn a_network_learns_and_leaves_a_run() {
@@ -63,18 +61,9 @@ fn a_network_learns_and_leaves_a_run() {
 #[test]
 fn threads_do_not_change_a_byte() {
     let (recipe, data) = (recipe(&[]), data());
-    let parameters = [1, 2, 3].map(|threads| {
-        let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, threads), None).unwrap();
-        trainer.run(&mut |_| Control::Continue).unwrap();
-        trainer.model().parameters.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
-    });
+    let parameters =
+        [1, 2, 3].map(|threads| bits(&trained(&recipe, &data, engine(&recipe, &data, threads)).parameters));
     assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
-}
-
-fn trained(recipe: &Recipe, data: &Loaded) -> Model {
-    let mut trainer = trainer(recipe, data, engine(recipe, data, 1), None).unwrap();
-    trainer.run(&mut |_| Control::Continue).unwrap();
-    trainer.model()
 }
 
 /// Class weights and the normalisation once came from the first images instead of those that are trained on.
@@ -83,7 +72,7 @@ fn images_for_validation_teach_nothing() {
     let mut data = data();
     let sets = ["train.class_weights=balanced", "data.normalize=dataset", "data.train_limit=200"];
     let split = recipe(&[&sets[..], &["train.val_fraction=0.3"]].concat());
-    let with = trained(&split, &data);
+    let with = trained(&split, &data, engine(&split, &data, 1));
     let mut resolved = split.clone();
     resolved.resolve_normalization(&data.train);
     assert_eq!(resolved.data.normalization.given(), Some(&with.normalization));
@@ -93,7 +82,7 @@ fn images_for_validation_teach_nothing() {
     data.train.images = indices.iter().flat_map(|&i| data.train.image(i as usize).to_vec()).collect();
     data.train.labels = indices.iter().map(|&i| data.train.labels[i as usize]).collect();
     let alone = recipe(&sets);
-    let without = trained(&alone, &data);
+    let without = trained(&alone, &data, engine(&alone, &data, 1));
     assert_eq!(without.normalization, with.normalization);
     assert!(without.parameters == with.parameters);
 }
@@ -161,7 +150,7 @@ impl Engine for Scripted {
 
 fn scripted(diverges: Option<usize>) -> (Box<Scripted>, Batches) {
     let (recipe, data) = (recipe(&[]), data());
-    let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
+    let network = network(&recipe, &data);
     let batches = Arc::new(Mutex::new(Vec::new()));
     let engine = Scripted { network, parameters: Vec::new(), batches: batches.clone(), diverges, steps: 0 };
     (Box::new(engine), batches)

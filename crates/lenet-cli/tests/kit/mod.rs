@@ -1,18 +1,15 @@
 //! Runs the built binary as a user would, with a cache of its own and without the network.
+// The tests that need another build use a part of it.
 #![allow(dead_code)]
 
-use std::path::{Path, PathBuf};
+#[path = "../../../lenet/tests/kit/files.rs"]
+mod files;
+
+pub use files::*;
+
+use serde_json::Value;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-/// The fixture's data source: 512 training and 256 test images of Fashion-MNIST.
-pub fn fixture() -> String {
-    format!("idx:{}", fixtures().join("fashion-mnist-small").display())
-}
-
-/// The library's fixtures.
-pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../lenet/tests/fixtures")
-}
 
 /// The command, to be run in `dir`.
 pub fn lenet(dir: &Path, args: &[&str]) -> Command {
@@ -39,6 +36,11 @@ pub fn output(dir: &Path, args: &[&str]) -> Output {
 /// Standard output and standard error.
 pub fn texts(output: &Output) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into(), String::from_utf8_lossy(&output.stderr).into())
+}
+
+/// What it wrote, where that is JSON.
+pub fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
 /// Asserts that it ends with `code`, with one line of error that holds all of `words`; returns that line.
@@ -74,35 +76,15 @@ pub fn model(run: &Path) -> Vec<u8> {
     read(&run.join("model/model.safetensors"))
 }
 
-/// The metrics without what depends on the clock.
-pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
-    let text = String::from_utf8(read(&run.join("metrics.jsonl"))).unwrap();
-    let timeless = |line: &str| {
-        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
-        let fields = value.as_object_mut().unwrap();
-        for key in ["train_seconds", "eval_seconds", "images_per_second"] {
-            assert!(fields.remove(key).is_some(), "{key}");
-        }
-        value
-    };
-    text.lines().map(timeless).collect()
-}
-
-/// All names under a directory, sorted; event files, of which each process leaves one, under one name.
+/// The names of all files below a directory, sorted.
 pub fn names(dir: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(names(&path));
-        } else {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            found.push(if name.starts_with("events.out.tfevents.") { "events".into() } else { name });
-        }
+    let mut names = files(dir);
+    for name in &mut names {
+        *name = Path::new(name).file_name().unwrap().to_string_lossy().into_owned();
     }
-    found.sort();
-    found.dedup();
-    found
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The rows of a sweep's results, best first, without their seconds.

@@ -1,34 +1,32 @@
 //! A server in this process, and clients that speak to it in bytes.
-#![allow(dead_code)]
+
+#[path = "../../../lenet/tests/kit/files.rs"]
+mod files;
+#[path = "../../../lenet/tests/kit/model.rs"]
+mod models;
+
+pub use files::source;
 
 use lenet::engine::{Batch, CpuOptions, Pixels};
-use lenet::engine::{initial_buffers, initialize};
-use lenet::model::{Model, Training};
+use lenet::model::Model;
 use lenet::spec::Normalization;
-use lenet::spec::Recipe;
+use lenet::spec::{Init, Recipe, TrainRecipe};
 use lenet_serve::{Options, Server, Source};
+use models::{preset, untrained};
 use serde_json::Value;
 use std::io::{Cursor, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// An untrained model: what it says is noise, but always the same noise.
 pub fn model(seed: u64, flip_test: bool) -> Model {
-    let recipe = Recipe::load("lenet-relu-max").unwrap();
-    let spec = recipe.spec([1, 28, 28], 10).unwrap();
-    let network = spec.infer().unwrap();
-    let init = lenet::spec::Init::KaimingUniform;
-    Model {
-        parameters: initialize(&network, &lenet::spec::TrainRecipe { init, seed, ..Default::default() }),
-        buffers: initial_buffers(&network),
-        spec,
-        network,
-        normalization: Normalization { mean: vec![0.2860], std: vec![0.3530] },
-        flip_test,
-        classes: (0..10).map(|i| format!("class {i}")).collect(),
-        training: Training { recipe: "lenet-relu-max".into(), ..Training::default() },
-    }
+    let how = TrainRecipe { init: Init::KaimingUniform, seed, ..TrainRecipe::default() };
+    let mut model = untrained(preset("lenet-relu-max"), &how);
+    model.normalization = Normalization { mean: vec![0.2860], std: vec![0.3530] };
+    model.training.recipe = "lenet-relu-max".into();
+    Model { flip_test, ..model }
 }
 
 /// Bytes that look like nothing, the same for the same seed.
@@ -76,6 +74,27 @@ pub fn start(dirs: &[&Path], options: Options) -> Server {
     let sources =
         dirs.iter().enumerate().map(|(i, dir)| Source { name: format!("m{i}"), path: dir.to_path_buf() }).collect();
     Server::start(sources, options).unwrap()
+}
+
+/// A server of this model, and the folder that it comes from.
+pub fn served(model: &Model, options: Options) -> (TempDir, Server) {
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    let server = start(&[dir.path()], options);
+    (dir, server)
+}
+
+/// What the server counts.
+pub fn metrics(server: &Server) -> String {
+    String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap()
+}
+
+/// A run that has done one epoch, and half of the next one's line.
+pub fn run(parent: &Path, name: &str) {
+    let run = parent.join(name);
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("recipe.toml"), Recipe::load("lenet").unwrap().to_toml()).unwrap();
+    std::fs::write(run.join("metrics.jsonl"), "{\"epoch\":1,\"test_accuracy\":0.5}\n{\"epoch\":2,").unwrap();
 }
 
 /// A connection that is kept.

@@ -1,9 +1,10 @@
 //! A tiny training on real images, and what its tests compare.
-#![allow(dead_code)]
 
-use lenet::data::{self, CacheOptions, Loaded};
+use super::metrics;
+use lenet::data::Loaded;
 use lenet::engine::{CpuEngine, CpuOptions, Engine};
-use lenet::spec::Recipe;
+use lenet::model::Model;
+use lenet::spec::{Network, Recipe};
 use lenet::train::{Control, Event, Outcome, Run, RunError, Session, TrainError, Trainer};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -41,14 +42,12 @@ pub fn recipe(sets: &[&str]) -> Recipe {
     recipe
 }
 
-pub fn data() -> Loaded {
-    let dir = concat!("idx:", env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fashion-mnist-small");
-    data::load(dir, &CacheOptions::from_env(), &mut |_| {}).unwrap()
+pub fn network(recipe: &Recipe, data: &Loaded) -> Network {
+    recipe.spec(data.train.shape, data.train.classes.len()).unwrap().infer().unwrap()
 }
 
 pub fn engine(recipe: &Recipe, data: &Loaded, threads: usize) -> Box<dyn Engine> {
-    let network = recipe.spec(data.train.shape, data.train.classes.len()).unwrap().infer().unwrap();
-    Box::new(CpuEngine::new(network, CpuOptions { threads, path: None }).unwrap())
+    Box::new(CpuEngine::new(network(recipe, data), CpuOptions { threads, path: None }).unwrap())
 }
 
 /// The run of a directory, new or not.
@@ -62,7 +61,7 @@ pub fn open(recipe: &Recipe, dir: &Path) -> Result<Run, RunError> {
 pub fn trainer<'a>(
     recipe: &Recipe,
     data: &'a Loaded,
-    engine: Box<dyn Engine>,
+    engine: Box<dyn Engine + 'a>,
     run: Option<Run>,
 ) -> Result<Trainer<'a>, TrainError> {
     let session = Session::new(recipe, data)?.name("tiny").engine(engine);
@@ -72,17 +71,29 @@ pub fn trainer<'a>(
     }
 }
 
-/// Trains in a directory, new or not, until `stop` steps are done in this process.
-pub fn train(recipe: &Recipe, data: &Loaded, dir: &Path, stop: Option<usize>) -> Result<Outcome, TrainError> {
-    let run = open(recipe, dir)?;
+/// What an undisturbed training without a run learns.
+pub fn trained(recipe: &Recipe, data: &Loaded, engine: Box<dyn Engine>) -> Model {
+    let mut trainer = trainer(recipe, data, engine, None).unwrap();
+    trainer.run(&mut |_| Control::Continue).unwrap();
+    trainer.model()
+}
+
+/// Trains until `stop` steps are done by this trainer.
+pub fn run_until(trainer: &mut Trainer, stop: Option<usize>) -> Result<Outcome, TrainError> {
     let mut steps = 0;
-    trainer(recipe, data, engine(recipe, data, 1), Some(run))?.run(&mut |event| {
+    trainer.run(&mut |event| {
         let stopping = matches!(event, Event::Step { .. }) && {
             steps += 1;
             Some(steps) == stop
         };
         if stopping { Control::Stop } else { Control::Continue }
     })
+}
+
+/// Trains in a directory, new or not, until `stop` steps are done in this process.
+pub fn train(recipe: &Recipe, data: &Loaded, dir: &Path, stop: Option<usize>) -> Result<Outcome, TrainError> {
+    let run = open(recipe, dir)?;
+    run_until(&mut trainer(recipe, data, engine(recipe, data, 1), Some(run))?, stop)
 }
 
 /// Trains until something happens, and dies of it without a word: nothing is saved or cleaned.
@@ -108,34 +119,6 @@ pub fn results(dir: &Path) -> Vec<(String, Vec<u8>)> {
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         all.extend(tensors.into_iter().map(|(tensor, view)| (format!("{name} {tensor}"), view.data().to_vec())));
     }
-    let metrics = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
-    for line in metrics.lines() {
-        let mut values: serde_json::Value = serde_json::from_str(line).unwrap();
-        let values = values.as_object_mut().unwrap();
-        for time in ["train_seconds", "eval_seconds", "images_per_second"] {
-            assert!(values.remove(time).unwrap().as_f64().unwrap() > 0.0);
-        }
-        all.push(("metrics".into(), serde_json::to_vec(values).unwrap()));
-    }
+    all.extend(metrics(dir).iter().map(|values| ("metrics".into(), serde_json::to_vec(values).unwrap())));
     all
-}
-
-/// Every file below a directory, by its path; event files, of which each process leaves one, as one without its time.
-pub fn files(dir: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut open = vec![dir.to_path_buf()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(&next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let path = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
-                found.push(if path.starts_with("events.out.tfevents.") { "events".into() } else { path });
-            }
-        }
-    }
-    found.sort();
-    found.dedup();
-    found
 }

@@ -1,7 +1,7 @@
 //! PyTorch's numbers (float64 arithmetic from float32 weights, see `golden/*.json`): logits, every gradient, the losses
 //! of 20 steps, the weights after them. For the chapter's network and for the one with ReLU and max pooling.
 
-use super::{Make, backward, error};
+use super::{Make, Normalization, backward, error, numbers};
 use flate2::read::GzDecoder;
 use lenet::engine::{Batch, Engine, Pixels, TrainStep, Update};
 use lenet::spec::{Activation, Conv2d, Dense, Layer, Network, Pool, Spec};
@@ -11,6 +11,8 @@ use std::io::Read;
 pub const BATCH: usize = 256;
 
 pub struct Golden {
+    /// Of the preset that it is.
+    pub name: &'static str,
     pub network: Network,
     init: &'static [u8],
     reference: &'static [u8],
@@ -21,6 +23,7 @@ pub struct Golden {
 macro_rules! golden {
     ($name:literal, $activation:expr, $max:expr) => {
         Golden::new(
+            $name,
             include_str!(concat!("../golden/", $name, ".json")),
             include_bytes!(concat!("../golden/", $name, ".init.safetensors")),
             include_bytes!(concat!("../golden/", $name, ".reference.safetensors")),
@@ -31,7 +34,14 @@ macro_rules! golden {
 }
 
 impl Golden {
-    fn new(json: &str, init: &'static [u8], reference: &'static [u8], activation: Activation, max: bool) -> Golden {
+    fn new(
+        name: &'static str,
+        json: &str,
+        init: &'static [u8],
+        reference: &'static [u8],
+        activation: Activation,
+        max: bool,
+    ) -> Golden {
         let json: serde_json::Value = serde_json::from_str(json).unwrap();
         let pool = Pool { window: [2, 2], stride: [2, 2], padding: [0, 0] };
         let pool = || if max { Layer::MaxPool(pool.clone()) } else { Layer::AvgPool(pool.clone()) };
@@ -44,10 +54,11 @@ impl Golden {
         let mut layers = vec![conv(6, 2), act(), pool(), conv(16, 0), act(), pool(), Layer::Flatten];
         layers.extend([dense(120), act(), dense(84), act(), dense(10)]);
         Golden {
+            name,
             network: Spec { input: [1, 28, 28], layers }.infer().unwrap(),
             init,
             reference,
-            losses: json["losses"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect(),
+            losses: numbers(&json["losses"]),
             lr: json["optimizer"]["lr"].as_f64().unwrap() as f32,
         }
     }
@@ -56,8 +67,7 @@ impl Golden {
         [golden!("lenet", Activation::Sigmoid, false), golden!("lenet-relu-max", Activation::Relu, true)]
     }
 
-    /// An engine with the initial parameters.
-    pub fn engine(&self, make: Make) -> Box<dyn Engine> {
+    pub fn initial(&self) -> Vec<f32> {
         let init = SafeTensors::deserialize(self.init).unwrap();
         let mut parameters = vec![0.0; self.network.parameters];
         for t in self.network.tensors() {
@@ -65,8 +75,13 @@ impl Golden {
             let values: Vec<f32> = floats.iter().map(|b| f32::from_le_bytes(*b)).collect();
             parameters[t.range.clone()].copy_from_slice(&values);
         }
+        parameters
+    }
+
+    /// An engine with the initial parameters.
+    pub fn engine(&self, make: Make) -> Box<dyn Engine> {
         let mut engine = make(self.network.clone());
-        engine.set_parameters(&parameters).unwrap();
+        engine.set_parameters(&self.initial()).unwrap();
         engine
     }
 
@@ -97,7 +112,7 @@ pub struct Data {
 
 impl Data {
     pub fn new(images: Vec<u8>, labels: Vec<u16>) -> Data {
-        Data { images, labels, tables: lenet::spec::Normalization::unit(1).tables() }
+        Data { images, labels, tables: Normalization::unit(1).tables() }
     }
 
     /// The first images of the training set, from the fixture.

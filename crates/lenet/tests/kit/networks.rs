@@ -1,6 +1,6 @@
 //! Random networks of all operators, as PyTorch computes them in float64 (`bench/pytorch_parity.py` wrote the values).
 
-use super::{Make, backward, error};
+use super::{Make, backward, error, uniform};
 use lenet::engine::{Batch, Engine, Pixels, TrainStep, Update};
 use lenet::spec::{Network, Optimizer, OptimizerKind, Role, Spec};
 use serde::Deserialize;
@@ -21,13 +21,10 @@ pub struct Case {
     after: String,
 }
 
-/// Numbers in [0, 1), as the script computes them.
-fn uniform(n: usize, seed: u64) -> impl Iterator<Item = f64> {
-    (0..n as u64).map(move |i| {
-        let bits = (i * 2_654_435_761 + seed * 40_503 + 12_345) % (1 << 32);
-        let bits = (bits ^ (bits >> 15)) * 2_246_822_519 % (1 << 32);
-        (bits >> 8) as f64 / f64::from(1 << 24)
-    })
+impl Case {
+    pub fn spec(&self) -> Spec {
+        Spec::from_json(&self.spec.to_string()).unwrap()
+    }
 }
 
 fn floats(hex: &str) -> Vec<f32> {
@@ -61,7 +58,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn engine(case: &Case, make: Make) -> (Box<dyn Engine>, Vec<f32>, Vec<u16>) {
-    let network = Spec::from_json(&case.spec.to_string()).unwrap().infer().unwrap();
+    let network = case.spec().infer().unwrap();
     let mut engine = make(network.clone());
     engine.set_parameters(&parameters(&network, case.seed)).unwrap();
     engine.set_buffers(&buffers(&network, case.seed)).unwrap();
