@@ -93,6 +93,7 @@ impl From<TrainError> for Failure {
     fn from(e: TrainError) -> Self {
         match e {
             TrainError::Run(e) => e.into(),
+            TrainError::Recipe(e) => e.into(),
             TrainError::Checkpoint(CheckpointError::OtherRecipe { .. }) => Failure::Usage(e.to_string()),
             e => Failure::Failed(e.to_string()),
         }

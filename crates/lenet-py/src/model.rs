@@ -61,7 +61,7 @@ impl PyModel {
             return Ok(PyModel::new(model, threads, Vec::new(), None));
         }
         let model = Model::load(path).map_err(Raise::raise)?;
-        let is_run = path.join("recipe.toml").is_file();
+        let is_run = Run::is_at(path);
         let metrics = if is_run { Run::metrics_of(path).map_err(Raise::raise)? } else { Vec::new() };
         Ok(PyModel::new(model, threads, metrics, is_run.then(|| path.to_path_buf())))
     }

@@ -11,8 +11,24 @@
 //!
 //! # In other programs
 //!
-//! [`predict::Classifier`] classifies pictures, [`train::Trainer`] trains and tells its listener what happens; `examples/` holds
-//! a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
+//! A [`train::Session`] trains and tells its listener what happens, a [`predict::Classifier`] classifies pictures:
+//!
+//! ```no_run
+//! use lenet::data::{self, CacheOptions, picture::Invert};
+//! use lenet::predict::Classifier;
+//! use lenet::spec::Recipe;
+//! use lenet::train::{Control, Session};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let recipe = Recipe::load("lenet")?;
+//! let data = data::load(&recipe.data.source, &CacheOptions::from_env(), &mut |_| {})?;
+//! let model = Session::new(&recipe, &data)?.run_dir("runs/mine").train(|_| Control::Continue)?;
+//! let mut classifier = Classifier::new(model)?;
+//! println!("{}", classifier.classify_picture(&std::fs::read("shoe.png")?, Invert::Auto)?.label());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/` holds a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
 //! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
 //!
 //! On WebAssembly (`wasm32-unknown-unknown`, with `-C target-feature=+simd128`) everything without the feature `train` runs,

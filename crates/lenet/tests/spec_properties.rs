@@ -1,7 +1,9 @@
 //! Recipes at random: what is written reads back, and no text brings the reader down.
 
 use crate::kit::{Augment, Border, Erase, Fill, Normalization};
+use lenet::data::Dataset;
 use lenet::spec::*;
+use lenet::train::Checkpoint;
 use proptest::prelude::*;
 
 fn layers() -> impl Strategy<Value = Vec<Layer>> {
@@ -137,6 +139,21 @@ proptest! {
         let again = Recipe::parse(&text, "r.toml").map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
         prop_assert_eq!(&again, &recipe);
         prop_assert_eq!(again.to_toml(), text);
+    }
+
+    /// A run is resumed with the recipe in its directory, where the normalisation has its numbers.
+    #[test]
+    fn a_recipe_from_its_runs_file_knows_its_checkpoints(recipe in recipes()) {
+        let images: Vec<u8> = (0..5 * 8).map(|i: u32| (i * 89 % 256) as u8).collect();
+        let (labels, classes) = (vec![0, 1, 1, 0, 1], vec!["a".into(), "b".into()]);
+        let data = Dataset { shape: [2, 2, 2], images, labels, classes };
+        let mut resolved = recipe.clone();
+        resolved.resolve_normalization(&data);
+        let again = Recipe::parse(&resolved.to_toml(), "recipe.toml").unwrap();
+        let identity = Checkpoint::identity_of(&recipe, &data);
+        prop_assert_eq!(Checkpoint::identity_of(&again, &data), &identity[..]);
+        let other = Recipe { train: TrainRecipe { seed: !recipe.train.seed, ..recipe.train.clone() }, ..recipe };
+        prop_assert_ne!(Checkpoint::identity_of(&other, &data), identity);
     }
 
     #[test]

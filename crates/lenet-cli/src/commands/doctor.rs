@@ -7,6 +7,7 @@ use crate::text::bytes;
 use lenet::data::{self, CacheOptions};
 use lenet::engine::resolve_threads;
 use lenet::kernel::Path;
+use lenet::train::Machine;
 use serde_json::json;
 
 pub fn run(json: bool) -> Result<(), Failure> {
@@ -14,13 +15,13 @@ pub fn run(json: bool) -> Result<(), Failure> {
     let cached: Vec<_> = data::list(&options).into_iter().filter(|l| l.cached).map(|l| l.entry.name).collect();
     let paths: Vec<_> = Path::available().into_iter().map(Path::name).collect();
     let path = Path::detect();
-    let (cpu, memory, apt) = (cpu::name(), cpu::memory(), on_path("apt-get"));
+    let Machine { version, system, cpu, features, .. } = Machine::detect();
+    let (memory, apt) = (cpu::memory(), on_path("apt-get"));
     let (gpus, gpus_json) = gpu::describe();
     if json {
         print_json(&json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            "cpu": cpu, "cores": resolve_threads(0), "memory_bytes": memory, "features": cpu::features(),
+            "version": version, "system": system, "cpu": cpu, "cores": resolve_threads(0), "memory_bytes": memory,
+            "features": features,
             "paths": paths, "path": path.as_ref().ok().map(|p| p.name()), "gpu": gpus_json,
             "cache": options.dir, "cached": cached, "offline": options.offline, "apt": apt,
         }))?;
@@ -32,9 +33,9 @@ pub fn run(json: bool) -> Result<(), Failure> {
             .map_or_else(ToString::to_string, |p| format!("{} (this CPU can: {})", p.name(), list(&paths)));
         let network = if options.offline { "not used: LENET_OFFLINE is set" } else { "used if data is missing" };
         for (name, value) in [
-            ("lenet", format!("{}, {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)),
+            ("lenet", format!("{version}, {system}")),
             ("CPU", or(cpu, "unknown")),
-            ("features", list(&cpu::features())),
+            ("features", list(&features)),
             ("kernels", path),
             ("threads", resolve_threads(0).to_string()),
             ("memory", or(memory.map(bytes), "unknown")),

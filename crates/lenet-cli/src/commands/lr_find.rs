@@ -7,7 +7,7 @@ use crate::text::quoted;
 use crate::{inputs, plan, terminal};
 use lenet::engine::Engine;
 use lenet::spec::Recipe;
-use lenet::train::{LrRange, lr_find};
+use lenet::train::{LrRange, Session, lr_find};
 use serde_json::json;
 use std::path::Path;
 
@@ -16,12 +16,12 @@ pub fn run(args: LrFindArgs) -> Result<(), Failure> {
     sets.extend(args.data.as_deref().map(plan::source));
     let recipe = Recipe::load_with(&args.recipe, &sets)?;
     let loaded = inputs::dataset_of(&recipe)?;
-    let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len())?;
-    let mut engine = cpu::engine(spec.infer()?, args.threads)?;
+    let session = Session::new(&recipe, &loaded)?;
+    let mut engine = cpu::engine(session.network().clone(), args.threads)?;
     let range = LrRange { from: args.from, to: args.to, steps: args.steps };
     eprintln!("lr-find  {} steps from {} to {}, {}", range.steps, range.from, range.to, engine.device());
-    let curve =
-        lr_find(&recipe, &loaded.train, &mut engine, range, &mut |_| {}).map_err(|e| Failure::Usage(e.to_string()))?;
+    let curve = lr_find(session.recipe(), &loaded.train, &mut engine, range, &mut |_| {})
+        .map_err(|e| Failure::Usage(e.to_string()))?;
     std::fs::create_dir_all(&args.out).map_err(file_error("create", &args.out))?;
     let write = |name: &str, text: String| {
         let path = args.out.join(name);

@@ -7,12 +7,10 @@ use crate::terminal::{print_json, print_line};
 use lenet::data::Loaded;
 use lenet::report::{Part, ReportError, RunReport, html};
 use lenet::thousands;
+use lenet::train::layout::REPORT;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The report's name in a run's directory.
-const FILE: &str = "report.html";
 
 pub fn run(args: ReportArgs) -> Result<(), Failure> {
     let mut runs = args.runs.iter().map(|dir| RunReport::read(dir)).collect::<Result<Vec<_>, _>>()?;
@@ -35,7 +33,7 @@ pub fn run(args: ReportArgs) -> Result<(), Failure> {
         }
     }
     let page = html(&runs)?;
-    let path = args.output.unwrap_or_else(|| args.runs[0].join(FILE));
+    let path = args.output.unwrap_or_else(|| args.runs[0].join(REPORT));
     write(&path, &page)?;
     if args.json {
         return print_json(&json!({ "report": path, "runs": args.runs, "bytes": page.len() }));
@@ -47,7 +45,7 @@ pub fn run(args: ReportArgs) -> Result<(), Failure> {
 pub fn after_training(dir: &Path, loaded: &Loaded, threads: usize) -> Result<(), Failure> {
     let mut run = RunReport::read(dir)?;
     run.examine(loaded, Part::Test, threads)?;
-    write(&dir.join(FILE), &html(&[run])?)
+    write(&dir.join(REPORT), &html(&[run])?)
 }
 
 fn write(path: &Path, page: &str) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use crate::args::ServeArgs;
 use crate::failure::{Failure, file_error};
 use crate::terminal::print_line;
+use lenet::train::layout::RUNS;
 use lenet_serve::{LoadError, Options, ServeError, Server, Source, Token};
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     if args.open && token.is_none() && !args.addr.ip().is_loopback() {
         eprintln!("warning: whoever reaches {} may use this server: there is no token, and no encryption", args.addr);
     }
-    let usual = || Some(PathBuf::from("runs")).filter(|dir| args.allow_training || dir.is_dir());
+    let usual = || Some(PathBuf::from(RUNS)).filter(|dir| args.allow_training || dir.is_dir());
     let runs = args.runs.clone().or_else(usual);
     let trainer = match args.allow_training {
         true => Some(std::env::current_exe().map_err(|e| Failure::Failed(format!("cannot find this program: {e}")))?),

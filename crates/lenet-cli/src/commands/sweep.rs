@@ -7,6 +7,7 @@ use crate::inputs;
 use crate::terminal::sweep_progress::{Board, line, sets};
 use crate::terminal::{self, interrupt};
 use crate::text::stem;
+use lenet::sweep::layout::{BEST, PICTURE, RESULTS, SWEEPS};
 use lenet::sweep::{Found, Progress, Row, Sweep, Sweeper};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -40,7 +41,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         None => sweep.recipe(&trials[0]).map_err(|e| Failure::Usage(e.to_string()))?,
     };
     let loaded = job.load(|| inputs::dataset_of(&recipe))?;
-    let dir = args.out.clone().unwrap_or_else(|| Path::new("sweeps").join(stem(&args.file)));
+    let dir = args.out.clone().unwrap_or_else(|| Path::new(SWEEPS).join(stem(&args.file)));
     let parallel = match args.parallel.unwrap_or(sweep.parallel) {
         0 => job.threads,
         parallel => parallel,
@@ -83,12 +84,12 @@ fn report(found: &Found, dir: &Path, as_json: bool) -> Result<(), Failure> {
         text += &format!("{:3}.  {}\n", rank + 1, line(row));
     }
     let file = |name: &str| dir.join(name).display().to_string();
-    text += &format!("results: {}, {}\n", file("results.csv"), file("sweep.svg"));
+    text += &format!("results: {}, {}\n", file(RESULTS), file(PICTURE));
     // The winner's test accuracy is the only one that is told: nothing was chosen by it.
     if let Some(test) = found.rows.first().and_then(|r| r.last.as_ref()).and_then(|m| m.test_accuracy) {
         text += &format!("winner:  trial {}, test accuracy {test:.4}\n", found.rows[0].trial.number);
     }
-    text += &format!("next:    lenet train {}", file("best.toml"));
+    text += &format!("next:    lenet train {}", file(BEST));
     terminal::print_line(&text)
 }
 

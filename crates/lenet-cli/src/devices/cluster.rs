@@ -14,6 +14,8 @@ use lenet::kernel::CHUNK;
 #[cfg(feature = "mpi")]
 use lenet::sweep::Team;
 #[cfg(feature = "mpi")]
+use lenet::train::Session;
+#[cfg(feature = "mpi")]
 use lenet_mpi::{Cluster, MpiEngine};
 
 /// What MPI libraries tell a process: of how many it is one, and its number.
@@ -131,11 +133,10 @@ impl Job {
     pub fn serve(&self, load: impl FnOnce(&Recipe) -> Result<Loaded, Failure>) -> Result<(), Failure> {
         let Some(cluster) = self.cluster else { return Ok(()) };
         let Some(text) = cluster.hear() else { return Ok(()) };
-        let mut recipe = Recipe::parse(&text, "the recipe of rank 0")?;
+        let recipe = Recipe::parse(&text, "the recipe of rank 0")?;
         let loaded = self.load(|| load(&recipe))?;
-        recipe.resolve_normalization(&loaded.train);
-        let network = recipe.spec(loaded.train.shape, loaded.train.classes.len())?.infer()?;
-        self.ranks_engine(cluster, network, &recipe, &loaded)?.serve();
+        let session = Session::new(&recipe, &loaded)?;
+        self.ranks_engine(cluster, session.network().clone(), session.recipe(), &loaded)?.serve();
         Ok(())
     }
 

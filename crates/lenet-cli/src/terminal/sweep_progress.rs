@@ -66,6 +66,7 @@ impl Board {
                 self.running.remove(&row.trial.number);
                 self.done += 1;
             }
+            _ => {}
         }
     }
 

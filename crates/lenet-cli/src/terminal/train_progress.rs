@@ -95,7 +95,7 @@ impl TrainProgress {
             Event::Epoch(m) if self.json => self.event("epoch", serde_json::to_value(m).map_err(Failure::failed)?),
             Event::Epoch(m) => self.bar.suspend(|| print_line(&line(m))),
             Event::Checkpoint { path } if self.json => self.event("checkpoint", json!({ "path": path })),
-            Event::Checkpoint { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 

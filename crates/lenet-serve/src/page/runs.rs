@@ -10,8 +10,10 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use lenet::data::catalog;
+use lenet::model::layout::CONFIG;
 use lenet::spec::{PRESETS, Recipe};
 use lenet::train::Run;
+use lenet::train::layout::{METRICS, MODEL, RECIPE, REPORT};
 use serde_json::{Value, json as object};
 use std::collections::BTreeSet;
 use std::fs;
@@ -57,7 +59,7 @@ pub fn is_name(name: &str) -> bool {
 pub fn find(state: &State, name: &str) -> Result<PathBuf, Problem> {
     let parent = parent(state)?;
     let dir = parent.join(name);
-    if is_name(name) && dir.join("recipe.toml").is_file() {
+    if is_name(name) && Run::is_at(&dir) {
         return Ok(dir);
     }
     Err(Problem::not_found(format!("there is no run of this name in {}", parent.display())))
@@ -108,13 +110,13 @@ fn all(parent: &Path, own: &Own) -> Vec<Value> {
 /// When a run last wrote metrics, or its recipe; nothing if it is no run.
 fn touched(dir: &Path) -> Option<SystemTime> {
     let time = |file: &str| fs::metadata(dir.join(file)).and_then(|m| m.modified());
-    let recipe = time("recipe.toml").ok()?;
-    Some(time("metrics.jsonl").map_or(recipe, |metrics| metrics.max(recipe)))
+    let recipe = time(RECIPE).ok()?;
+    Some(time(METRICS).map_or(recipe, |metrics| metrics.max(recipe)))
 }
 
 fn describe(parent: &Path, name: &str, time: SystemTime, (active, ended): &Own) -> Value {
     let dir = parent.join(name);
-    let recipe = dir.join("recipe.toml").to_str().map(Recipe::load).and_then(Result::ok);
+    let recipe = dir.join(RECIPE).to_str().map(Recipe::load).and_then(Result::ok);
     let metrics = read_metrics(&dir).unwrap_or_default();
     let last = metrics.last().cloned();
     let done = metrics.len();
@@ -135,14 +137,14 @@ fn describe(parent: &Path, name: &str, time: SystemTime, (active, ended): &Own) 
     };
     object!({
         "name": name, "recipe": line, "epochs": planned, "done": done, "last": last, "status": status,
-        "own": active.iter().any(|n| n == name), "report": dir.join("report.html").is_file(),
-        "model": dir.join("model/config.json").is_file(),
+        "own": active.iter().any(|n| n == name), "report": dir.join(REPORT).is_file(),
+        "model": dir.join(MODEL).join(CONFIG).is_file(),
     })
 }
 
 /// The lines of `metrics.jsonl`; none if the file is not there yet.
 fn read_metrics(dir: &Path) -> io::Result<Vec<Value>> {
-    let bytes = match read_bounded(&dir.join("metrics.jsonl")) {
+    let bytes = match read_bounded(&dir.join(METRICS)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read?,
     };
@@ -173,7 +175,7 @@ pub async fn metrics(call: Call<'_>) -> Result<Response, Problem> {
 
 /// `GET /v1/runs/{name}/report`
 pub async fn report(call: Call<'_>) -> Result<Response, Problem> {
-    let path = find(call.state, call.name)?.join("report.html");
+    let path = find(call.state, call.name)?.join(REPORT);
     let bytes = on_pool(move || read_bounded(&path)).await?.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Problem::not_found("this run has no report yet: lenet report RUN writes it"),
         _ => unreadable(&e),
@@ -213,7 +215,7 @@ async fn follow(dir: PathBuf, mut sender: Sender<Bytes>) {
         let path = dir.clone();
         let before = seen;
         let look = on_pool(move || {
-            let data = fs::metadata(path.join("metrics.jsonl")).ok();
+            let data = fs::metadata(path.join(METRICS)).ok();
             let now = data.and_then(|d| Some((d.modified().ok()?, d.len())));
             (now, if now == before { None } else { read_metrics(&path).ok() })
         });

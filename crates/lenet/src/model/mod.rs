@@ -1,6 +1,7 @@
 //! Models as files: all that a prediction needs, and nothing of the training's state.
 
 mod error;
+pub mod layout;
 mod load;
 #[cfg(feature = "onnx")]
 pub mod onnx;

@@ -3,8 +3,10 @@
 use super::error::ReportError;
 use super::evidence::Evidence;
 use crate::model::Model;
+use crate::model::layout::CONFIG;
 use crate::spec::{Network, Recipe, Summary};
-use crate::train::{EpochMetrics, Run, RunError};
+use crate::train::layout::{ENVIRONMENT, MODEL};
+use crate::train::{EpochMetrics, Run};
 use serde_json::Value;
 use std::io;
 use std::path::Path;
@@ -34,19 +36,15 @@ impl RunReport {
     /// # Errors
     /// A directory that is no run, files that are damaged.
     pub fn read(dir: &Path) -> Result<Self, ReportError> {
-        let recipe = dir.join("recipe.toml");
-        if !recipe.is_file() {
-            return Err(RunError::NotARun(dir.to_path_buf()).into());
-        }
-        let recipe = Recipe::load(&recipe.to_string_lossy())?;
-        let model = match dir.join("model") {
-            model if model.join("config.json").is_file() => Some(Model::load(&model)?),
+        let recipe = Recipe::load(&Run::recipe_path(dir)?.to_string_lossy())?;
+        let model = match dir.join(MODEL) {
+            model if model.join(CONFIG).is_file() => Some(Model::load(&model)?),
             _ => None,
         };
         Ok(RunReport {
             name: name(dir),
             recipe,
-            environment: environment(&dir.join("environment.json"))?,
+            environment: environment(&dir.join(ENVIRONMENT))?,
             metrics: Run::metrics_of(dir)?,
             network: model.as_ref().map(|m| m.network.clone()),
             model,

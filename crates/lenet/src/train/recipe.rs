@@ -1,6 +1,5 @@
 //! What a recipe makes of a dataset and of a step.
 
-use super::sampler::permutation;
 use super::split::split;
 use crate::data::Dataset;
 use crate::engine::TrainStep;
@@ -34,9 +33,4 @@ impl<'a> TrainStep<'a> {
             targets: Targets { smoothing: recipe.targets.label_smoothing, weights },
         }
     }
-}
-
-/// These positions in the order of an epoch.
-pub(super) fn shuffled(indices: &[u32], seed: u64, epoch: usize) -> Vec<u32> {
-    permutation(indices.len(), seed, epoch).into_iter().map(|i| indices[i as usize]).collect()
 }

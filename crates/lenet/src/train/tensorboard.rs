@@ -4,6 +4,7 @@
 //! file of its own; what an earlier one wrote of epochs that are done again is marked as void.
 
 use super::event::EpochMetrics;
+use super::layout::EVENTS;
 use crate::model::Model;
 use crate::protobuf::Message;
 use std::fs::{self, File};
@@ -23,10 +24,10 @@ impl EventFile {
     /// later ones is void.
     pub fn create(dir: &Path, epoch: usize) -> io::Result<Self> {
         let now = now();
-        let is_events = |name: &str| name.starts_with(PREFIX);
+        let is_events = |name: &str| name.starts_with(EVENTS);
         let before = fs::read_dir(dir)?.flatten().filter(|f| f.file_name().to_str().is_some_and(is_events)).count();
         // Read in the order of their names: the number decides between processes of one second.
-        let path = dir.join(format!("{PREFIX}{:010}.{before:04}.lenet", now as u64));
+        let path = dir.join(format!("{EVENTS}{:010}.{before:04}.lenet", now as u64));
         let mut file = EventFile(File::create_new(path)?);
         let mut records = record(&Message::default().double(1, now).bytes(3, "brain.Event:2"));
         if before > 0 {
@@ -60,8 +61,6 @@ impl EventFile {
         self.0.sync_data()
     }
 }
-
-const PREFIX: &str = "events.out.tfevents.";
 
 /// Seconds since 1970.
 fn now() -> f64 {

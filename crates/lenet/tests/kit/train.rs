@@ -5,7 +5,7 @@ use lenet::data::Loaded;
 use lenet::engine::{CpuEngine, CpuOptions, Engine};
 use lenet::model::Model;
 use lenet::spec::{Network, Recipe};
-use lenet::train::{Control, Event, Outcome, Run, RunError, TrainError, Trainer};
+use lenet::train::{Control, Event, Outcome, Run, RunError, Session, TrainError, Trainer};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -59,13 +59,16 @@ pub fn open(recipe: &Recipe, dir: &Path) -> Result<Run, RunError> {
 }
 
 pub fn trainer<'a>(
-    recipe: &'a Recipe,
+    recipe: &Recipe,
     data: &'a Loaded,
     engine: Box<dyn Engine + 'a>,
     run: Option<Run>,
 ) -> Result<Trainer<'a>, TrainError> {
-    let spec = recipe.spec(data.train.shape, data.train.classes.len()).unwrap();
-    Trainer::new(recipe, "tiny", spec, &data.train, &data.test, engine, run)
+    let session = Session::new(recipe, data)?.name("tiny").engine(engine);
+    match run {
+        Some(run) => session.resume(run).open(),
+        None => session.open(),
+    }
 }
 
 /// What an undisturbed training without a run learns.
