@@ -2,8 +2,8 @@
 //! with rates that rise exponentially, until the loss leaves for good.
 
 use super::init::initialize;
-
-use super::recipe::{recipe_split, shuffled};
+use super::recipe::{checked_split, shuffled};
+use super::trainer::TrainError;
 use crate::data::Dataset;
 use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
 use crate::spec::Recipe;
@@ -60,23 +60,28 @@ const FALLEN: f64 = 0.95;
 /// are of no use afterwards.
 ///
 /// # Errors
-/// A range that is none, or data that do not fit the engine's network.
+/// A recipe that [`Recipe::check`] refuses, a range that is none, data without images or that do not fit the engine's
+/// network.
 pub fn lr_find(
     recipe: &Recipe,
     train: &Dataset,
     engine: &mut dyn Engine,
     range: LrRange,
     on_step: &mut dyn FnMut(&LrPoint),
-) -> Result<LrCurve, EngineError> {
+) -> Result<LrCurve, TrainError> {
     let LrRange { from, to, steps } = range;
     if !(from > 0.0 && from < to && to.is_finite() && steps >= 10) {
         let what = format!("a range from {from} to {to} in {steps} steps: give 0 < from < to and at least 10 steps");
-        return Err(EngineError::Mismatch(what));
+        return Err(TrainError::Data(what));
     }
     let seed = recipe.train.seed;
-    engine.set_parameters(&initialize(engine.network(), &recipe.train))?;
-    let (train_indices, _) = recipe_split(recipe, train);
+    let (train_indices, _) = checked_split(recipe, train, engine.network())?;
     let n = train_indices.len();
+    if n == 0 {
+        return Err(TrainError::Data("there is no training image: at least one is needed".into()));
+    }
+    let engine_error = |error| TrainError::Engine { error, kept: String::new() };
+    engine.set_parameters(&initialize(engine.network(), &recipe.train)).map_err(engine_error)?;
     let normalization = recipe.data.normalization.resolve(train, &train_indices);
     let tables = normalization.tables();
     let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
@@ -107,7 +112,7 @@ pub fn lr_find(
                 curve.diverged = true;
                 break;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(engine_error(error)),
         };
         average = PAST * average + (1.0 - PAST) * loss;
         let smoothed = average / (1.0 - libm::pow(PAST, step as f64 + 1.0));

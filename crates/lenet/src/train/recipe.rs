@@ -2,10 +2,36 @@
 
 use super::sampler::permutation;
 use super::split::split;
+use super::trainer::TrainError;
 use crate::data::{Dataset, Normalization};
 use crate::engine::TrainStep;
 use crate::kernel::loss::Targets;
-use crate::spec::{Normalize, Recipe};
+use crate::spec::{Network, Normalize, Recipe};
+
+/// Checks a recipe and the images that a network is to learn from; then as [`recipe_split`].
+pub(super) fn checked_split(
+    recipe: &Recipe,
+    train: &Dataset,
+    network: &Network,
+) -> Result<(Vec<u32>, Vec<u32>), TrainError> {
+    recipe.check()?;
+    check_images(train, network, "training")?;
+    Ok(recipe_split(recipe, train))
+}
+
+/// Whether a dataset, whose fields are public, holds images for a network, and a label for each.
+pub(super) fn check_images(data: &Dataset, network: &Network, what: &str) -> Result<(), TrainError> {
+    let (n, bytes, shape) = (data.labels.len(), data.images.len(), network.input);
+    let wanted = shape.iter().try_fold(n, |n, &side| n.checked_mul(side));
+    if data.shape != shape || Some(bytes) != wanted {
+        let has = data.shape;
+        let message = format!(
+            "the {what} data are {bytes} bytes of images {has:?} with {n} labels: the network takes {shape:?}, an image a label"
+        );
+        return Err(TrainError::Data(message));
+    }
+    Ok(())
+}
 
 /// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].
 pub fn recipe_split(recipe: &Recipe, train: &Dataset) -> (Vec<u32>, Vec<u32>) {

@@ -3,14 +3,14 @@
 use super::checkpoint::{BUFFERS, Checkpoint, CheckpointError, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER, identity};
 use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
-use super::recipe::{recipe_split, shuffled};
+use super::recipe::{check_images, checked_split, shuffled};
 use super::run::{Run, RunError};
 use super::start::{Start, held};
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Average, Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
 use crate::kernel::elementwise::first_not_finite;
 use crate::model::{Model, ModelError, Training};
-use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
+use crate::spec::{LayerInfo, Recipe, RecipeError, Spec, TrainRecipe};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ pub enum TrainError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The recipe has values that none may have.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// Nothing to learn from.
     #[error("{0}")]
     Data(String),
@@ -103,7 +106,8 @@ impl<'a> Trainer<'a> {
     /// `name` is that of the recipe, for the model's card; `run` is a new run, or one that was opened to go on.
     ///
     /// # Errors
-    /// Data without images, or a checkpoint that cannot be used.
+    /// A recipe that [`Recipe::check`] refuses, data without images or for another network, or a checkpoint that cannot be
+    /// used.
     pub fn new(
         recipe: &'a Recipe,
         name: &str,
@@ -113,7 +117,8 @@ impl<'a> Trainer<'a> {
         mut engine: Box<dyn Engine + 'a>,
         mut run: Option<Run>,
     ) -> Result<Self, TrainError> {
-        let (train_indices, val_indices) = recipe_split(recipe, train);
+        let (train_indices, val_indices) = checked_split(recipe, train, engine.network())?;
+        check_images(test, engine.network(), "test")?;
         let train_len = train_indices.len();
         let test_len = recipe.data.test_limit.unwrap_or(usize::MAX).min(test.len());
         if train_len == 0 || test_len == 0 {
