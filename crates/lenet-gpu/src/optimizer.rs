@@ -1,8 +1,8 @@
-//! Optimizers on slabs of the device, by the CPU's formulas ([`lenet::kernel::optimizer`]).
+//! Optimizers on slabs of the device, by the CPU's formulas ([`lenet::kernel::optim`]).
 
 use burn::tensor::Tensor;
 use lenet::engine::Update;
-use lenet::kernel::orthogonal::{COEFFICIENTS, EPS, STEPS};
+use lenet::kernel::optim::muon::orthogonal::{COEFFICIENTS, EPS, STEPS};
 use lenet::spec::{Network, OptimizerKind};
 use std::ops::Range;
 
@@ -84,7 +84,7 @@ fn directions(
     network.hidden_matrices().map(one).collect()
 }
 
-/// As [`lenet::kernel::orthogonal`] computes it.
+/// As [`lenet::kernel::optim::muon::orthogonal`] computes it.
 fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
     let [a, b, c] = COEFFICIENTS;
     let [rows, cols] = matrix.dims();

@@ -6,7 +6,7 @@ mod parity;
 use lenet::data::Dataset;
 use lenet::data::augment::Augment;
 use lenet::engine::{Average, Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
-use lenet::kernel::loss::Targets;
+use lenet::kernel::op::loss::Targets;
 use lenet::spec::{Network, Optimizer, OptimizerKind, Recipe, Role, TrainRecipe};
 use lenet::train::{initial_buffers, initialize};
 use lenet_gpu::{Gpu, GpuEngine};

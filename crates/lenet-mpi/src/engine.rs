@@ -5,7 +5,7 @@ use crate::message::{Kind, Message};
 use lenet::data::Dataset;
 use lenet::data::augment::Augment;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, Score, TrainStep, Update};
-use lenet::kernel::loss::Targets;
+use lenet::kernel::op::loss::Targets;
 use lenet::spec::{Network, Optimizer, OptimizerKind};
 
 /// Where a batch's pixels are.

@@ -1,7 +1,7 @@
 //! Twenty steps of every optimizer under every schedule, against PyTorch in float64 (`bench/pytorch_optimizers.py`).
 
 use lenet::kernel::Path;
-use lenet::kernel::optimizer::{Rule, Step, sum_of_squares};
+use lenet::kernel::optim::{Rule, Step, sum_of_squares};
 use lenet::spec::Recipe;
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use lenet::data::augment::{Augment, Context, Erase};
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Score, TrainStep};
 use lenet::kernel::Path;
-use lenet::kernel::loss::Targets;
+use lenet::kernel::op::loss::Targets;
 use lenet::model::Model;
 use lenet::spec::{Normalize, Recipe, TrainRecipe};
 use lenet::train::{Outcome, evaluate, initialize};

@@ -1,15 +1,16 @@
 //! Each layer of a network, forward and backward, on one chunk.
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
-use crate::kernel::contract::Contraction;
-use crate::kernel::dense::{ChunkRows, row_stride};
-use crate::kernel::epilogue::Epilogue;
-use crate::kernel::frame::Frame;
-use crate::kernel::pool::{PoolKind, Pooling};
-use crate::kernel::tile::Tiles;
+use crate::kernel::op::dense::{ChunkRows, row_stride};
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::pool::{PoolKind, Pooling};
+use crate::kernel::op::{activation, conv, dense, dropout, norm, pool, rbf};
+use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::Tiles;
 use crate::kernel::winograd::square::{self, Square};
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
-use crate::kernel::{CHUNK, Path, activation, conv, dense, dropout, elementwise, input, norm, pool, rbf};
+use crate::kernel::{CHUNK, Path, elementwise, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, PoolShape, Shape};
 
 struct Bench<'a> {

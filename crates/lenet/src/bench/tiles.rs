@@ -2,7 +2,7 @@
 
 use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
 use crate::kernel::Path;
-use crate::kernel::tile::{OuterArgs, Tap, TileArgs, Tiles};
+use crate::kernel::plan::tile::{OuterArgs, Tap, TileArgs, Tiles};
 
 const TAPS: usize = 64;
 

@@ -13,8 +13,8 @@ pub use mirror::forward_with_mirror;
 pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
-use crate::kernel::loss::Targets;
-use crate::kernel::optimizer::{move_average, sum_of_squares};
+use crate::kernel::op::loss::Targets;
+use crate::kernel::optim::{move_average, sum_of_squares};
 use crate::spec::{Network, Optimizer};
 use crate::train::random::{Purpose, Stream};
 use std::fmt;

@@ -2,8 +2,8 @@
 //!
 //! It is what the engines are tested against; a person reads it to see what they compute.
 
-use crate::kernel::pool::PoolKind;
-use crate::kernel::{activation, conv, dense, dropout, loss, norm, pool, rbf};
+use crate::kernel::op::pool::PoolKind;
+use crate::kernel::op::{activation, conv, dense, dropout, loss, norm, pool, rbf};
 use crate::spec::{Geometry, LayerInfo, Network, NormShape, PoolShape};
 
 /// What a network computes with.

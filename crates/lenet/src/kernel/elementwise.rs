@@ -1,9 +1,9 @@
 //! Sums, updates and checks over whole slices.
 
-use super::frame::Frame;
-use super::norm::Channels;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd, sum_lanes};
+use crate::kernel::op::norm::Channels;
+use crate::kernel::plan::frame::Frame;
 use std::ops::Range;
 
 /// `w -= lr · g`, rounded once.

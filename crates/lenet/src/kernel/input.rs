@@ -1,9 +1,9 @@
 //! Samples into lanes, and lanes back into rows.
 
-use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd};
 use crate::engine::Pixels;
+use crate::kernel::plan::frame::Frame;
 
 /// Writes up to 16 samples into the lanes of an input frame; lanes without a sample become 0.
 pub fn load_chunk(path: Path, pixels: &Pixels, indices: &[u32], x: &Frame, out: &mut [f32]) {

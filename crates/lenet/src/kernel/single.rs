@@ -1,11 +1,11 @@
 //! Activation and pooling of one sample, pixels in the lanes.
 
-use super::activation::{Function, with_function};
-use super::epilogue::{Epilogue, larger};
-use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
-use super::pool::PoolKind;
 use super::simd::{CHUNK, Simd};
+use crate::kernel::op::activation::{Function, with_function};
+use crate::kernel::op::epilogue::{Epilogue, larger};
+use crate::kernel::op::pool::PoolKind;
+use crate::kernel::plan::frame::Frame;
 use crate::spec::{Activation, PoolShape};
 use std::marker::PhantomData;
 

@@ -4,7 +4,7 @@ use super::sampler::permutation;
 use super::split::split;
 use crate::data::{Dataset, Normalization};
 use crate::engine::TrainStep;
-use crate::kernel::loss::Targets;
+use crate::kernel::op::loss::Targets;
 use crate::spec::{Normalize, Recipe};
 
 /// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].

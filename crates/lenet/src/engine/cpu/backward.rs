@@ -3,11 +3,12 @@
 use super::chunk::{Context, DenseRows, Room, Samples, Workspace, z_channels};
 use super::flow::{Gradient, Part};
 use super::program::{ConvCore, Core, DenseCore, Norm, NormKind, Stage, Work};
-use crate::kernel::epilogue::Epilogue;
-use crate::kernel::maximum::NormMaximum;
-use crate::kernel::norm::NormBackward;
-use crate::kernel::pool::{PoolKind, Pooling};
-use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, elementwise, input, rbf};
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::norm::NormBackward;
+use crate::kernel::op::norm::maximum::NormMaximum;
+use crate::kernel::op::pool::{PoolKind, Pooling};
+use crate::kernel::op::{dense, dropout, rbf};
+use crate::kernel::{AlignedVec, CHUNK, Path, elementwise, input};
 use std::mem::take;
 use std::ops::Range;
 

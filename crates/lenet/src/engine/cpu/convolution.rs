@@ -1,9 +1,9 @@
 //! A convolution on chunks, by the algorithm that its shape is best served with.
 
-use crate::kernel::contract::Contraction;
-use crate::kernel::conv::{self, WeightGradient};
-use crate::kernel::frame::Frame;
-use crate::kernel::tile::Tiles;
+use crate::kernel::op::conv::{self, WeightGradient};
+use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::Tiles;
 use crate::kernel::winograd::square::{self, Square};
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
 use crate::kernel::{AlignedVec, Path, elementwise};

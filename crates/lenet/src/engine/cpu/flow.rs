@@ -2,7 +2,7 @@
 //! chunks wait.
 
 use super::program::Stage;
-use crate::kernel::pool::PoolKind;
+use crate::kernel::op::pool::PoolKind;
 use crate::spec::{Activation, Geometry, LayerInfo, Network, PoolShape, Shape};
 use std::ops::Range;
 
@@ -225,7 +225,7 @@ pub(super) fn rounds(stages: &[Stage]) -> Vec<Round> {
 #[cfg(test)]
 mod tests {
     use crate::kernel::Path;
-    use crate::kernel::tile::Tiles;
+    use crate::kernel::plan::tile::Tiles;
     use crate::spec::{BatchNorm, Conv2d, Dense, Layer, Residual, Spec};
 
     #[test]

@@ -13,10 +13,10 @@ mod update;
 
 use super::threads::ThreadPool;
 use super::{Batch, Engine, EngineError, Score, TrainStep, Update};
-use crate::kernel::contract::Contraction;
 use crate::kernel::denormal::FlushDenormals;
-use crate::kernel::loss::ChunkScore;
-use crate::kernel::tile::Tiles;
+use crate::kernel::op::loss::ChunkScore;
+use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::tile::Tiles;
 use crate::kernel::{AlignedVec, CHUNK, Path};
 use crate::spec::Network;
 use crate::train::initial_buffers;

@@ -1,7 +1,7 @@
 //! What normalisations know of their channels: in evaluation, and in the course of a step.
 
 use super::program::{Norm, NormKind, Place, Program};
-use crate::kernel::norm::Channels;
+use crate::kernel::op::norm::Channels;
 
 /// The channels of all normalisations, by their numbers.
 pub(super) struct Norms {

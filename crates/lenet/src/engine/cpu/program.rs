@@ -5,12 +5,13 @@
 
 use super::convolution::{Convolution, compares};
 use super::flow::{Block, Flow, Gradient, Part, Round, blocks, chw, pooling, rounds};
-use crate::kernel::contract::Contraction;
-use crate::kernel::epilogue::Epilogue;
-use crate::kernel::frame::Frame;
-use crate::kernel::pool::{PoolKind, Pooling};
-use crate::kernel::tile::Tiles;
-use crate::kernel::{CHUNK, conv, dense, dropout};
+use crate::kernel::CHUNK;
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::pool::{PoolKind, Pooling};
+use crate::kernel::op::{conv, dense, dropout};
+use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::Tiles;
 use crate::spec::{ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape};
 use std::ops::Range;
 

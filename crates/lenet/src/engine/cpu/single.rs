@@ -3,16 +3,17 @@
 use super::convolution::{compares, fits};
 use super::flow::{Block, blocks};
 use crate::engine::Pixels;
-use crate::kernel::contract::Contraction;
-use crate::kernel::epilogue::Epilogue;
-use crate::kernel::frame::Frame;
-use crate::kernel::norm::Channels;
-use crate::kernel::pool::PoolKind;
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::norm::Channels;
+use crate::kernel::op::pool::PoolKind;
+use crate::kernel::op::{conv, dense};
+use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::Tiles;
 use crate::kernel::single::{Finish, Steps, activate, pool, scale_planes, sum_planes};
-use crate::kernel::tile::Tiles;
 use crate::kernel::winograd::square::{self, Patches};
 use crate::kernel::winograd::{Inputs, Scratch, Winograd};
-use crate::kernel::{AlignedVec, CHUNK, Path, conv, dense, input};
+use crate::kernel::{AlignedVec, CHUNK, Path, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
 use std::ops::Range;
 

@@ -3,8 +3,8 @@
 use super::{CpuEngine, UPDATE, lock, take};
 use crate::engine::Update;
 use crate::kernel::AlignedVec;
-use crate::kernel::optimizer::{Rule, Step};
-use crate::kernel::orthogonal::{Orthogonal, STEPS, Stage};
+use crate::kernel::optim::muon::orthogonal::{Orthogonal, STEPS, Stage};
+use crate::kernel::optim::{Rule, Step};
 use crate::spec::{OptimizerKind, Role};
 use std::ops::Range;
 use std::sync::Mutex;

@@ -23,12 +23,12 @@ pub(super) mod tile;
 mod transform;
 
 use super::aligned::AlignedVec;
-use super::contract::{Contraction, partition};
-use super::conv::{self, WeightGradient};
-use super::frame::Frame;
 use super::path::{Path, dispatch};
 use super::simd::CHUNK;
-use super::tile::{Tap, Tiles};
+use crate::kernel::op::conv::{self, WeightGradient};
+use crate::kernel::plan::contract::{Contraction, partition};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::{Tap, Tiles};
 use crate::spec::ConvShape;
 use std::ops::Range;
 use tile::{PairArgs, PairTile};

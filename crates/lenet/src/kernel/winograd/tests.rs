@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::conv::naive;
+use crate::kernel::op::conv::naive;
 
 pub(super) fn values(n: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;

@@ -2,6 +2,7 @@
 
 use super::Point;
 use super::square::cross::{self, CrossTiles};
+use crate::kernel::plan::tile::{Outer, OuterArgs, Tap, multiply, outer};
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::simd::Avx2;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
@@ -11,7 +12,6 @@ use crate::kernel::simd::Neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::kernel::simd::Simd128;
 use crate::kernel::simd::{Portable, Simd};
-use crate::kernel::tile::{Outer, OuterArgs, Tap, multiply, outer};
 
 /// What a [`PairFn`] works on. `x` is `[point]` of planes read at `tap.x + p`, `w` is `[point][row][o]`, `y` is `[o][2][p]`.
 #[derive(Clone, Copy)]

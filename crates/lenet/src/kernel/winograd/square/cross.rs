@@ -1,7 +1,8 @@
 //! The micro-kernel of the weights' gradient: `y[o][p] += Σ d[square][o][lane] · v[square][lane][p]`, samples summed with
 //! the squares, channels of x in the vectors.
 
-use crate::kernel::contract::partition;
+use crate::kernel::plan::contract::partition;
+use crate::kernel::plan::tile::Tiles;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::simd::Avx2;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
@@ -11,7 +12,6 @@ use crate::kernel::simd::Neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::kernel::simd::Simd128;
 use crate::kernel::simd::{CHUNK, Portable, Simd};
-use crate::kernel::tile::Tiles;
 
 /// What a [`CrossFn`] works on.
 #[derive(Clone, Copy)]

@@ -22,11 +22,11 @@ pub use patches::Patches;
 
 use super::{Inputs, Scratch};
 use crate::kernel::aligned::AlignedVec;
-use crate::kernel::contract::{Contraction, Packing, Pitch, RowClass, Uniform};
-use crate::kernel::frame::Frame;
 use crate::kernel::path::{Path, dispatch};
+use crate::kernel::plan::contract::{Contraction, Packing, Pitch, RowClass, Uniform};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::{Tap, Tiles};
 use crate::kernel::simd::CHUNK;
-use crate::kernel::tile::{Tap, Tiles};
 use crate::spec::ConvShape;
 use cross::{CrossArgs, CrossFn};
 use std::ops::Range;

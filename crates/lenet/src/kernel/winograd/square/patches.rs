@@ -1,10 +1,10 @@
 //! A sample alone: its squares take the lanes that samples have in a chunk.
 
 use super::{PATCH, SIDE, Square, grow};
-use crate::kernel::frame::Frame;
 use crate::kernel::path::Path;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::Tiles;
 use crate::kernel::simd::CHUNK;
-use crate::kernel::tile::Tiles;
 use crate::kernel::winograd::{Inputs, Scratch};
 use crate::spec::ConvShape;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::conv::{GRADIENT_BORDER, naive};
+use crate::kernel::op::conv::{GRADIENT_BORDER, naive};
 use crate::kernel::winograd::tests::{assert_close, filled, lane, shape, values};
 
 /// All three passes on all paths against the naive ones, and the paths' bits against each other.

@@ -2,8 +2,8 @@
 //! 0, A, -A, B, -B, infinity, in this order.
 
 use super::{Grid, PATCH, SIDE};
-use crate::kernel::frame::Frame;
 use crate::kernel::path::Program;
+use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
 
 pub(super) const A: f32 = 0.75;

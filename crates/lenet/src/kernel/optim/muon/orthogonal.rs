@@ -4,10 +4,10 @@
 //! its Frobenius norm, lying on its longer side, each step is `X ← a X + (b G + c G²) X`, `G = X Xᵀ`. The coefficients are
 //! made for speed: singular values end between about 0.7 and 1.2 rather than at 1.
 
-use super::aligned::AlignedVec;
-use super::optimizer::sum_of_squares;
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd};
+use crate::kernel::aligned::AlignedVec;
+use crate::kernel::optim::sum_of_squares;
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::simd::{CHUNK, Simd};
 
 /// Steps of the iteration.
 pub const STEPS: usize = 5;

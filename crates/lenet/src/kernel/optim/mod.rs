@@ -1,8 +1,10 @@
 //! Optimizers, one pass over parameters, gradients and state; moving averages; norms.
 
-use super::elementwise;
-use super::path::{Path, Program, dispatch};
-use super::simd::Simd;
+pub mod muon;
+
+use crate::kernel::elementwise;
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::simd::Simd;
 use crate::spec::{Optimizer, OptimizerKind};
 
 /// What a pass does to a tensor.

@@ -3,9 +3,9 @@
 //! Whether a value is dropped is a function of its sample's key and its position alone, so that backward asks anew
 //! instead of keeping a mask, and nothing depends on which thread or batch a sample is in.
 
-use super::frame::Frame;
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd};
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::{CHUNK, Simd};
 
 /// 32 well-mixed bits of a number: two rounds of xor-shift and multiplication.
 #[inline(always)]

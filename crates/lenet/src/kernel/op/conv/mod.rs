@@ -1,10 +1,10 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
-use super::contract::{Contraction, Copies, Packing, Pitch, RowClass, Segment, Uniform, partition};
-use super::frame::Frame;
-use super::simd::CHUNK;
-use super::tile::{Outer, OuterArgs, Tap, Tiles};
-use super::winograd::Point;
+use crate::kernel::plan::contract::{Contraction, Copies, Packing, Pitch, RowClass, Segment, Uniform, partition};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::tile::{Outer, OuterArgs, Tap, Tiles};
+use crate::kernel::simd::CHUNK;
+use crate::kernel::winograd::Point;
 use crate::spec::ConvShape;
 use std::ops::Range;
 
@@ -217,7 +217,7 @@ impl WeightGradient {
     }
 
     /// The same where each row of the plan takes two rows of dz, which these tiles combine.
-    pub(super) fn plan_pairs(
+    pub(crate) fn plan_pairs(
         tiles: &'static Tiles,
         outers: &'static [Outer],
         s: &ConvShape,
@@ -305,7 +305,7 @@ impl WeightGradient {
     }
 
     /// The same at a point of some pairs of rows of dz, of which x holds these alone.
-    pub(super) fn run_pairs(&self, point: Point, pairs: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
+    pub(crate) fn run_pairs(&self, point: Point, pairs: Range<usize>, dz: &[f32], x: &[f32], acc: &mut [f32]) {
         assert!(pairs.len() <= self.x.rows && self.s.kh == 1, "rows of x");
         self.run_at(point, pairs, 0, dz, x, acc);
     }

@@ -1,8 +1,8 @@
 //! Dense layers: forward and gradient of the input a chunk, gradient of the weights a batch.
 
-use super::contract::{Contraction, Packing, Pitch, Uniform, partition};
-use super::simd::CHUNK;
-use super::tile::{BatchTile, BatchTileArgs, Tap, Tiles};
+use crate::kernel::plan::contract::{Contraction, Packing, Pitch, Uniform, partition};
+use crate::kernel::plan::tile::{BatchTile, BatchTileArgs, Tap, Tiles};
+use crate::kernel::simd::CHUNK;
 use crate::spec::DenseShape;
 use std::ops::Range;
 

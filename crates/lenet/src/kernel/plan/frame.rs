@@ -1,6 +1,6 @@
 //! Layouts of activations.
 
-use super::simd::CHUNK;
+use crate::kernel::simd::CHUNK;
 
 /// Layout of an activation, `[channel][row][column][lanes]`, with a border of columns and rows that stays zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

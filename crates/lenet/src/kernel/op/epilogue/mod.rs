@@ -1,12 +1,12 @@
 //! Activation and pooling behind a layer, fused where windows do not overlap.
 
-use super::activation::{Function, slope, with_function};
-use super::frame::Frame;
-use super::maximum::NormMaximum;
-use super::norm::Channels;
-use super::path::{Path, Program, dispatch};
-use super::pool::PoolKind;
-use super::simd::{CHUNK, Simd};
+use crate::kernel::op::activation::{Function, slope, with_function};
+use crate::kernel::op::norm::Channels;
+use crate::kernel::op::norm::maximum::NormMaximum;
+use crate::kernel::op::pool::PoolKind;
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::{Activation, PoolShape};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::ops::Range;
 ///
 /// Forward for training leaves in `z` the derivative of the pooled value by the pre-activation, so that backward is one
 /// product: `dz = z · dy[window]`. Behind a normalisation `z` stays as it is, since backward needs it
-/// ([`super::norm`], [`super::maximum`]).
+/// ([`crate::kernel::op::norm`], [`crate::kernel::op::norm::maximum`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue {
     /// The function; `None` for none.
@@ -103,13 +103,13 @@ impl Epilogue {
         unsafe { dispatch(path, Backward { e: self, rows, z, dy }) }
     }
 
-    pub(super) fn check_backward(&self, rows: &Range<usize>, z: &[f32], dy: &[f32]) {
+    pub(crate) fn check_backward(&self, rows: &Range<usize>, z: &[f32], dy: &[f32]) {
         let same = |f: &Frame| [f.channels, f.rows, f.cols];
         assert!(same(&self.y) == same(&self.dy), "the gradient has the output's shape");
         Epilogue { y: self.dy, ..*self }.check(rows, z, dy);
     }
 
-    pub(super) fn check(&self, rows: &Range<usize>, z: &[f32], y: &[f32]) {
+    pub(crate) fn check(&self, rows: &Range<usize>, z: &[f32], y: &[f32]) {
         assert!(z.len() >= self.z.len() && y.len() >= self.y.len() && rows.end <= self.y.rows, "planned buffers");
         assert!(self.z.lanes == CHUNK && self.y.lanes == CHUNK && self.z.channels == self.y.channels, "chunks");
         for d in 0..2 {
@@ -223,7 +223,7 @@ unsafe fn preactivation<S: Simd, const AFFINE: bool>(z: *const f32, scale: S::V,
 
 /// The larger of both, `best` where they are equal, `a` where it is NaN.
 #[inline(always)]
-pub(super) unsafe fn larger<S: Simd>(best: S::V, a: S::V) -> S::V {
+pub(crate) unsafe fn larger<S: Simd>(best: S::V, a: S::V) -> S::V {
     // SAFETY: the caller runs on S's path.
     unsafe { S::select(S::gt(best, a), best, S::max(best, a)) }
 }

@@ -1,8 +1,8 @@
-//! Pooling by any window, on its own; where windows do not overlap it is fused with what is before ([`super::epilogue`]).
+//! Pooling by any window, on its own; where windows do not overlap it is fused with what is before ([`crate::kernel::op::epilogue`]).
 
-use super::frame::Frame;
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd};
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::PoolShape;
 
 /// What a pooling window gives.

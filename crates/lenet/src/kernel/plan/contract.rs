@@ -1,7 +1,7 @@
 //! Plans: which tiles, over which outputs and positions, make up an operator.
 
-use super::aligned::AlignedVec;
-use super::tile::{Tap, Tile, TileArgs, TileFn, Tiles};
+use crate::kernel::aligned::AlignedVec;
+use crate::kernel::plan::tile::{Tap, Tile, TileArgs, TileFn, Tiles};
 use std::collections::HashMap;
 use std::ops::Range;
 

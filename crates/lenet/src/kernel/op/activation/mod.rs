@@ -1,6 +1,6 @@
 //! Activations and their derivatives.
 
-use super::simd::{self, Simd};
+use crate::kernel::simd::{self, Simd};
 use crate::spec::Activation;
 
 /// A function and its derivative.
@@ -108,17 +108,17 @@ function!(Softplus, S,
 /// Calls `$body` with `$F` standing for the function of an `Option<Activation>`.
 macro_rules! with_function {
     ($activation:expr, $F:ident => $body:expr) => {
-        $crate::kernel::activation::with_function!(@match $activation, $F, $body,
+        $crate::kernel::op::activation::with_function!(@match $activation, $F, $body,
             Sigmoid Tanh Relu LeakyRelu Elu Gelu Silu HardSwish ScaledTanh Softplus)
     };
     (@match $activation:expr, $F:ident, $body:expr, $($name:ident)*) => {
         match $activation {
             None => {
-                type $F = $crate::kernel::activation::Identity;
+                type $F = $crate::kernel::op::activation::Identity;
                 $body
             }
             $(Some($crate::spec::Activation::$name) => {
-                type $F = $crate::kernel::activation::$name;
+                type $F = $crate::kernel::op::activation::$name;
                 $body
             })*
         }

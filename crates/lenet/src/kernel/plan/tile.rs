@@ -7,18 +7,18 @@
 //!
 //! Each accumulator is one chain in the order of its taps (positions, samples), so the bits do not depend on the tile.
 
-use super::path::Path;
+use crate::kernel::path::Path;
 #[cfg(target_arch = "x86_64")]
-use super::simd::Avx2;
+use crate::kernel::simd::Avx2;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-use super::simd::Avx512;
+use crate::kernel::simd::Avx512;
 #[cfg(target_arch = "aarch64")]
-use super::simd::Neon;
+use crate::kernel::simd::Neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use super::simd::Simd128;
-use super::simd::{CHUNK, Portable, Simd};
-use super::winograd::Point;
-use super::winograd::tile::{PairTiles, combine};
+use crate::kernel::simd::Simd128;
+use crate::kernel::simd::{CHUNK, Portable, Simd};
+use crate::kernel::winograd::Point;
+use crate::kernel::winograd::tile::{PairTiles, combine};
 
 /// One term of a contraction: where its inputs are, and which row of weights goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ fn vector_at<S: Simd, const UNIT: bool>(p: usize, pitch: usize) -> usize {
 /// # Safety
 /// `O` weights and `P` vectors must be readable, and the caller runs on S's path.
 #[inline(always)]
-pub(super) unsafe fn multiply<S: Simd, const O: usize, const P: usize, const UNIT: bool>(
+pub(crate) unsafe fn multiply<S: Simd, const O: usize, const P: usize, const UNIT: bool>(
     x: *const f32,
     w: *const f32,
     x_pitch: usize,
@@ -230,7 +230,7 @@ unsafe fn tile<S: Simd, const O: usize, const P: usize, const UNIT: bool>(a: &Ti
 /// # Safety
 /// As [`OuterFn`].
 #[inline(always)]
-pub(super) unsafe fn outer<S: Simd, const O: usize, const T: usize, const POINT: u8>(a: &OuterArgs) {
+pub(crate) unsafe fn outer<S: Simd, const O: usize, const T: usize, const POINT: u8>(a: &OuterArgs) {
     // SAFETY: the caller vouches for every address that the arguments describe.
     unsafe {
         for part in 0..S::PER_POSITION {
@@ -359,7 +359,7 @@ pub struct Tiles {
     /// For weight gradients of dense layers.
     pub batch_tiles: &'static [BatchTile],
     /// For convolutions by pairs of rows.
-    pub(super) pairs: &'static PairTiles,
+    pub(in crate::kernel) pairs: &'static PairTiles,
 }
 
 /// A rough model of a core, only ever used to choose between tiles.

@@ -1,7 +1,7 @@
 //! Softmax cross-entropy of a chunk, with one label a sample or with softer targets.
 
-use super::path::{Path, Program, dispatch};
-use super::simd::{self, CHUNK, Simd};
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::simd::{self, CHUNK, Simd};
 
 /// Loss and hits of a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

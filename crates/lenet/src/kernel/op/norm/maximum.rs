@@ -5,12 +5,12 @@
 //! channel's scale: two activations a window instead of one a position. Forward keeps the z of the maximum, `[c][oh][ow][16]`,
 //! from which backward has the slope; the windows themselves are read once more, for dz.
 
-use super::activation::{Function, slope, with_function};
-use super::epilogue::Epilogue;
-use super::frame::Frame;
-use super::norm::{Channel, Channels, clear_lanes};
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd};
+use crate::kernel::op::activation::{Function, slope, with_function};
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::norm::{Channel, Channels, clear_lanes};
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::{CHUNK, Simd};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ impl NormMaximum<'_> {
     }
 
     /// Turns the gradient of y into that of the scaled and shifted z of each maximum, and sums it over the chunk as
-    /// [`super::norm::NormBackward::sums`] does.
+    /// [`crate::kernel::op::norm::NormBackward::sums`] does.
     pub fn sums(&self, path: Path, picked: &[f32], dy: &mut [f32], sums: &mut [f32]) {
         let e = self.e;
         assert!(sums.len() >= e.z.channels * 2 * CHUNK, "two vectors a channel");
@@ -271,8 +271,8 @@ impl Program for Finish<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::activation;
-    use crate::kernel::pool::PoolKind;
+    use crate::kernel::op::activation;
+    use crate::kernel::op::pool::PoolKind;
     use crate::spec::Activation;
 
     /// Windows of 2 rows and 3 columns that leave out a row and columns, in 16 samples.

@@ -5,12 +5,14 @@
 //! whole batch has been summed: [`NormBackward::sums`], then [`NormBackward::finish`]. The first leaves the gradient by the
 //! normalised value where it found that of the output, so that the second computes no activation.
 
-use super::activation::{Function, Identity, with_function};
-use super::epilogue::Epilogue;
-use super::frame::Frame;
-use super::path::{Path, Program, dispatch};
-use super::pool::PoolKind;
-use super::simd::{CHUNK, Simd, sum_lanes};
+pub mod maximum;
+
+use crate::kernel::op::activation::{Function, Identity, with_function};
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::pool::PoolKind;
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::{CHUNK, Simd, sum_lanes};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -109,13 +111,13 @@ impl Channels {
         Channels { scale: ones(), shift: zeros(), mean: zeros(), inverse: ones(), mean_gradient, mean_product }
     }
 
-    pub(super) fn check(&self, n: usize) {
+    pub(crate) fn check(&self, n: usize) {
         let all = [&self.scale, &self.shift, &self.mean, &self.inverse, &self.mean_gradient, &self.mean_product];
         assert!(all.iter().all(|v| v.len() == n), "one value a channel");
     }
 }
 
-/// Backward through an epilogue behind a normalisation; through maxima it is [`super::maximum`]'s.
+/// Backward through an epilogue behind a normalisation; through maxima it is [`crate::kernel::op::norm::maximum`]'s.
 #[derive(Clone, Copy)]
 pub struct NormBackward<'a> {
     /// The epilogue.
@@ -189,7 +191,7 @@ impl NormBackward<'_> {
 }
 
 /// Lanes from `samples` on of some rows become 0.
-pub(super) fn clear_lanes(f: &Frame, rows: Range<usize>, samples: usize, z: &mut [f32]) {
+pub(crate) fn clear_lanes(f: &Frame, rows: Range<usize>, samples: usize, z: &mut [f32]) {
     if samples == CHUNK {
         return;
     }
@@ -218,7 +220,7 @@ struct Backward<'a, F, const AVERAGE: bool, const PASS: u8> {
 
 /// A channel's values in vectors.
 #[derive(Clone, Copy)]
-pub(super) struct Channel<S: Simd> {
+pub(crate) struct Channel<S: Simd> {
     pub scale: S::V,
     pub shift: S::V,
     pub mean: S::V,

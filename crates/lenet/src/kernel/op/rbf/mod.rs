@@ -1,7 +1,7 @@
 //! Distances to codes: `y[o] = -Σ (x[i] - code[o][i])²`, the output layer of the historical LeNet-5.
 
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd};
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::DenseShape;
 
 /// y `[outputs][16]` of a chunk from x `[inputs][16]`.

@@ -1,0 +1,11 @@
+//! Operators, a folder each: the SIMD kernel, its naive reference beside it, its tests.
+
+pub mod activation;
+pub mod conv;
+pub mod dense;
+pub mod dropout;
+pub mod epilogue;
+pub mod loss;
+pub mod norm;
+pub mod pool;
+pub mod rbf;

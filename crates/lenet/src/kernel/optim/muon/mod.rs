@@ -1,0 +1,3 @@
+//! Muon: steps along orthogonal matrices.
+
+pub mod orthogonal;
