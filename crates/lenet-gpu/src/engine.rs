@@ -9,7 +9,7 @@ use crate::tally::{Tally, Told, Wanted};
 use burn::tensor::{Bool, Tensor, TensorData};
 use lenet::data::Dataset;
 use lenet::engine::{Average, Batch, Engine, EngineError, Score, TrainStep, Update};
-use lenet::kernel::elementwise::first_not_finite;
+use lenet::kernel::sums::first_not_finite;
 use lenet::spec::{Geometry, Network, Optimizer, Role};
 use lenet::train::initial_buffers;
 

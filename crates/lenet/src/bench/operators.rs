@@ -4,13 +4,14 @@ use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
 use crate::kernel::op::dense::{ChunkRows, row_stride};
 use crate::kernel::op::epilogue::Epilogue;
 use crate::kernel::op::pool::{PoolKind, Pooling};
-use crate::kernel::op::{activation, conv, dense, dropout, norm, pool, rbf};
+use crate::kernel::op::{activation, add, conv, dense, dropout, norm, pool, rbf};
 use crate::kernel::plan::contract::Contraction;
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::tile::Tiles;
+use crate::kernel::winograd::pairs::{self, Pairs};
 use crate::kernel::winograd::square::{self, Square};
-use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
-use crate::kernel::{CHUNK, Path, elementwise, input};
+use crate::kernel::winograd::{Inputs, Scratch};
+use crate::kernel::{CHUNK, Path, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape, PoolShape, Shape};
 
 struct Bench<'a> {
@@ -67,7 +68,7 @@ pub(super) fn run(
         match layer.geometry {
             Geometry::Conv2d(s) => {
                 convolution(&mut bench, &name, &s, learns)?;
-                if winograd::fits(&s) {
+                if pairs::fits(&s) {
                     winograd(&mut bench, &name, &s, learns)?;
                 }
                 if square::fits(&s) {
@@ -128,31 +129,29 @@ fn norm(bench: &mut Bench, name: &str, s: &NormShape, shape: Shape) -> Result<()
         channels.scale[c] = channels.inverse[c];
         channels.shift[c] = (-mean * f64::from(channels.inverse[c])) as f32;
     }
-    e.forward_affine(path, 0..f.rows, &channels, &mut z, &mut [], &mut y);
+    norm::NormEpilogue { e: &e, channels: &channels }.forward(path, 0..f.rows, &mut z, &mut [], &mut y);
     let mut want = Vec::new();
     for c in 0..s.channels {
         let z = of(&z, c);
         want.extend(norm::naive::forward(&z, norm::naive::moments(&z), f64::from(s.eps), 1.0, 0.0));
     }
     agree(&format!("{name} forward"), y.iter().copied(), &want, 1e-5)?;
-    norm::NormBackward { e: &e, channels: &channels }.sums(path, &z, &mut dy, &mut sums);
+    norm::NormEpilogue { e: &e, channels: &channels }.sums(path, &z, &[], &mut dy, &mut sums);
     want.clear();
     for c in 0..s.channels {
         let lanes = |i: usize| sums[(2 * c + i) * CHUNK..][..CHUNK].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
         (channels.mean_gradient[c], channels.mean_product[c]) = (lanes(0) as f32, lanes(1) as f32);
         want.extend(norm::naive::backward(&of(&z, c), &of(&dy, c), f64::from(s.eps), 1.0).0);
     }
-    let back = norm::NormBackward { e: &e, channels: &channels };
+    let back = norm::NormEpilogue { e: &e, channels: &channels };
     let mut dz = z.clone();
-    back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &dy);
+    back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &[], &dy);
     agree(&format!("{name} backward"), dz.iter().copied(), &want, 1e-5)?;
     bench.row(format!("{name} statistics"), 0, || norm::statistics(path, &f, CHUNK, &z, &mut moments));
-    bench.row(format!("{name} forward"), 0, || {
-        e.forward_affine(path, 0..f.rows, &channels, &mut z.clone(), &mut [], &mut y)
-    });
+    bench.row(format!("{name} forward"), 0, || back.forward(path, 0..f.rows, &mut z.clone(), &mut [], &mut y));
     bench.row(format!("{name} backward"), 0, || {
-        back.sums(path, &z, &mut dy, &mut sums);
-        back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &dy);
+        back.sums(path, &z, &[], &mut dy, &mut sums);
+        back.finish(path, 0..e.y.rows, CHUNK, &mut dz, &[], &dy);
     });
     Ok(())
 }
@@ -172,10 +171,10 @@ fn sum(bench: &mut Bench, name: &str, shape: Shape) -> Result<(), Disagreement> 
     let (path, f) = (bench.path, frame(shape));
     let (a, b) = (filled(&f, 15), filled(&f, 16));
     let mut y = a.clone();
-    elementwise::add_frame(path, [&f, &f], &b, &mut y);
+    add::add_frame(path, [&f, &f], &b, &mut y);
     let want: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
     agree(name, y.iter().copied(), &want, 1e-6)?;
-    bench.row(format!("{name} sum"), 0, || elementwise::add_frame(path, [&f, &f], &b, &mut y));
+    bench.row(format!("{name} sum"), 0, || add::add_frame(path, [&f, &f], &b, &mut y));
     Ok(())
 }
 
@@ -274,7 +273,7 @@ fn convolution(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Re
 fn winograd(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
     let path = bench.path;
     let ConvCase { frames: [x_frame, z_frame], x, dz, w, exact: [x1, w1, dz1], multiply_adds } = ConvCase::new(s);
-    let plan = Winograd::plan(Tiles::of(path), s, &x_frame, &z_frame, learns);
+    let plan = Pairs::plan(path, s, &x_frame, &z_frame, learns);
     let mut scratch = Scratch::default();
     let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);
     plan.pack(&w, [&mut forward, &mut gradient]);
@@ -315,7 +314,7 @@ fn winograd(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Resul
 fn squares(bench: &mut Bench, name: &str, s: &ConvShape, learns: bool) -> Result<(), Disagreement> {
     let path = bench.path;
     let ConvCase { frames: [x_frame, z_frame], x, dz, w, exact: [x1, w1, dz1], multiply_adds } = ConvCase::new(s);
-    let plan = Square::plan(Tiles::of(path), s, &x_frame, &z_frame, learns);
+    let plan = Square::plan(path, s, &x_frame, &z_frame, learns);
     let mut scratch = Scratch::default();
     let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);
     plan.pack(path, &w, [&mut forward, &mut gradient]);

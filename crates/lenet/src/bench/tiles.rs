@@ -60,7 +60,7 @@ pub(super) fn run(path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(Ben
             acc_o: outer.t * 16,
             acc_tap: 16,
             zero: true,
-            point: crate::kernel::winograd::Point::Zero,
+            point: crate::kernel::plan::point::Point::Zero,
             dz_second: 0,
         };
         // SAFETY: dz has all positions an output, x as many and one a tap more, acc a vector of 16 each.

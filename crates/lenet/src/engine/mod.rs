@@ -14,7 +14,8 @@ pub(crate) use mirror::mirror;
 
 use crate::data::augment::Augment;
 use crate::kernel::op::loss::Targets;
-use crate::kernel::optim::{move_average, sum_of_squares};
+use crate::kernel::optim::move_average;
+use crate::kernel::sums::sum_of_squares;
 use crate::spec::{Network, Optimizer};
 use crate::train::random::{Purpose, Stream};
 use std::fmt;

@@ -32,7 +32,6 @@
 
 pub mod aligned;
 pub mod denormal;
-pub mod elementwise;
 pub mod input;
 pub mod op;
 pub mod optim;
@@ -40,7 +39,7 @@ pub mod path;
 pub mod plan;
 pub mod resample;
 pub mod simd;
-pub mod single;
+pub mod sums;
 pub mod winograd;
 
 pub use aligned::AlignedVec;

@@ -8,7 +8,7 @@ use super::run::{Run, RunError};
 use super::start::{Start, held};
 use crate::data::{Dataset, Normalization};
 use crate::engine::{Average, Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
-use crate::kernel::elementwise::first_not_finite;
+use crate::kernel::sums::first_not_finite;
 use crate::model::{Model, ModelError, Training};
 use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;

@@ -3,12 +3,13 @@
 use super::chunk::{Context, DenseRows, Room, Samples, Workspace, z_channels};
 use super::flow::{Gradient, Part};
 use super::program::{ConvCore, Core, DenseCore, Norm, NormKind, Stage, Work};
+use crate::kernel::op::add::add_frame;
 use crate::kernel::op::epilogue::Epilogue;
-use crate::kernel::op::norm::NormBackward;
-use crate::kernel::op::norm::maximum::NormMaximum;
-use crate::kernel::op::pool::{PoolKind, Pooling};
+use crate::kernel::op::norm::NormEpilogue;
+use crate::kernel::op::pool::Pooling;
 use crate::kernel::op::{dense, dropout, rbf};
-use crate::kernel::{AlignedVec, CHUNK, Path, elementwise, input};
+use crate::kernel::plan::frame::copy_frame;
+use crate::kernel::{AlignedVec, CHUNK, Path, input, sums};
 use std::mem::take;
 use std::ops::Range;
 
@@ -24,7 +25,7 @@ impl Workspace {
             let stage = &c.program.stages[i];
             if let Some(norm) = stage.norm().filter(|_| stage.summed_by.is_none()) {
                 self.sums(c, i);
-                elementwise::sum_all_lanes(c.path, &self.room.lanes, &mut self.stops[norm.number]);
+                sums::sum_all_lanes(c.path, &self.room.lanes, &mut self.stops[norm.number]);
             }
         }
     }
@@ -35,15 +36,11 @@ impl Workspace {
         if let Some(stage) = c.program.fetched[i + 1]
             && let Work::Core { epilogue: from, .. } = &c.program.stages[stage].work
         {
-            elementwise::copy_frame([&from.z, &e.dy], &self.z[stage], &mut self.a[i + 1]);
+            copy_frame([&from.z, &e.dy], &self.z[stage], &mut self.a[i + 1]);
         }
-        let channels = &c.channels[norm.number];
+        let back = NormEpilogue { e, channels: &c.channels[norm.number] };
         let mut dy = take(self.gradient_of(c, i + 1));
-        if e.pool == Some(PoolKind::Maximum) {
-            NormMaximum { e, channels }.sums(c.path, &self.maxima[i], &mut dy, &mut self.room.lanes);
-        } else {
-            NormBackward { e, channels }.sums(c.path, &self.z[i], &mut dy, &mut self.room.lanes);
-        }
+        back.sums(c.path, &self.z[i], &self.maxima[i], &mut dy, &mut self.room.lanes);
         *self.gradient_of(c, i + 1) = dy;
     }
 
@@ -72,7 +69,7 @@ impl Workspace {
                 let back = match norm {
                     None => Back::Plain(e),
                     Some(n) => Back::Norm(
-                        NormBackward { e, channels: &c.channels[n.number] },
+                        NormEpilogue { e, channels: &c.channels[n.number] },
                         s.indices.len(),
                         &self.maxima[i],
                     ),
@@ -88,7 +85,7 @@ impl Workspace {
                         sum_backward(c, operands.clone(), &back, &self.z, &mut z, dy, &mut self.room.lanes);
                         for (slot, (_, norm, e)) in operands.enumerate() {
                             let lanes = &self.room.lanes[slot * e.z.channels * 2 * CHUNK..];
-                            elementwise::sum_all_lanes(c.path, lanes, &mut self.stops[norm.number]);
+                            sums::sum_all_lanes(c.path, lanes, &mut self.stops[norm.number]);
                         }
                     }
                     _ => back.run(c.path, 0..e.y.rows, &mut z, dy),
@@ -107,7 +104,7 @@ impl Workspace {
                             }
                         }
                         Core::Average(p) => p.backward(c.path, &z, &[], to),
-                        Core::Copy | Core::Add { .. } => elementwise::copy_frame([&e.z, &stage.x], &z, to),
+                        Core::Copy | Core::Add { .. } => copy_frame([&e.z, &stage.x], &z, to),
                     }
                 }
             }
@@ -137,7 +134,7 @@ impl Workspace {
         self.sums(c, i);
         let mut sums = [0.0; 2];
         for channel in 0..z_channels(&c.program.stages[i]) {
-            elementwise::sum_all_lanes(c.path, &self.room.lanes[2 * channel * CHUNK..], &mut sums);
+            sums::sum_all_lanes(c.path, &self.room.lanes[2 * channel * CHUNK..], &mut sums);
             let place = |range: &Option<Range<usize>>| range.as_ref().map(|r| r.start + channel);
             place(&norm.place.own_weight).into_iter().for_each(|at| own[at] = sums[1] * gain);
             place(&norm.place.own_bias).into_iter().for_each(|at| own[at] = sums[0]);
@@ -168,7 +165,7 @@ impl Workspace {
                     _ => continue,
                 },
             };
-            elementwise::add_frame(c.path, [from_frame, frame], from, &mut self.a[value]);
+            add_frame(c.path, [from_frame, frame], from, &mut self.a[value]);
         }
     }
 }
@@ -177,7 +174,7 @@ impl Workspace {
 enum Back<'a> {
     Plain(&'a Epilogue),
     /// Of so many samples; with the z of the maxima.
-    Norm(NormBackward<'a>, usize, &'a [f32]),
+    Norm(NormEpilogue<'a>, usize, &'a [f32]),
 }
 
 impl Back<'_> {
@@ -191,10 +188,7 @@ impl Back<'_> {
     fn run(&self, path: Path, rows: Range<usize>, z: &mut [f32], dy: &[f32]) {
         match self {
             Back::Plain(e) => e.backward(path, rows, z, dy),
-            Back::Norm(NormBackward { e, channels }, samples, picked) if e.pool == Some(PoolKind::Maximum) => {
-                NormMaximum { e, channels }.finish(path, rows, *samples, z, picked, dy);
-            }
-            Back::Norm(back, samples, _) => back.finish(path, rows, *samples, z, dy),
+            Back::Norm(back, samples, picked) => back.finish(path, rows, *samples, z, picked, dy),
         }
     }
 }
@@ -226,7 +220,7 @@ fn sum_backward<'a>(
     for row in 0..e.y.rows {
         back.run(c.path, row..row + 1, z, dy);
         for (slot, (i, norm, epilogue)) in operands.clone().enumerate() {
-            let back = NormBackward { e: epilogue, channels: &c.channels[norm.number] };
+            let back = NormEpilogue { e: epilogue, channels: &c.channels[norm.number] };
             let lanes = &mut lanes[slot * epilogue.z.channels * 2 * CHUNK..];
             back.sums_of(c.path, e.z_rows(&(row..row + 1)), &others[i], z, lanes);
         }
@@ -257,12 +251,12 @@ fn conv_backward(
         let z_rows = e.z_rows(&rows);
         s.kernel.weight(c.path, z_rows.clone(), z, x, weights, &mut own[own_weight.clone()], scratch);
         if s.place.own_bias.is_some() {
-            elementwise::add_positions(c.path, &e.z, z_rows, z, biases);
+            sums::add_positions(c.path, &e.z, z_rows, z, biases);
         }
     }
     s.kernel.sum(c.path, weights, &mut own[own_weight]);
     if let Some(range) = &s.place.own_bias {
-        elementwise::sum_all_lanes(c.path, biases, &mut own[range.clone()]);
+        sums::sum_all_lanes(c.path, biases, &mut own[range.clone()]);
     }
 }
 
@@ -270,6 +264,6 @@ fn dense_backward(c: &Context, s: &DenseCore, x: &[f32], z: &[f32], own: &mut [f
     input::lanes_to_rows(c.path, &x[..s.shape.inputs * CHUNK], dense::row_stride(s.shape.inputs), &mut rows.x);
     input::lanes_to_rows(c.path, &z[..s.shape.outputs * CHUNK], dense::row_stride(s.shape.outputs), &mut rows.dz);
     if let Some(range) = &s.place.own_bias {
-        elementwise::sum_all_lanes(c.path, z, &mut own[range.clone()]);
+        sums::sum_all_lanes(c.path, z, &mut own[range.clone()]);
     }
 }

@@ -7,12 +7,11 @@
 use super::program::{Core, Program, Stage, Work, row_lens};
 use crate::data::augment;
 use crate::engine::{Batch, Pixels, TrainStep};
-use crate::kernel::elementwise::{self, Operand};
+use crate::kernel::op::add::{Operand, sum_rows};
 use crate::kernel::op::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
-use crate::kernel::op::norm::maximum::NormMaximum;
-use crate::kernel::op::norm::{Channels, statistics};
-use crate::kernel::op::pool::PoolKind;
+use crate::kernel::op::norm::{Channels, NormEpilogue, statistics};
 use crate::kernel::op::{dense, dropout, rbf};
+use crate::kernel::plan::frame::copy_frame;
 use crate::kernel::winograd::{Inputs, Scratch};
 use crate::kernel::{AlignedVec, CHUNK, Path, input};
 use crate::spec::DenseShape;
@@ -133,9 +132,7 @@ impl Workspace {
         let z = |s: &Stage| if let Work::Core { epilogue, .. } = &s.work { epilogue.z.len() } else { 0 };
         let maxima = |s: &Stage| match &s.work {
             Work::Pool(p) => p.places_len(),
-            Work::Core { norm: Some(_), epilogue: e, .. } if e.pool == Some(PoolKind::Maximum) => {
-                NormMaximum::picked_len(e)
-            }
+            Work::Core { norm: Some(_), epilogue: e, .. } => NormEpilogue::picked_len(e),
             _ => 0,
         };
         let value = |s: &Stage| if s.summed_by.is_some() { 0 } else { s.y.len() };
@@ -230,7 +227,7 @@ impl Workspace {
                 let (x, y, frames) = (&before[stage.source], &mut after[0], [&stage.x, &stage.y]);
                 match c.train {
                     Some(step) => dropout::apply(c.path, *rate, &s.keys(step, *key), frames, x, y),
-                    None => elementwise::copy_frame(frames, x, y),
+                    None => copy_frame(frames, x, y),
                 }
             }
             Work::Rbf { shape, codes } => {
@@ -252,10 +249,10 @@ impl Workspace {
                 s.kernel.forward(c.path, rows, inputs, &mut z, &mut self.room.scratch);
             }
             Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), &mut z),
-            Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, &mut z),
+            Core::Copy => copy_frame([&stage.x, &e.z], x, &mut z),
             Core::Add { other } => {
                 let operands = [self.operand(c, stage.source), self.operand(c, *other)];
-                elementwise::sum_rows(c.path, rows, operands, &e.z, &mut z);
+                sum_rows(c.path, rows, operands, &e.z, &mut z);
             }
             Core::Average(p) => p.forward(c.path, x, &mut z, &mut []),
         }
@@ -291,7 +288,7 @@ impl Workspace {
             None => e.forward(c.path, rows, c.train.is_some(), z, y),
             Some(n) => {
                 let picked = if c.train.is_some() { &mut self.maxima[i][..] } else { &mut [] };
-                e.forward_affine(c.path, rows, &c.channels[n.number], z, picked, y);
+                NormEpilogue { e, channels: &c.channels[n.number] }.forward(c.path, rows, z, picked, y);
             }
         }
     }

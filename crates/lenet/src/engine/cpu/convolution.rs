@@ -1,13 +1,15 @@
 //! A convolution on chunks, by the algorithm that its shape is best served with.
 
+use crate::kernel::op::activation;
 use crate::kernel::op::conv::{self, WeightGradient};
 use crate::kernel::plan::contract::Contraction;
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::tile::Tiles;
+use crate::kernel::winograd::pairs::{self, Pairs};
 use crate::kernel::winograd::square::{self, Square};
-use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
-use crate::kernel::{AlignedVec, Path, elementwise};
-use crate::spec::{Activation, ConvShape, Geometry, Network};
+use crate::kernel::winograd::{Inputs, Scratch};
+use crate::kernel::{AlignedVec, Path, sums};
+use crate::spec::{ConvShape, Geometry, Network};
 use std::ops::Range;
 
 /// Where a convolution's passes are planned.
@@ -18,7 +20,7 @@ pub(super) enum Convolution {
         gradient: Option<Box<Contraction>>,
         weight: WeightGradient,
     },
-    Winograd(Box<Winograd>),
+    Pairs(Box<Pairs>),
     Square(Box<Square>),
 }
 
@@ -27,7 +29,7 @@ pub(super) enum Convolution {
 pub(super) fn compares(network: &Network) -> bool {
     network.layers.iter().any(|l| match l.geometry {
         Geometry::MaxPool(_) => true,
-        Geometry::Activation(a) => matches!(a, Activation::Relu | Activation::LeakyRelu | Activation::HardSwish),
+        Geometry::Activation(a) => activation::facts(a).kink,
         _ => false,
     })
 }
@@ -36,18 +38,19 @@ pub(super) fn compares(network: &Network) -> bool {
 /// something is compared they decide near-ties differently; the direct sum's order was chosen so that those of the golden
 /// networks fall as in double precision.
 pub(super) fn fits(s: &ConvShape, compares: bool) -> bool {
-    winograd::fits(s) && (s.kh == 3 || !compares)
+    pairs::fits(s) && (s.kh == 3 || !compares)
 }
 
 impl Convolution {
     /// From x to z; with the gradient of x if something before `learns`; of a network that compares or does not.
-    pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame, learns: bool, compares: bool) -> Self {
+    pub fn plan(path: Path, s: &ConvShape, x: &Frame, z: &Frame, learns: bool, compares: bool) -> Self {
         if square::fits(s) {
-            return Convolution::Square(Box::new(Square::plan(tiles, s, x, z, learns)));
+            return Convolution::Square(Box::new(Square::plan(path, s, x, z, learns)));
         }
         if fits(s, compares) {
-            return Convolution::Winograd(Box::new(Winograd::plan(tiles, s, x, z, learns)));
+            return Convolution::Pairs(Box::new(Pairs::plan(path, s, x, z, learns)));
         }
+        let tiles = Tiles::of(path);
         Convolution::Direct {
             forward: Box::new(conv::forward(tiles, s, x, z)),
             gradient: learns.then(|| Box::new(conv::gradient(tiles, s, z, x))),
@@ -60,21 +63,21 @@ impl Convolution {
     pub fn strip(&self, strip: usize, all: usize) -> usize {
         match self {
             Convolution::Square(_) => all,
-            Convolution::Winograd(_) => 2 * strip,
+            Convolution::Pairs(_) => 2 * strip,
             Convolution::Direct { .. } => strip,
         }
     }
 
     /// Floats of the gradient of the weights that each chunk computes.
     pub fn own_len(&self, weights: usize) -> usize {
-        if let Convolution::Winograd(plan) = self { plan.sums_len() } else { weights }
+        if let Convolution::Pairs(plan) = self { plan.sums_len() } else { weights }
     }
 
     /// Floats of the sums of that gradient, lanes apart.
     pub fn acc_len(&self) -> usize {
         match self {
             Convolution::Direct { weight, .. } => weight.acc_len(),
-            Convolution::Winograd(plan) => plan.acc_len(),
+            Convolution::Pairs(plan) => plan.acc_len(),
             Convolution::Square(_) => 0,
         }
     }
@@ -85,7 +88,7 @@ impl Convolution {
             Convolution::Direct { forward, gradient, .. } => {
                 [forward.new_pack(), gradient.as_ref().map_or_else(AlignedVec::default, |g| g.new_pack())]
             }
-            Convolution::Winograd(plan) => plan.packed_len().map(AlignedVec::zeros),
+            Convolution::Pairs(plan) => plan.packed_len().map(AlignedVec::zeros),
             Convolution::Square(plan) => plan.packed_len().map(AlignedVec::zeros),
         }
     }
@@ -94,7 +97,7 @@ impl Convolution {
     pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         match self {
             Convolution::Direct { forward, .. } => forward.run(rows, inputs.x, inputs.packed, inputs.bias, z),
-            Convolution::Winograd(plan) => plan.forward(path, rows, inputs, z, scratch),
+            Convolution::Pairs(plan) => plan.forward(path, rows, inputs, z, scratch),
             Convolution::Square(plan) => plan.forward(path, rows, inputs, z, scratch),
         }
     }
@@ -114,7 +117,7 @@ impl Convolution {
     ) {
         match self {
             Convolution::Direct { weight, .. } => weight.run(rows, dz, x, acc),
-            Convolution::Winograd(plan) => plan.weight(path, rows, dz, x, acc, scratch),
+            Convolution::Pairs(plan) => plan.weight(path, rows, dz, x, acc, scratch),
             Convolution::Square(plan) => plan.weight(path, dz, x, own, scratch),
         }
     }
@@ -122,7 +125,7 @@ impl Convolution {
     /// The chunk's own gradient of the weights from its sums, unless it is there.
     pub fn sum(&self, path: Path, acc: &[f32], own: &mut [f32]) {
         match self {
-            Convolution::Direct { .. } | Convolution::Winograd(_) => elementwise::sum_all_lanes(path, acc, own),
+            Convolution::Direct { .. } | Convolution::Pairs(_) => sums::sum_all_lanes(path, acc, own),
             Convolution::Square(_) => {}
         }
     }
@@ -132,7 +135,7 @@ impl Convolution {
         match self {
             Convolution::Direct { gradient: Some(g), .. } => g.run(0..g.rows(), dz, packed, None, dx),
             Convolution::Direct { .. } => {}
-            Convolution::Winograd(plan) => plan.gradient(path, dz, packed, dx, scratch),
+            Convolution::Pairs(plan) => plan.gradient(path, dz, packed, dx, scratch),
             Convolution::Square(plan) => plan.gradient(path, dz, packed, dx, scratch),
         }
     }
@@ -141,7 +144,7 @@ impl Convolution {
     pub fn finish(&self, sums: &[f32], dw: &mut [f32]) {
         match self {
             Convolution::Direct { .. } | Convolution::Square(_) => dw.copy_from_slice(sums),
-            Convolution::Winograd(plan) => plan.finish(sums, dw),
+            Convolution::Pairs(plan) => plan.finish(sums, dw),
         }
     }
 }

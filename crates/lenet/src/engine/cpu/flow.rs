@@ -225,7 +225,6 @@ pub(super) fn rounds(stages: &[Stage]) -> Vec<Round> {
 #[cfg(test)]
 mod tests {
     use crate::kernel::Path;
-    use crate::kernel::plan::tile::Tiles;
     use crate::spec::{BatchNorm, Conv2d, Dense, Layer, Residual, Spec};
 
     #[test]
@@ -237,7 +236,7 @@ mod tests {
         let layers = [conv(2), norm(), Layer::Residual(Residual { body, shortcut })].into_iter().chain(end).collect();
         let spec = Spec { input: [2, 4, 4], layers };
         let network = spec.infer().expect("a network");
-        let program = super::super::program::Program::new(&network, Tiles::of(Path::Portable));
+        let program = super::super::program::Program::new(&network, Path::Portable);
         let stops: Vec<_> = program.rounds.iter().map(|r| (r.stages.clone(), &r.stops[..])).collect();
         assert_eq!(stops, [(0..1, &[0][..]), (1..2, &[1]), (2..4, &[2, 3]), (4..6, &[])]);
         let summed: Vec<_> = program.stages.iter().map(|s| s.summed_by).collect();

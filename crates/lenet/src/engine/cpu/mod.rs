@@ -16,7 +16,6 @@ use super::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use crate::kernel::denormal::FlushDenormals;
 use crate::kernel::op::loss::ChunkScore;
 use crate::kernel::plan::contract::Contraction;
-use crate::kernel::plan::tile::Tiles;
 use crate::kernel::{AlignedVec, CHUNK, Path};
 use crate::spec::Network;
 use crate::train::initial_buffers;
@@ -98,7 +97,7 @@ impl CpuEngine {
             None => Path::detect().map_err(EngineError::Mismatch)?,
         };
         let pool = ThreadPool::new(resolve_threads(options.threads));
-        let program = Program::new(&network, Tiles::of(path));
+        let program = Program::new(&network, path);
         let new_pack = |c: Option<&Contraction>| c.map_or(AlignedVec::zeros(0), |c| c.new_pack());
         let new_packs = |s: &Stage| match &s.work {
             Work::Core { core: Core::Conv(s), .. } => s.kernel.new_packs(),

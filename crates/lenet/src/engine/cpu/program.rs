@@ -5,13 +5,13 @@
 
 use super::convolution::{Convolution, compares};
 use super::flow::{Block, Flow, Gradient, Part, Round, blocks, chw, pooling, rounds};
-use crate::kernel::CHUNK;
 use crate::kernel::op::epilogue::Epilogue;
 use crate::kernel::op::pool::{PoolKind, Pooling};
 use crate::kernel::op::{conv, dense, dropout};
 use crate::kernel::plan::contract::Contraction;
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::tile::Tiles;
+use crate::kernel::{CHUNK, Path};
 use crate::spec::{ConvShape, DenseShape, Geometry, LayerInfo, Network, NormShape};
 use std::ops::Range;
 
@@ -124,7 +124,7 @@ impl Stage {
         match &self.work {
             Work::Core { core: Core::Conv(c), .. } => match &c.kernel {
                 Convolution::Direct { forward, gradient, .. } => [Some(forward), gradient.as_deref()],
-                Convolution::Winograd(_) | Convolution::Square(_) => [None, None],
+                Convolution::Pairs(_) | Convolution::Square(_) => [None, None],
             },
             Work::Core { core: Core::Dense(c), .. } => [Some(&c.forward), c.gradient.as_ref()],
             _ => [None, None],
@@ -174,7 +174,7 @@ pub(super) struct Program {
 const STRIP_POSITIONS: usize = 56;
 
 impl Program {
-    pub fn new(network: &Network, tiles: &'static Tiles) -> Self {
+    pub fn new(network: &Network, path: Path) -> Self {
         let blocks = blocks(network, Epilogue::fits);
         let mut borders = vec![[0, 0]; blocks.len() + 1];
         for block in &blocks {
@@ -185,7 +185,14 @@ impl Program {
         let shapes = std::iter::once(network.input).chain(blocks.iter().map(Block::y));
         let frames: Vec<Frame> = shapes.zip(&borders).map(|(shape, &border)| with_border(shape, border)).collect();
         let flow = Flow::new(&blocks);
-        let mut plan = Planner { tiles, compares: compares(network), own_len: 0, dense: Vec::new(), norms: 0 };
+        let mut plan = Planner {
+            path,
+            tiles: Tiles::of(path),
+            compares: compares(network),
+            own_len: 0,
+            dense: Vec::new(),
+            norms: 0,
+        };
         let stages: Vec<Stage> = blocks
             .iter()
             .enumerate()
@@ -208,6 +215,7 @@ impl Program {
 }
 
 struct Planner {
+    path: Path,
     tiles: &'static Tiles,
     compares: bool,
     own_len: usize,
@@ -224,7 +232,7 @@ impl Planner {
                 let border = if needed { conv::GRADIENT_BORDER } else { 0 };
                 z = z.with_border(0, border);
                 let rows = block.pool.map_or(1, |(_, s)| s.stride[0]);
-                let kernel = Convolution::plan(self.tiles, &shape, &x, &z, needed, self.compares);
+                let kernel = Convolution::plan(self.path, &shape, &x, &z, needed, self.compares);
                 let weights = layer.weight.as_ref().map_or(0, |w| w.range.len());
                 Core::Conv(Box::new(ConvCore {
                     place: self.place(layer, Some(kernel.own_len(weights))),

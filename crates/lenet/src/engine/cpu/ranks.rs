@@ -7,8 +7,8 @@
 use super::chunk::DenseRows;
 use super::program::{Core, DenseCore, Program, Work};
 use super::{CpuEngine, UPDATE, lock, take};
-use crate::kernel::elementwise::sum_tree;
 use crate::kernel::op::loss::ChunkScore;
+use crate::kernel::sums::sum_tree;
 use crate::kernel::{AlignedVec, CHUNK};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};

@@ -3,16 +3,21 @@
 use super::convolution::{compares, fits};
 use super::flow::{Block, blocks};
 use crate::engine::Pixels;
+use crate::kernel::op::activation::single::activate;
+use crate::kernel::op::add::single::sum_planes;
 use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::epilogue::single::Finish;
 use crate::kernel::op::norm::Channels;
+use crate::kernel::op::norm::single::scale_planes;
 use crate::kernel::op::pool::PoolKind;
+use crate::kernel::op::pool::single::pool;
 use crate::kernel::op::{conv, dense};
 use crate::kernel::plan::contract::Contraction;
-use crate::kernel::plan::frame::Frame;
+use crate::kernel::plan::frame::{Frame, Steps};
 use crate::kernel::plan::tile::Tiles;
-use crate::kernel::single::{Finish, Steps, activate, pool, scale_planes, sum_planes};
+use crate::kernel::winograd::pairs::Pairs;
 use crate::kernel::winograd::square::{self, Patches};
-use crate::kernel::winograd::{Inputs, Scratch, Winograd};
+use crate::kernel::winograd::{Inputs, Scratch};
 use crate::kernel::{AlignedVec, CHUNK, Path, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
 use std::ops::Range;
@@ -40,9 +45,9 @@ enum Work {
 
 enum Forward {
     Direct(Box<Contraction>),
-    Winograd(Box<Winograd>),
+    Winograd(Box<Pairs>),
     /// With the outputs in the lanes; their biases stand behind the packed weights.
-    Across(Box<Winograd>),
+    Across(Box<Pairs>),
     Square(Box<Patches>),
 }
 
@@ -124,7 +129,7 @@ impl Single {
             let x_len = &mut a_len[block.source];
             let (work, z_len, pack_len) = match block.layer.geometry {
                 Geometry::Conv2d(s) => {
-                    let (work, lens) = convolution(tiles, &s, block, compares(network), [x, y]);
+                    let (work, lens) = convolution(path, &s, block, compares(network), [x, y]);
                     *x_len = lens[0].max(*x_len);
                     (work, lens[1], lens[2])
                 }
@@ -253,13 +258,7 @@ impl Single {
 }
 
 /// A convolution from x to y, as it suits its shape; floats of x, z and packed weights.
-fn convolution(
-    tiles: &'static Tiles,
-    s: &ConvShape,
-    block: &Block,
-    compares: bool,
-    [x, y]: [&Frame; 2],
-) -> (Work, [usize; 3]) {
+fn convolution(path: Path, s: &ConvShape, block: &Block, compares: bool, [x, y]: [&Frame; 2]) -> (Work, [usize; 3]) {
     let pairs = fits(s, compares) && !square::fits(s);
     // Rows as long as those of x; a vector may overrun each plane.
     let cols = if pairs { s.ow.next_multiple_of(CHUNK) } else { x.row() };
@@ -268,21 +267,21 @@ fn convolution(
     let outputs = s.oc.next_multiple_of(CHUNK);
     let across = finish(block, Steps { origin: 0, plane: 1, row: s.ow * outputs, col: outputs }, y);
     let (forward, [x_len, z_len, pack_len]) = if square::fits(s) {
-        let plan = Patches::plan(tiles, s, x, &frame);
+        let plan = Patches::plan(path, s, x, &frame);
         let lens = [x.len(), frame.len(), plan.packed_len()];
         (Forward::Square(Box::new(plan)), lens)
     } else if pairs && across.fits() && s.oc * cols > s.ow * outputs {
         // More of the lanes have something to do.
         behind = across;
-        let plan = Winograd::plan_across(tiles, s, x);
+        let plan = Pairs::plan_across(path, s, x);
         let lens = [plan.x_extent(), plan.z_extent(), plan.packed_len()[0] + outputs];
         (Forward::Across(Box::new(plan)), lens)
     } else if pairs {
-        let plan = Winograd::plan(tiles, s, x, &frame, false);
+        let plan = Pairs::plan(path, s, x, &frame, false);
         let lens = [plan.x_extent(), frame.len(), plan.packed_len()[0]];
         (Forward::Winograd(Box::new(plan)), lens)
     } else {
-        let plan = conv::forward_single(tiles, s, x, &frame);
+        let plan = conv::forward_single(Tiles::of(path), s, x, &frame);
         let lens = [plan.x_extent(), frame.len().max(plan.y_extent()), plan.packed_len()];
         (Forward::Direct(Box::new(plan)), lens)
     };

@@ -7,9 +7,9 @@ use super::{CpuEngine, UPDATE, lock, take};
 use crate::engine::{Batch, TrainStep};
 use crate::kernel::op::loss::ChunkScore;
 use crate::kernel::plan::contract::Contraction;
-use crate::kernel::winograd::Winograd;
+use crate::kernel::winograd::pairs::Pairs;
 use crate::kernel::winograd::square::Square;
-use crate::kernel::{CHUNK, elementwise};
+use crate::kernel::{CHUNK, sums};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -121,7 +121,7 @@ impl CpuEngine {
         }
         let bad = AtomicUsize::new(usize::MAX);
         let check = |values: &[f32], at: usize| {
-            if let Some(i) = elementwise::first_not_finite(values) {
+            if let Some(i) = sums::first_not_finite(values) {
                 bad.fetch_min(at + i, Ordering::Relaxed);
             }
         };
@@ -129,7 +129,7 @@ impl CpuEngine {
         let (program, path) = (&self.program, self.path);
         self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
             Task::Own { chunks, sum, at, kernel } => {
-                elementwise::sum_tree(path, chunks);
+                sums::sum_tree(path, chunks);
                 match kernel {
                     Some(kernel) => kernel.finish(chunks[0], sum),
                     None => sum.copy_from_slice(chunks[0]),
@@ -227,7 +227,7 @@ impl CpuEngine {
     pub(super) fn repack(&mut self) {
         enum Pack<'a> {
             Groups(&'a Contraction, &'a [f32], Range<usize>, &'a mut [f32]),
-            Winograd(&'a Winograd, &'a [f32], [&'a mut [f32]; 2]),
+            Pairs(&'a Pairs, &'a [f32], [&'a mut [f32]; 2]),
             Square(&'a Square, &'a [f32], [&'a mut [f32]; 2]),
         }
         let mut tasks = Vec::new();
@@ -239,8 +239,8 @@ impl CpuEngine {
             };
             let w = &self.parameters[place.weight.clone()];
             let kernel = if let Work::Core { core: Core::Conv(s), .. } = &stage.work { Some(&s.kernel) } else { None };
-            if let Some(Convolution::Winograd(plan)) = kernel {
-                tasks.push(Mutex::new(Pack::Winograd(plan, w, packs.each_mut().map(|p| &mut p[..]))));
+            if let Some(Convolution::Pairs(plan)) = kernel {
+                tasks.push(Mutex::new(Pack::Pairs(plan, w, packs.each_mut().map(|p| &mut p[..]))));
                 continue;
             }
             if let Some(Convolution::Square(plan)) = kernel {
@@ -271,7 +271,7 @@ impl CpuEngine {
         let path = self.path;
         self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
             Pack::Groups(contraction, w, groups, block) => contraction.pack(w, groups.clone(), block),
-            Pack::Winograd(plan, w, [forward, gradient]) => plan.pack(w, [forward, gradient]),
+            Pack::Pairs(plan, w, [forward, gradient]) => plan.pack(w, [forward, gradient]),
             Pack::Square(plan, w, [forward, gradient]) => plan.pack(path, w, [forward, gradient]),
         });
         self.single_is_current = false;

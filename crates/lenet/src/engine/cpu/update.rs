@@ -4,8 +4,8 @@ use super::{CpuEngine, UPDATE, lock, take};
 use crate::engine::Update;
 use crate::kernel::AlignedVec;
 use crate::kernel::optim::muon::orthogonal::{Orthogonal, STEPS, Stage};
-use crate::kernel::optim::{Rule, Step};
-use crate::spec::{OptimizerKind, Role};
+use crate::kernel::optim::{Rule, Slabs, Step};
+use crate::spec::Role;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -29,7 +29,7 @@ impl CpuEngine {
             self.optimizer_state = AlignedVec::zeros(slots * n);
         }
         let step = Step::new(optimizer, lr, scale, step);
-        if optimizer.kind != OptimizerKind::Muon {
+        if !step.orthogonalizes() {
             return self.pass(&step, |_| Some(Rule::Own));
         }
         let mut matrices = std::mem::take(&mut self.matrices);
@@ -68,15 +68,16 @@ impl CpuEngine {
             while left > 0 {
                 let len = left.min(UPDATE);
                 let g = g.split_off(..len).unwrap_or_default();
-                let slabs = (g, take(&mut w, len), take(&mut first, len), take(&mut second, len));
+                let (w, first, second) = (take(&mut w, len), take(&mut first, len), take(&mut second, len));
+                let slabs = Slabs { g, w, first, second };
                 parts.extend(rule.map(|rule| Mutex::new((rule, decays, slabs))));
                 left -= len;
             }
         }
         let path = self.path;
         self.pool.run(parts.len(), &|_, t| {
-            let (rule, decays, (g, w, first, second)) = &mut *lock(&parts[t]);
-            step.run(path, *rule, *decays, g, w, first, second);
+            let (rule, decays, Slabs { g, w, first, second }) = &mut *lock(&parts[t]);
+            step.run(path, *rule, *decays, Slabs { g, w, first, second });
         });
     }
 

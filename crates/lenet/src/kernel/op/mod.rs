@@ -1,6 +1,7 @@
 //! Operators, a folder each: the SIMD kernel, its naive reference beside it, its tests.
 
 pub mod activation;
+pub mod add;
 pub mod conv;
 pub mod dense;
 pub mod dropout;

@@ -148,6 +148,16 @@ pub(crate) fn partition(n: usize, options: &[(usize, f64)]) -> Vec<usize> {
     sizes
 }
 
+/// As [`partition`], with the cost of all sizes; without an option of size 1 no sizes, at an infinite cost.
+pub(crate) fn priced_partition(n: usize, options: &[(usize, f64)]) -> (Vec<usize>, f64) {
+    if !options.iter().any(|o| o.0 == 1) {
+        return (Vec::new(), f64::INFINITY);
+    }
+    let sizes = partition(n, options);
+    let cost = sizes.iter().filter_map(|size| options.iter().find(|o| o.0 == *size)).map(|o| o.1).sum();
+    (sizes, cost)
+}
+
 /// Cycles that a tile costs besides its taps.
 fn overhead(o: usize, p: usize) -> f64 {
     12.0 + 1.5 * (o * p) as f64
@@ -173,15 +183,10 @@ impl Planner<'_> {
         if class.is_uniform() && self.pitch.is_unit() {
             let n_taps = class.n_taps(s, 0..1);
             let options: Vec<_> = tiles.iter().map(|t| (t.p, self.cost(t, n_taps))).collect();
-            if !options.iter().any(|o| o.0 == 1) {
-                return (Vec::new(), f64::INFINITY);
-            }
             let total = (segment.positions * self.pitch.lanes).div_ceil(self.tiles.lanes);
-            let sizes = partition(total, &options);
+            let (sizes, cost) = priced_partition(total, &options);
             let find = |p: usize| *tiles.iter().find(|t| t.p == p).expect("a size is one of the options");
-            let chosen: Vec<_> = sizes.iter().map(|&p| (find(p), p)).collect();
-            let cost = chosen.iter().map(|(t, _)| self.cost(t, n_taps)).sum();
-            return (chosen, cost);
+            return (sizes.into_iter().map(|p| (find(p), p)).collect(), cost);
         }
         // Whole positions only; the taps of a tile are those that any of its positions needs.
         let n = segment.positions;

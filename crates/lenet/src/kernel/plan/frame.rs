@@ -1,6 +1,7 @@
 //! Layouts of activations.
 
 use crate::kernel::simd::CHUNK;
+use std::ops::Range;
 
 /// Layout of an activation, `[channel][row][column][lanes]`, with a border of columns and rows that stays zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,5 +61,49 @@ impl Frame {
     /// Floats from the start to a value.
     pub fn at(&self, channel: usize, row: usize, col: usize) -> usize {
         channel * self.plane() + self.origin() + row * self.row() + col * self.lanes
+    }
+
+    /// Whether there is neither border nor slack.
+    pub fn is_dense(&self) -> bool {
+        [self.border_rows, self.border_cols, self.slack] == [0, 0, 0]
+    }
+
+    /// Places of the rows without the border, channel by channel.
+    pub fn values(&self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.channels * self.rows).map(|i| {
+            let at = self.at(i / self.rows, i % self.rows, 0);
+            at..at + self.cols * self.lanes
+        })
+    }
+}
+
+/// Copies the values of a frame into another of the same shape; borders are left alone.
+pub fn copy_frame([from_frame, to_frame]: [&Frame; 2], from: &[f32], to: &mut [f32]) {
+    if from_frame.is_dense() && to_frame.is_dense() {
+        // Shapes may differ then, as before and behind a flatten.
+        return to.copy_from_slice(from);
+    }
+    for (from_row, to_row) in from_frame.values().zip(to_frame.values()) {
+        to[to_row].copy_from_slice(&from[from_row]);
+    }
+}
+
+/// Where a plane's values are: floats between rows and between columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    /// From the buffer's start to the first value.
+    pub origin: usize,
+    /// Between channels.
+    pub plane: usize,
+    /// Between rows.
+    pub row: usize,
+    /// Between columns.
+    pub col: usize,
+}
+
+impl Steps {
+    /// Floats from the start to a value.
+    pub fn at(&self, c: usize, y: usize, x: usize) -> usize {
+        self.origin + c * self.plane + y * self.row + x * self.col
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod contract;
 pub mod frame;
+pub mod point;
 pub mod tile;

@@ -7,6 +7,7 @@
 //!
 //! Each accumulator is one chain in the order of its taps (positions, samples), so the bits do not depend on the tile.
 
+use super::point::{Point, combine};
 use crate::kernel::path::Path;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::simd::Avx2;
@@ -17,8 +18,6 @@ use crate::kernel::simd::Neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::kernel::simd::Simd128;
 use crate::kernel::simd::{CHUNK, Portable, Simd};
-use crate::kernel::winograd::Point;
-use crate::kernel::winograd::tile::{PairTiles, combine};
 
 /// One term of a contraction: where its inputs are, and which row of weights goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -358,8 +357,6 @@ pub struct Tiles {
     pub outers: &'static [Outer],
     /// For weight gradients of dense layers.
     pub batch_tiles: &'static [BatchTile],
-    /// For convolutions by pairs of rows.
-    pub(in crate::kernel) pairs: &'static PairTiles,
 }
 
 /// A rough model of a core, only ever used to choose between tiles.
@@ -423,7 +420,6 @@ macro_rules! tiles {
                 }),*],
                 outers: OUTERS,
                 batch_tiles: BATCH_TILES,
-                pairs: &crate::kernel::winograd::tile::$name::TILES,
             };
         }
     };
@@ -469,20 +465,28 @@ tiles!(portable, Portable, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
     outers: [(2, 2), (1, 2), (2, 1), (1, 1)],
     batch: [(4, 2), (2, 2), (1, 2), (4, 1), (2, 1), (1, 1)]);
 
+/// What the modules that [`tiles`] makes hold under a name, of the one that belongs to a path.
+macro_rules! of_path {
+    ($path:expr, $name:ident) => {
+        match $path {
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+            $crate::kernel::Path::Avx512 => &avx512::$name,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernel::Path::Avx2 => &avx2::$name,
+            #[cfg(target_arch = "aarch64")]
+            $crate::kernel::Path::Neon => &neon::$name,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            $crate::kernel::Path::Simd128 => &simd128::$name,
+            _ => &portable::$name,
+        }
+    };
+}
+pub(crate) use of_path;
+
 impl Tiles {
     /// The tiles of a path.
     pub fn of(path: Path) -> &'static Tiles {
-        match path {
-            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-            Path::Avx512 => &avx512::TILES,
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => &avx2::TILES,
-            #[cfg(target_arch = "aarch64")]
-            Path::Neon => &neon::TILES,
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Path::Simd128 => &simd128::TILES,
-            _ => &portable::TILES,
-        }
+        of_path!(path, TILES)
     }
 
     /// Vectors that hold one position of a chunk.

@@ -1,6 +1,8 @@
 //! Dense layers: forward and gradient of the input a chunk, gradient of the weights a batch.
 
-use crate::kernel::plan::contract::{Contraction, Packing, Pitch, Uniform, partition};
+pub mod naive;
+
+use crate::kernel::plan::contract::{Contraction, Packing, Pitch, Uniform, partition, priced_partition};
 use crate::kernel::plan::tile::{BatchTile, BatchTileArgs, Tap, Tiles};
 use crate::kernel::simd::CHUNK;
 use crate::spec::DenseShape;
@@ -61,14 +63,9 @@ impl WeightGradient {
     pub fn plan(tiles: &'static Tiles, s: &DenseShape) -> Self {
         let vectors = s.inputs.div_ceil(tiles.lanes);
         let cost = |t: &BatchTile| 16.0 * tiles.machine.step(t.o, t.p) + 3.0 * (t.o * t.p) as f64 + 10.0;
-        let split = |o: usize| -> (Vec<usize>, f64) {
+        let split = |o: usize| {
             let options: Vec<_> = tiles.batch_tiles.iter().filter(|t| t.o == o).map(|t| (t.p, cost(t))).collect();
-            if !options.iter().any(|o| o.0 == 1) {
-                return (Vec::new(), f64::INFINITY);
-            }
-            let parts = partition(vectors, &options);
-            let total = parts.iter().filter_map(|p| options.iter().find(|o| o.0 == *p)).map(|o| o.1).sum();
-            (parts, total)
+            priced_partition(vectors, &options)
         };
         let mut sizes: Vec<usize> = tiles.batch_tiles.iter().map(|t| t.o).collect();
         sizes.sort_unstable();
@@ -142,42 +139,5 @@ impl WeightGradient {
                 }
             }
         }
-    }
-}
-
-/// The naive reference, one sample in f64.
-pub mod naive {
-    use crate::spec::DenseShape;
-
-    /// y of one sample.
-    pub fn forward(s: &DenseShape, x: &[f64], w: &[f64], bias: Option<&[f64]>) -> Vec<f64> {
-        (0..s.outputs)
-            .map(|o| {
-                let row = &w[o * s.inputs..][..s.inputs];
-                bias.map_or(0.0, |b| b[o]) + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()
-            })
-            .collect()
-    }
-
-    /// dx of one sample, and dw and db added to.
-    pub fn backward(
-        s: &DenseShape,
-        x: &[f64],
-        w: &[f64],
-        dy: &[f64],
-        dw: &mut [f64],
-        db: Option<&mut [f64]>,
-    ) -> Vec<f64> {
-        let mut dx = vec![0.0; s.inputs];
-        for o in 0..s.outputs {
-            for i in 0..s.inputs {
-                dx[i] += w[o * s.inputs + i] * dy[o];
-                dw[o * s.inputs + i] += x[i] * dy[o];
-            }
-        }
-        if let Some(db) = db {
-            db.iter_mut().zip(dy).for_each(|(b, d)| *b += d);
-        }
-        dx
     }
 }

@@ -1,14 +1,13 @@
 //! Activation and pooling behind a layer, fused where windows do not overlap.
 
-use crate::kernel::op::activation::{Function, slope, with_function};
-use crate::kernel::op::norm::Channels;
-use crate::kernel::op::norm::maximum::NormMaximum;
+pub mod single;
+
+use crate::kernel::op::activation::{Function, with_function};
 use crate::kernel::op::pool::PoolKind;
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::{Activation, PoolShape};
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Activation, then pooling by windows that do not overlap, between `z` (the layer's own output) and `y`.
@@ -49,47 +48,43 @@ impl Epilogue {
     /// Computes some rows of `y`; for training also the derivative in `z`.
     pub fn forward(&self, path: Path, rows: Range<usize>, train: bool, z: &mut [f32], y: &mut [f32]) {
         self.check(&rows, z, y);
-        let (e, z, y) = (self, z.as_mut_ptr(), y.as_mut_ptr());
-        with_function!(self.activation, F => {
-            let f = PhantomData;
+        let (e, affine, z, y) = (self, [&[][..]; 2], z.as_mut_ptr(), y.as_mut_ptr());
+        with_function!(self.activation, f => {
             // SAFETY: `check` compared buffers and rows with the frames.
             unsafe {
                 match (self.pool, train) {
-                    (None, true) => dispatch(path, Forward::<F, 0, true, false> { e, rows, z, y, affine: [&[]; 2], f }),
-                    (None, false) => dispatch(path, Forward::<F, 0, false, false> { e, rows, z, y, affine: [&[]; 2], f }),
-                    (Some(PoolKind::Average), true) => dispatch(path, Forward::<F, 1, true, false> { e, rows, z, y, affine: [&[]; 2], f }),
-                    (Some(PoolKind::Average), false) => dispatch(path, Forward::<F, 1, false, false> { e, rows, z, y, affine: [&[]; 2], f }),
-                    (Some(PoolKind::Maximum), true) => dispatch(path, Forward::<F, 2, true, false> { e, rows, z, y, affine: [&[]; 2], f }),
-                    (Some(PoolKind::Maximum), false) => dispatch(path, Forward::<F, 2, false, false> { e, rows, z, y, affine: [&[]; 2], f }),
+                    (None, true) => dispatch(path, Forward::<_, ALONE, true, false> { e, rows, z, y, affine, f }),
+                    (None, false) => dispatch(path, Forward::<_, ALONE, false, false> { e, rows, z, y, affine, f }),
+                    (Some(PoolKind::Average), true) => dispatch(path, Forward::<_, AVERAGE, true, false> { e, rows, z, y, affine, f }),
+                    (Some(PoolKind::Average), false) => dispatch(path, Forward::<_, AVERAGE, false, false> { e, rows, z, y, affine, f }),
+                    (Some(PoolKind::Maximum), true) => dispatch(path, Forward::<_, MAXIMUM, true, false> { e, rows, z, y, affine, f }),
+                    (Some(PoolKind::Maximum), false) => dispatch(path, Forward::<_, MAXIMUM, false, false> { e, rows, z, y, affine, f }),
                 }
             }
         })
     }
 
-    /// Computes some rows of `y` from `scale[c] · z + shift[c]`; of a maximum also its z, unless `picked` is empty.
-    pub fn forward_affine(
+    /// Computes some rows of `y` from `scale[c] · z + shift[c]`, but for maxima, which are [`super::norm`]'s.
+    pub(crate) fn forward_affine(
         &self,
         path: Path,
         rows: Range<usize>,
-        channels: &Channels,
+        affine: [&[f32]; 2],
         z: &mut [f32],
-        picked: &mut [f32],
         y: &mut [f32],
     ) {
-        if self.pool == Some(PoolKind::Maximum) {
-            return NormMaximum { e: self, channels }.forward(path, rows, z, picked, y);
-        }
         self.check(&rows, z, y);
-        let affine = [&channels.scale[..], &channels.shift[..]];
         assert!(affine.iter().all(|a| a.len() >= self.z.channels), "a scale and a shift for every channel");
+        assert!(self.pool != Some(PoolKind::Maximum), "maxima go their own way");
         let (e, z, y) = (self, z.as_mut_ptr(), y.as_mut_ptr());
-        with_function!(self.activation, F => {
-            let f = PhantomData;
+        with_function!(self.activation, f => {
             // SAFETY: `check` compared buffers and rows with the frames.
             unsafe {
                 match self.pool {
-                    None => dispatch(path, Forward::<F, 0, false, true> { e, rows, z, y, affine, f }),
-                    Some(_) => dispatch(path, Forward::<F, 1, false, true> { e, rows, z, y, affine, f }),
+                    None => dispatch(path, Forward::<_, ALONE, false, true> { e, rows, z, y, affine, f }),
+                    Some(PoolKind::Average | PoolKind::Maximum) => {
+                        dispatch(path, Forward::<_, AVERAGE, false, true> { e, rows, z, y, affine, f });
+                    }
                 }
             }
         })
@@ -119,6 +114,11 @@ impl Epilogue {
     }
 }
 
+/// Kinds of [`Forward`].
+const ALONE: u8 = 0;
+const AVERAGE: u8 = 1;
+const MAXIMUM: u8 = 2;
+
 struct Forward<'a, F, const KIND: u8, const TRAIN: bool, const AFFINE: bool> {
     e: &'a Epilogue,
     rows: Range<usize>,
@@ -126,7 +126,81 @@ struct Forward<'a, F, const KIND: u8, const TRAIN: bool, const AFFINE: bool> {
     y: *mut f32,
     /// Scale and shift of each channel.
     affine: [&'a [f32]; 2],
-    f: PhantomData<F>,
+    f: F,
+}
+
+impl<F: Function, const KIND: u8, const TRAIN: bool, const AFFINE: bool> Forward<'_, F, KIND, TRAIN, AFFINE> {
+    /// No window: one value.
+    #[inline(always)]
+    unsafe fn alone<S: Simd>(&self, z: *mut f32, y: *mut f32, k: [S::V; 2]) {
+        // SAFETY: `run`'s.
+        unsafe {
+            let x = preactivation::<S, AFFINE>(z, k);
+            let a = self.f.value::<S>(x);
+            S::store(y, a);
+            if TRAIN {
+                S::store(z, self.f.slope_at::<S>(x, a));
+            }
+        }
+    }
+
+    /// The mean over a window.
+    #[inline(always)]
+    unsafe fn average<S: Simd>(&self, z: *mut f32, y: *mut f32, k: [S::V; 2]) {
+        let ([kh, kw], z_row) = (self.e.window, self.e.z.row());
+        let share = 1.0 / (kh * kw) as f32;
+        // SAFETY: `run`'s.
+        unsafe {
+            let mut sum = S::splat(0.0);
+            for i in 0..kh {
+                for j in 0..kw {
+                    let z = z.add(i * z_row + j * CHUNK);
+                    let x = preactivation::<S, AFFINE>(z, k);
+                    let a = self.f.value::<S>(x);
+                    sum = S::add(sum, a);
+                    if TRAIN {
+                        S::store(z, S::mul(self.f.slope_at::<S>(x, a), S::splat(share)));
+                    }
+                }
+            }
+            S::store(y, S::mul(sum, S::splat(share)));
+        }
+    }
+
+    /// The maximum of a window.
+    #[inline(always)]
+    unsafe fn maximum<S: Simd>(&self, z: *mut f32, y: *mut f32, k: [S::V; 2]) {
+        let ([kh, kw], z_row) = (self.e.window, self.e.z.row());
+        // SAFETY: `run`'s.
+        unsafe {
+            let mut best = S::splat(f32::NEG_INFINITY);
+            for i in 0..kh {
+                for j in 0..kw {
+                    let z = z.add(i * z_row + j * CHUNK);
+                    let a = self.f.value::<S>(preactivation::<S, AFFINE>(z, k));
+                    best = larger::<S>(best, a);
+                    if TRAIN && F::FROM_VALUE {
+                        S::store(z, a);
+                    }
+                }
+            }
+            S::store(y, best);
+            if !TRAIN {
+                return;
+            }
+            let mut free = S::splat(1.0);
+            for i in 0..kh {
+                for j in 0..kw {
+                    let z = z.add(i * z_row + j * CHUNK);
+                    let x = S::load(z);
+                    let a = if F::FROM_VALUE { x } else { self.f.value::<S>(x) };
+                    let hit = S::select(S::gt(best, a), S::splat(0.0), free);
+                    free = S::sub(free, hit);
+                    S::store(z, S::mul(self.f.slope::<S>(x), hit));
+                }
+            }
+        }
+    }
 }
 
 impl<F: Function, const KIND: u8, const TRAIN: bool, const AFFINE: bool> Program
@@ -137,16 +211,12 @@ impl<F: Function, const KIND: u8, const TRAIN: bool, const AFFINE: bool> Program
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let e = self.e;
-        let [kh, kw] = e.window;
-        let share = 1.0 / (kh * kw) as f32;
-        let z_row = e.z.row();
         // SAFETY: all windows lie within z's frame and all outputs within y's (`Epilogue::check`).
         unsafe {
             for c in 0..e.z.channels {
-                let (mut scale, mut shift) = (S::splat(1.0), S::splat(0.0));
+                let mut k = [S::splat(1.0), S::splat(0.0)];
                 if AFFINE {
-                    scale = S::splat(*self.affine[0].get_unchecked(c));
-                    shift = S::splat(*self.affine[1].get_unchecked(c));
+                    k = [S::splat(*self.affine[0].get_unchecked(c)), S::splat(*self.affine[1].get_unchecked(c))];
                 }
                 for r in self.rows.clone() {
                     let z = self.z.add(e.z.at(c, r * e.stride[0], 0));
@@ -156,56 +226,9 @@ impl<F: Function, const KIND: u8, const TRAIN: bool, const AFFINE: bool> Program
                         let z = z.add(position * e.stride[1] * CHUNK + lane);
                         let y = y.add(position * CHUNK + lane);
                         match KIND {
-                            0 => {
-                                let x = preactivation::<S, AFFINE>(z, scale, shift);
-                                let a = F::value::<S>(x);
-                                S::store(y, a);
-                                if TRAIN {
-                                    S::store(z, slope::<S, F>(x, a));
-                                }
-                            }
-                            1 => {
-                                let mut sum = S::splat(0.0);
-                                for i in 0..kh {
-                                    for j in 0..kw {
-                                        let z = z.add(i * z_row + j * CHUNK);
-                                        let x = preactivation::<S, AFFINE>(z, scale, shift);
-                                        let a = F::value::<S>(x);
-                                        sum = S::add(sum, a);
-                                        if TRAIN {
-                                            S::store(z, S::mul(slope::<S, F>(x, a), S::splat(share)));
-                                        }
-                                    }
-                                }
-                                S::store(y, S::mul(sum, S::splat(share)));
-                            }
-                            _ => {
-                                let mut best = S::splat(f32::NEG_INFINITY);
-                                for i in 0..kh {
-                                    for j in 0..kw {
-                                        let z = z.add(i * z_row + j * CHUNK);
-                                        let a = F::value::<S>(preactivation::<S, AFFINE>(z, scale, shift));
-                                        best = larger::<S>(best, a);
-                                        if TRAIN && F::FROM_VALUE {
-                                            S::store(z, a);
-                                        }
-                                    }
-                                }
-                                S::store(y, best);
-                                if TRAIN {
-                                    let mut free = S::splat(1.0);
-                                    for i in 0..kh {
-                                        for j in 0..kw {
-                                            let z = z.add(i * z_row + j * CHUNK);
-                                            let x = S::load(z);
-                                            let a = if F::FROM_VALUE { x } else { F::value::<S>(x) };
-                                            let hit = S::select(S::gt(best, a), S::splat(0.0), free);
-                                            free = S::sub(free, hit);
-                                            S::store(z, S::mul(F::slope::<S>(x), hit));
-                                        }
-                                    }
-                                }
-                            }
+                            ALONE => self.alone::<S>(z, y, k),
+                            AVERAGE => self.average::<S>(z, y, k),
+                            _ => self.maximum::<S>(z, y, k),
                         }
                     }
                 }
@@ -216,7 +239,7 @@ impl<F: Function, const KIND: u8, const TRAIN: bool, const AFFINE: bool> Program
 
 /// What a function is applied to: z, or its scaled and shifted value.
 #[inline(always)]
-unsafe fn preactivation<S: Simd, const AFFINE: bool>(z: *const f32, scale: S::V, shift: S::V) -> S::V {
+unsafe fn preactivation<S: Simd, const AFFINE: bool>(z: *const f32, [scale, shift]: [S::V; 2]) -> S::V {
     // SAFETY: the caller vouches for a vector at z and runs on S's path.
     unsafe { if AFFINE { S::fma(S::load(z), scale, shift) } else { S::load(z) } }
 }
@@ -292,3 +315,6 @@ impl Program for Backward<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

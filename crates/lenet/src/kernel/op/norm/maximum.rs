@@ -1,22 +1,22 @@
 //! Normalisation, activation and maximum pooling in one, for training and evaluation.
 //!
-//! A window's maximum is taken before the activation is computed. All our activations fall to some point and rise behind it,
-//! or only rise, so that the largest value of a window belongs to its largest z or to its smallest, whatever the sign of the
-//! channel's scale: two activations a window instead of one a position. Forward keeps the z of the maximum, `[c][oh][ow][16]`,
+//! A window's maximum is taken before the activation is computed. The activations that come here fall up to some point and
+//! rise behind it, or only rise ([`peaks_at_an_end`](crate::kernel::op::activation::Course::peaks_at_an_end)), so that the
+//! largest value of a window belongs to its largest z or to its smallest, whatever the sign of the channel's scale: two
+//! activations a window instead of one a position. Forward keeps the z of the maximum, `[c][oh][ow][16]`,
 //! from which backward has the slope; the windows themselves are read once more, for dz.
 
-use crate::kernel::op::activation::{Function, slope, with_function};
+use super::channels::{Channel, Channels, clear_lanes, gaps};
+use crate::kernel::op::activation::{Function, with_function};
 use crate::kernel::op::epilogue::Epilogue;
-use crate::kernel::op::norm::{Channel, Channels, clear_lanes};
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// An epilogue that takes maxima behind a normalisation.
 #[derive(Clone, Copy)]
-pub struct NormMaximum<'a> {
+pub(super) struct NormMaximum<'a> {
     /// The epilogue.
     pub e: &'a Epilogue,
     /// Scale and shift; for backward all that forward used.
@@ -42,23 +42,23 @@ impl NormMaximum<'_> {
         assert!(picked.is_empty() || picked.len() >= Self::picked_len(e), "planned buffers");
         let picked = if picked.is_empty() { std::ptr::null_mut() } else { picked.as_mut_ptr() };
         let (k, z, y) = (self.channels, z.as_ptr(), y.as_mut_ptr());
-        with_function!(e.activation, F => {
+        with_function!(e.activation, f => {
             // SAFETY: the buffers were compared with the frames.
-            unsafe { dispatch(path, Forward::<F> { e, k, rows, z, picked, y, f: PhantomData }) }
+            unsafe { dispatch(path, Forward { e, k, rows, z, picked, y, f }) }
         })
     }
 
     /// Turns the gradient of y into that of the scaled and shifted z of each maximum, and sums it over the chunk as
-    /// [`crate::kernel::op::norm::NormBackward::sums`] does.
+    /// [`super::NormEpilogue::sums`] does.
     pub fn sums(&self, path: Path, picked: &[f32], dy: &mut [f32], sums: &mut [f32]) {
         let e = self.e;
         assert!(sums.len() >= e.z.channels * 2 * CHUNK, "two vectors a channel");
         assert!(picked.len() >= Self::picked_len(e) && dy.len() >= e.dy.len(), "planned buffers");
         self.channels.check(e.z.channels);
         let (k, picked, dy, sums) = (self.channels, picked.as_ptr(), dy.as_mut_ptr(), sums.as_mut_ptr());
-        with_function!(e.activation, F => {
+        with_function!(e.activation, f => {
             // SAFETY: the buffers were compared with the frames.
-            unsafe { dispatch(path, Sums::<F> { e, k, picked, dy, sums, f: PhantomData }) }
+            unsafe { dispatch(path, Sums { e, k, picked, dy, sums, f }) }
         })
     }
 
@@ -83,7 +83,7 @@ struct Forward<'a, F> {
     z: *const f32,
     picked: *mut f32,
     y: *mut f32,
-    f: PhantomData<F>,
+    f: F,
 }
 
 impl<F: Function> Program for Forward<'_, F> {
@@ -110,8 +110,8 @@ impl<F: Function> Program for Forward<'_, F> {
                                 ends = [S::max(ends[0], v), S::min(ends[1], v)];
                             }
                         }
-                        let a = F::value::<S>(S::fma(ends[0], scale, shift));
-                        let b = F::value::<S>(S::fma(ends[1], scale, shift));
+                        let a = self.f.value::<S>(S::fma(ends[0], scale, shift));
+                        let b = self.f.value::<S>(S::fma(ends[1], scale, shift));
                         let smallest = S::gt(b, a);
                         S::store(self.y.add(y + position * CHUNK + lane), S::select(smallest, b, a));
                         if !self.picked.is_null() {
@@ -131,7 +131,7 @@ struct Sums<'a, F> {
     picked: *const f32,
     dy: *mut f32,
     sums: *mut f32,
-    f: PhantomData<F>,
+    f: F,
 }
 
 impl<F: Function> Program for Sums<'_, F> {
@@ -154,7 +154,7 @@ impl<F: Function> Program for Sums<'_, F> {
                         for col in 0..e.y.cols {
                             let v = S::load(picked.add(col * CHUNK));
                             let x = S::fma(v, k.scale, k.shift);
-                            let d = S::mul(S::load(dy.add(col * CHUNK)), slope::<S, F>(x, F::value::<S>(x)));
+                            let d = S::mul(S::load(dy.add(col * CHUNK)), self.f.slope_at::<S>(x, self.f.value::<S>(x)));
                             S::store(dy.add(col * CHUNK), d);
                             sums[0] = S::add(sums[0], d);
                             sums[1] = S::fma(d, S::sub(v, k.mean), sums[1]);
@@ -179,18 +179,6 @@ struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Positions from `z` on that no window holds.
-    #[inline(always)]
-    unsafe fn gap<S: Simd>(z: *mut f32, positions: usize, k: &Channel<S>) {
-        // SAFETY: the caller vouches for the positions and runs on S's path.
-        unsafe {
-            for i in 0..positions {
-                let z = z.add(i * CHUNK);
-                S::store(z, k.gradient(S::load(z), S::splat(0.0)));
-            }
-        }
-    }
-
     /// One row of windows; `W` is their height and width where the compiler knows it, else 0.
     #[inline(always)]
     unsafe fn row<S: Simd, const W: usize>(&self, z: *mut f32, picked: *const f32, dy: *const f32, k: &Channel<S>) {
@@ -212,28 +200,6 @@ impl Finish<'_> {
                         left = S::sub(left, taken);
                         S::store(z, k.gradient(v, taken));
                     }
-                }
-            }
-        }
-    }
-
-    /// What the windows of row `r` of y leave out of the rows of z that belong to it.
-    #[inline(always)]
-    unsafe fn gaps<S: Simd>(&self, r: usize, z: *mut f32, k: &Channel<S>) {
-        let e = self.e;
-        let [kh, kw] = e.window;
-        // SAFETY: rows and columns within z's frame; the caller runs on S's path.
-        unsafe {
-            for i in 0..e.z_rows(&(r..r + 1)).len() {
-                let z = z.add(i * e.z.row());
-                if i >= kh {
-                    Self::gap::<S>(z, e.z.cols, k);
-                    continue;
-                }
-                for col in 0..e.y.cols {
-                    let start = col * e.stride[1] + kw;
-                    let end = if col + 1 == e.y.cols { e.z.cols } else { (col + 1) * e.stride[1] };
-                    Self::gap::<S>(z.add(start * CHUNK), end - start, k);
                 }
             }
         }
@@ -260,116 +226,10 @@ impl Program for Finish<'_> {
                             [2, 2] => self.row::<S, 2>(z, picked, dy, &k),
                             _ => self.row::<S, 0>(z, picked, dy, &k),
                         }
-                        self.gaps::<S>(r, z, &k);
+                        gaps::<S>(e, r, z, &k);
                     }
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::op::activation;
-    use crate::kernel::op::pool::PoolKind;
-    use crate::spec::Activation;
-
-    /// Windows of 2 rows and 3 columns that leave out a row and columns, in 16 samples.
-    fn case(activation: Option<Activation>) -> (Epilogue, Channels, Vec<f32>) {
-        let (z, y) = (Frame::chunk([2, 5, 8]).with_border(0, 1), Frame::chunk([2, 2, 2]).with_border(1, 1));
-        let pool = Some(PoolKind::Maximum);
-        let e = Epilogue { activation, pool, window: [2, 3], stride: [2, 4], z, y, dy: y };
-        let mut k = Channels::new(2);
-        (k.scale, k.shift) = (vec![1.7, -1.1], vec![-0.6, 0.2]);
-        (k.mean, k.inverse) = (vec![0.1, -0.2], vec![1.2, 0.8]);
-        (k.mean_gradient, k.mean_product) = (vec![0.05, -0.03], vec![0.02, 0.07]);
-        let values = (0..z.len()).map(|i| ((i * 7919 + 13) % 1009) as f32 / 1009.0 * 5.0 - 2.5).collect();
-        (e, k, values)
-    }
-
-    /// Each window's maximum of the activation, computed everywhere in f64, and the place that it takes.
-    fn naive(e: &Epilogue, k: &Channels, z: &[f32], [c, r, col, lane]: [usize; 4]) -> (f64, usize) {
-        let mut best = (f64::NEG_INFINITY, 0);
-        for (i, j) in (0..e.window[0]).flat_map(|i| (0..e.window[1]).map(move |j| (i, j))) {
-            let at = e.z.at(c, r * e.stride[0] + i, col * e.stride[1] + j) + lane;
-            let x = f64::from(z[at]) * f64::from(k.scale[c]) + f64::from(k.shift[c]);
-            let a = e.activation.map_or(x, |f| activation::naive(f, x).0);
-            if a > best.0 {
-                best = (a, at);
-            }
-        }
-        best
-    }
-
-    #[test]
-    fn agrees_with_the_activation_at_every_position() {
-        for activation in Activation::ALL.into_iter().map(Some).chain([None]) {
-            let (e, k, z) = case(activation);
-            let stage = NormMaximum { e: &e, channels: &k };
-            for path in Path::available() {
-                let (mut y, mut picked) = (vec![0.0; e.y.len()], vec![0.0; NormMaximum::picked_len(&e)]);
-                stage.forward(path, 0..1, &z, &mut picked, &mut y);
-                stage.forward(path, 1..2, &z, &mut picked, &mut y);
-                let mut dy = vec![0.0f32; e.dy.len()];
-                let (mut d_want, mut sums_want) = (vec![0.0f64; z.len()], vec![0.0f64; 4 * CHUNK]);
-                for i in 0..2 * 2 * 2 * CHUNK {
-                    let at @ [c, r, col, lane] = [i / (4 * CHUNK), i / (2 * CHUNK) % 2, i / CHUNK % 2, i % CHUNK];
-                    let (value, place) = naive(&e, &k, &z, at);
-                    let got = f64::from(y[e.y.at(c, r, col) + lane]);
-                    assert!((got - value).abs() < 1e-6, "{activation:?} on {path}: {got} for {value}");
-                    let d = (i % 11) as f32 / 11.0 - 0.4;
-                    dy[e.dy.at(c, r, col) + lane] = d;
-                    let x = f64::from(z[place]) * f64::from(k.scale[c]) + f64::from(k.shift[c]);
-                    let d = f64::from(d) * activation.map_or(1.0, |f| activation::naive(f, x).1);
-                    d_want[place] = d;
-                    sums_want[2 * c * CHUNK + lane] += d;
-                    let normal = (f64::from(z[place]) - f64::from(k.mean[c])) * f64::from(k.inverse[c]);
-                    sums_want[(2 * c + 1) * CHUNK + lane] += d * normal;
-                }
-                let mut sums = vec![0.0; 4 * CHUNK];
-                stage.sums(path, &picked, &mut dy, &mut sums);
-                for (got, want) in sums.iter().zip(&sums_want) {
-                    assert!((f64::from(*got) - want).abs() < 1e-5, "{activation:?} on {path}: {got} for {want}");
-                }
-                let (mut dz, samples) = (z.clone(), 13);
-                stage.finish(path, 0..1, samples, &mut dz, &picked, &dy);
-                stage.finish(path, 1..2, samples, &mut dz, &picked, &dy);
-                for i in 0..2 * 5 * 8 * CHUNK {
-                    let (c, lane) = (i / (40 * CHUNK), i % CHUNK);
-                    let at = e.z.at(c, i / (8 * CHUNK) % 5, i / CHUNK % 8) + lane;
-                    let [mean, inverse, scale, gradient, product] =
-                        [&k.mean, &k.inverse, &k.scale, &k.mean_gradient, &k.mean_product].map(|v| f64::from(v[c]));
-                    let normal = (f64::from(z[at]) - mean) * inverse;
-                    let want = scale * (d_want[at] - gradient - normal * product);
-                    let want = if lane < samples { want } else { 0.0 };
-                    assert!((f64::from(dz[at]) - want).abs() < 2e-6, "{activation:?} on {path}: {} for {want}", dz[at]);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn of_equal_values_the_first_takes_the_gradient() {
-        let (e, k, mut z) = case(Some(Activation::Silu));
-        z.fill(0.25);
-        let stage = NormMaximum { e: &e, channels: &k };
-        let (mut y, mut picked) = (vec![0.0; e.y.len()], vec![0.0; NormMaximum::picked_len(&e)]);
-        stage.forward(Path::Portable, 0..2, &z, &mut picked, &mut y);
-        stage.finish(Path::Portable, 0..2, CHUNK, &mut z, &picked, &vec![1.0; e.dy.len()]);
-        let corner = z[e.z.at(0, 0, 0)];
-        assert!(z[e.z.at(0, 0, 1)..e.z.at(0, 0, 4)].iter().all(|&v| (corner - v - k.scale[0]).abs() < 1e-6));
-    }
-
-    /// What two activations a window rest on.
-    #[test]
-    fn activations_fall_and_then_rise() {
-        for activation in Activation::ALL {
-            let values: Vec<f64> =
-                (-4000..4000).map(|i| activation::naive(activation, f64::from(i) / 400.0).0).collect();
-            let rises = values.windows(2).position(|w| w[1] > w[0]).unwrap_or(0);
-            assert!(values[rises..].windows(2).all(|w| w[1] >= w[0]), "{activation:?}");
-            assert!(values[..rises].windows(2).all(|w| w[1] <= w[0]), "{activation:?}");
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Pooling by any window, on its own; where windows do not overlap it is fused with what is before ([`crate::kernel::op::epilogue`]).
 
+pub mod naive;
+pub mod single;
+
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
@@ -29,7 +32,11 @@ pub struct Pooling {
 
 impl Pooling {
     /// Positions of x that a window holds, as (place in the window, row, column).
-    fn window(s: &PoolShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
+    pub(super) fn window(
+        s: &PoolShape,
+        oy: usize,
+        ox: usize,
+    ) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
         let s = *s;
         (0..s.kh * s.kw).filter_map(move |k| {
             let y = (oy * s.stride[0] + k / s.kw).checked_sub(s.padding[0])?;
@@ -140,36 +147,5 @@ impl Program for PoolBackward<'_> {
                 }
             }
         }
-    }
-}
-
-/// The naive reference, one sample in f64.
-pub mod naive {
-    use super::{PoolKind, Pooling};
-    use crate::spec::PoolShape;
-
-    /// y, and for each output the inputs that take its gradient, with their shares.
-    pub fn forward(kind: PoolKind, s: &PoolShape, x: &[f64]) -> (Vec<f64>, Vec<Vec<(usize, f64)>>) {
-        let (mut y, mut takes) = (Vec::new(), Vec::new());
-        for c in 0..s.c {
-            for oy in 0..s.oh {
-                for ox in 0..s.ow {
-                    let at = Pooling::window(s, oy, ox).map(|(_, y, x)| (c * s.ih + y) * s.iw + x);
-                    match kind {
-                        PoolKind::Average => {
-                            let share = 1.0 / (s.kh * s.kw) as f64;
-                            y.push(at.clone().map(|i| x[i]).sum::<f64>() * share);
-                            takes.push(at.map(|i| (i, share)).collect());
-                        }
-                        PoolKind::Maximum => {
-                            let best = at.reduce(|a, b| if x[b] > x[a] { b } else { a }).unwrap_or(0);
-                            y.push(x[best]);
-                            takes.push(vec![(best, 1.0)]);
-                        }
-                    }
-                }
-            }
-        }
-        (y, takes)
     }
 }

@@ -5,9 +5,9 @@
 //! made for speed: singular values end between about 0.7 and 1.2 rather than at 1.
 
 use crate::kernel::aligned::AlignedVec;
-use crate::kernel::optim::sum_of_squares;
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::simd::{CHUNK, Simd};
+use crate::kernel::sums::sum_of_squares;
 
 /// Steps of the iteration.
 pub const STEPS: usize = 5;

@@ -1,6 +1,11 @@
-use super::*;
+use super::{Patches, Square, fits};
 use crate::kernel::op::conv::{GRADIENT_BORDER, naive};
-use crate::kernel::winograd::tests::{assert_close, filled, lane, shape, values};
+use crate::kernel::path::Path;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::CHUNK;
+use crate::kernel::winograd::kit::{assert_close, filled, lane, shape, values};
+use crate::kernel::winograd::scratch::{Inputs, Scratch, grow};
+use crate::spec::ConvShape;
 
 /// All three passes on all paths against the naive ones, and the paths' bits against each other.
 fn check(s: &ConvShape, extra_border: usize) {
@@ -13,7 +18,7 @@ fn check(s: &ConvShape, extra_border: usize) {
     let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
     let mut bits: Option<[Vec<f32>; 3]> = None;
     for path in Path::available() {
-        let plan = Square::plan(Tiles::of(path), s, &x_frame, &z_frame, true);
+        let plan = Square::plan(path, s, &x_frame, &z_frame, true);
         // What others left in the buffers must not matter.
         let mut scratch = Scratch::default();
         let Scratch { v, d, m, lines, sums } = &mut scratch;
@@ -80,8 +85,8 @@ fn squares_in_the_lanes_give_the_same_bits() {
         let (x, w, bias) = (filled(&chunk[0], 5), values(s.oc * s.taps(), 6), values(s.oc, 7));
         let x1: Vec<f32> = x.iter().skip(9).step_by(CHUNK).copied().collect();
         for path in Path::available() {
-            let whole = Square::plan(Tiles::of(path), &s, &chunk[0], &chunk[1], false);
-            let alone = Patches::plan(Tiles::of(path), &s, &single[0], &single[1]);
+            let whole = Square::plan(path, &s, &chunk[0], &chunk[1], false);
+            let alone = Patches::plan(path, &s, &single[0], &single[1]);
             let mut scratch = Scratch::default();
             let (mut z, mut z1) = (vec![0.0; chunk[1].len()], vec![0.0; single[1].len()]);
             let mut packed = vec![0.0; whole.packed_len()[0]];

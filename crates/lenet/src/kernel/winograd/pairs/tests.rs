@@ -1,50 +1,11 @@
-use super::*;
-use crate::kernel::op::conv::naive;
-
-pub(super) fn values(n: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-        })
-        .collect()
-}
-
-pub(super) fn shape(
-    ic: usize,
-    oc: usize,
-    [ih, iw]: [usize; 2],
-    [kh, kw]: [usize; 2],
-    padding: [usize; 2],
-) -> ConvShape {
-    let (oh, ow) = (ih + 2 * padding[0] + 1 - kh, iw + 2 * padding[1] + 1 - kw);
-    ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride: [1, 1], padding, groups: 1 }
-}
-
-pub(super) fn filled(f: &Frame, seed: u32) -> Vec<f32> {
-    let (mut out, v) = (vec![0.0; f.len()], values(f.channels * f.rows * f.cols * f.lanes, seed));
-    for (row, v) in v.chunks_exact(f.cols * f.lanes).enumerate() {
-        let at = f.at(row / f.rows, row % f.rows, 0);
-        out[at..at + v.len()].copy_from_slice(v);
-    }
-    out
-}
-
-/// One lane of a frame, `[c, h, w]`.
-pub(super) fn lane(f: &Frame, values: &[f32], lane: usize) -> Vec<f64> {
-    (0..f.channels * f.rows * f.cols)
-        .map(|i| f64::from(values[f.at(i / (f.rows * f.cols), i / f.cols % f.rows, i % f.cols) + lane]))
-        .collect()
-}
-
-pub(super) fn assert_close(what: &str, got: &[f64], want: &[f64], bound: f64) {
-    let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-    for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!((g - w).abs() <= bound * largest, "{what} {i}: {g}, expected {w}, largest {largest}");
-    }
-    assert_eq!(got.len(), want.len());
-}
+use super::plan::Pairs;
+use crate::kernel::op::conv::{self, naive};
+use crate::kernel::path::Path;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::CHUNK;
+use crate::kernel::winograd::kit::{assert_close, filled, lane, shape, values};
+use crate::kernel::winograd::scratch::{Inputs, Scratch};
+use crate::spec::ConvShape;
 
 /// All three passes on all paths against the naive ones, and the paths' bits against each other.
 fn check(s: &ConvShape, extra_border: usize) {
@@ -56,7 +17,7 @@ fn check(s: &ConvShape, extra_border: usize) {
     let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
     let mut bits: Option<[Vec<f32>; 3]> = None;
     for path in Path::available() {
-        let plan = Winograd::plan(Tiles::of(path), s, &x_frame, &z_frame, true);
+        let plan = Pairs::plan(path, s, &x_frame, &z_frame, true);
         // What others left in the buffers must not matter.
         let mut scratch = Scratch::default();
         plan.reserve(&mut scratch, true);
@@ -118,17 +79,16 @@ fn columns_or_outputs_in_the_lanes_give_the_same_bits() {
         let outputs = s.oc.next_multiple_of(CHUNK);
         let (x, w) = (filled(&chunk[0], 5), values(s.oc * s.taps(), 6));
         for path in Path::available() {
-            let tiles = Tiles::of(path);
             let z = [
-                Winograd::plan(tiles, &s, &chunk[0], &chunk[1], false),
-                Winograd::plan(tiles, &s, &x_frame, &columns, false),
-                Winograd::plan_across(tiles, &s, &x_frame),
+                Pairs::plan(path, &s, &chunk[0], &chunk[1], false),
+                Pairs::plan(path, &s, &x_frame, &columns, false),
+                Pairs::plan_across(path, &s, &x_frame),
             ]
             .map(|plan| {
                 let mut pack = vec![0.0; plan.packed_len()[0]];
                 plan.pack(&w, [&mut pack, &mut []]);
                 let mut input = vec![0.0; plan.x_extent()];
-                if plan.x.lanes == 1 {
+                if plan.x_extent() < x.len() {
                     input.iter_mut().zip(x.iter().skip(9).step_by(CHUNK)).for_each(|(i, x)| *i = *x);
                 } else {
                     input.copy_from_slice(&x);

@@ -1,107 +1,12 @@
-//! Activation and pooling of one sample, pixels in the lanes.
+//! Normalisation, activation and pooling of one sample, pixels or channels in the lanes.
 
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd};
+use super::{Epilogue, larger};
 use crate::kernel::op::activation::{Function, with_function};
-use crate::kernel::op::epilogue::{Epilogue, larger};
 use crate::kernel::op::pool::PoolKind;
-use crate::kernel::plan::frame::Frame;
+use crate::kernel::path::{Path, Program, dispatch};
+use crate::kernel::plan::frame::Steps;
+use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::{Activation, PoolShape};
-use std::marker::PhantomData;
-
-/// Applies an activation in place; up to a vector behind the slice's last whole vector is computed in scratch.
-pub fn activate(path: Path, activation: Option<Activation>, values: &mut [f32]) {
-    if activation.is_some() {
-        with_function!(activation, F => {
-            // SAFETY: works on a slice.
-            unsafe { dispatch(path, Activate::<F> { values, f: PhantomData }) }
-        })
-    }
-}
-
-struct Activate<'a, F> {
-    values: &'a mut [f32],
-    f: PhantomData<F>,
-}
-
-impl<F: Function> Program for Activate<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: whole vectors of the slice, and a buffer of 16 floats for what is left.
-        unsafe {
-            for v in self.values.chunks_mut(S::LANES) {
-                let mut edge = [0.0f32; 16];
-                let n = v.len();
-                let at = if n == S::LANES {
-                    v.as_mut_ptr()
-                } else {
-                    edge[..n].copy_from_slice(v);
-                    edge.as_mut_ptr()
-                };
-                S::store(at, F::value::<S>(S::load(at)));
-                if n < S::LANES {
-                    v.copy_from_slice(&edge[..n]);
-                }
-            }
-        }
-    }
-}
-
-/// Where a plane's values are: floats between rows and between columns.
-#[derive(Clone, Copy, Debug)]
-pub struct Steps {
-    /// From the buffer's start to the first value.
-    pub origin: usize,
-    /// Between channels.
-    pub plane: usize,
-    /// Between rows.
-    pub row: usize,
-    /// Between columns.
-    pub col: usize,
-}
-
-impl Steps {
-    fn at(&self, c: usize, y: usize, x: usize) -> usize {
-        self.origin + c * self.plane + y * self.row + x * self.col
-    }
-}
-
-/// Pools one sample, in the same order of additions as the chunk kernels; a 1 × 1 window copies.
-pub fn pool(kind: PoolKind, s: &PoolShape, x: &[f32], from: Steps, y: &mut [f32], to: Steps) {
-    let share = 1.0 / (s.kh * s.kw) as f32;
-    for c in 0..s.c {
-        for oy in 0..s.oh {
-            // Rows and columns of the window that lie within the input.
-            let (top, bottom) = clip(oy, s.stride[0], s.kh, s.padding[0], s.ih);
-            for ox in 0..s.ow {
-                let (left, right) = clip(ox, s.stride[1], s.kw, s.padding[1], s.iw);
-                let value = if kind == PoolKind::Average {
-                    let mut sum = 0.0;
-                    for iy in top..bottom {
-                        for ix in left..right {
-                            sum += x[from.at(c, iy, ix)];
-                        }
-                    }
-                    sum * share
-                } else {
-                    let mut best = f32::NEG_INFINITY;
-                    for iy in top..bottom {
-                        for ix in left..right {
-                            let v = x[from.at(c, iy, ix)];
-                            if v > best || v.is_nan() {
-                                best = v;
-                            }
-                        }
-                    }
-                    best
-                };
-                y[to.at(c, oy, ox)] = value;
-            }
-        }
-    }
-}
 
 /// Normalisation, activation and pooling of a sample in one go: windows that do not overlap, and whose columns are at most 2
 /// apart.
@@ -155,8 +60,8 @@ impl Finish {
         assert!(!self.normalizes || affine.iter().all(|a| a.len() >= s.c), "a scale and a shift for every channel");
         let (z, y) = (z.as_ptr(), y.as_mut_ptr());
         let bias = if bias.is_empty() { std::ptr::null() } else { bias.as_ptr() };
-        with_function!(self.activation, F => {
-            let run = FinishRun::<F> { p: self, z, bias, affine, y, f: PhantomData };
+        with_function!(self.activation, f => {
+            let run = FinishRun { p: self, z, bias, affine, y, f };
             // SAFETY: the buffers were compared with what the steps reach.
             unsafe { dispatch(path, run) }
         })
@@ -169,7 +74,7 @@ struct FinishRun<'a, F> {
     bias: *const f32,
     affine: [&'a [f32]; 2],
     y: *mut f32,
-    f: PhantomData<F>,
+    f: F,
 }
 
 /// One more value of a window.
@@ -192,15 +97,15 @@ impl<F: Function> FinishRun<'_, F> {
         // SAFETY: the caller runs on S's path.
         unsafe {
             let x = if self.p.normalizes { S::fma(x, scale, shift) } else { x };
-            if S::CALLS { Self::called::<S>(x) } else { F::value::<S>(x) }
+            if S::CALLS { Self::called::<S>(self.f, x) } else { self.f.value::<S>(x) }
         }
     }
 
     /// The function, once a program.
     #[inline(never)]
-    unsafe fn called<S: Simd>(x: S::V) -> S::V {
+    unsafe fn called<S: Simd>(f: F, x: S::V) -> S::V {
         // SAFETY: the caller runs on S's path.
-        unsafe { F::value::<S>(x) }
+        unsafe { f.value::<S>(x) }
     }
 
     /// A vector of a window's first columns and one of its last; `step` floats lie from one window to the next. Of windows
@@ -307,112 +212,6 @@ impl<F: Function> Program for FinishRun<'_, F> {
                 self.channels::<S>(first, share);
             } else {
                 self.columns::<S>(first, share);
-            }
-        }
-    }
-}
-
-/// Scales and shifts the planes of as many channels as have a scale and a shift.
-pub fn scale_planes(path: Path, plane: usize, affine: [&[f32]; 2], z: &mut [f32]) {
-    // SAFETY: works on slices.
-    unsafe { dispatch(path, ScalePlanes { plane, affine, z }) }
-}
-
-struct ScalePlanes<'a> {
-    plane: usize,
-    affine: [&'a [f32]; 2],
-    z: &'a mut [f32],
-}
-
-impl Program for ScalePlanes<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for (plane, (scale, shift)) in self.z.chunks_mut(self.plane).zip(self.affine[0].iter().zip(self.affine[1])) {
-            for v in plane {
-                *v = v.mul_add(*scale, *shift);
-            }
-        }
-    }
-}
-
-/// The sum of two values of a sample into planes without a border.
-pub fn sum_planes([(a, from), (b, other)]: [(&[f32], &Frame); 2], to: Steps, sum: &mut [f32]) {
-    let add = |sum: &mut [f32], a: &[f32], b: &[f32]| {
-        sum.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum = a + b);
-    };
-    if [from, other].iter().all(|f| [f.border_rows, f.border_cols] == [0, 0]) {
-        // Shapes may differ then, as before and behind a flatten.
-        return add(&mut sum[..from.len()], &a[..from.len()], b);
-    }
-    for (c, row) in (0..from.channels * from.rows).map(|i| (i / from.rows, i % from.rows)) {
-        let sum = &mut sum[to.at(c, row, 0)..][..from.cols];
-        add(sum, &a[from.at(c, row, 0)..], &b[other.at(c, row, 0)..]);
-    }
-}
-
-fn clip(out: usize, stride: usize, window: usize, padding: usize, len: usize) -> (usize, usize) {
-    let start = out * stride;
-    (start.saturating_sub(padding), (start + window).saturating_sub(padding).min(len))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values(n: usize) -> Vec<f32> {
-        (0..n).map(|i| (i * 7919 % 1009) as f32 / 250.0 - 2.0).collect()
-    }
-
-    /// All at once gives what activation and pooling give one after the other, and touches nothing else.
-    #[test]
-    fn in_one_go_or_step_by_step_the_bits_are_the_same() {
-        for (c, [ih, iw], [kh, kw], stride, col) in [
-            (6, [28, 28], [2, 2], [2, 2], 1),
-            (3, [7, 11], [2, 2], [2, 2], 1),
-            (4, [5, 37], [3, 1], [3, 2], 1),
-            (4, [6, 19], [3, 1], [3, 1], 1),
-            (2, [4, 21], [1, 1], [1, 1], 1),
-            (2, [4, 9], [1, 1], [1, 1], 2),
-            (20, [6, 5], [2, 2], [3, 2], 32),
-            (16, [10, 10], [3, 3], [3, 3], 16),
-        ] {
-            let (oh, ow) = ((ih - kh) / stride[0] + 1, (iw - kw) / stride[1] + 1);
-            let s = PoolShape { c, ih, iw, oh, ow, kh, kw, stride, padding: [0, 0] };
-            let y = Steps { origin: 5, plane: (oh + 1) * (ow + 3), row: ow + 3, col: 1 };
-            let across = col > 2;
-            let row = iw * col + 3;
-            let z = Steps { origin: 2, plane: if across { 1 } else { ih * row }, row, col };
-            let all: Vec<_> = (0..c * ih * iw).map(|i| (i / (ih * iw), i / iw % ih, i % iw)).collect();
-            for (kind, normalizes) in
-                [PoolKind::Average, PoolKind::Maximum].into_iter().flat_map(|k| [false, !across].map(|n| (k, n)))
-            {
-                for activation in [None, Some(Activation::Sigmoid), Some(Activation::Silu)] {
-                    let finish = Finish { normalizes, activation, kind, s, z, y };
-                    assert!(finish.fits());
-                    let from = values(finish.z_extent().max(c * ih * row));
-                    let affine = [values(c + 3).split_off(3), values(c)];
-                    let mut bias = vec![0.0; if across { c.next_multiple_of(CHUNK) } else { 0 }];
-                    bias.iter_mut().zip(values(c)).for_each(|(b, v)| *b = v);
-                    let mut steps = from.clone();
-                    for &(i, row, col) in &all {
-                        let value = &mut steps[z.at(i, row, col)];
-                        if across {
-                            *value += bias[i];
-                        } else if normalizes {
-                            *value = value.mul_add(affine[0][i], affine[1][i]);
-                        }
-                    }
-                    activate(Path::Portable, activation, &mut steps);
-                    let mut want = vec![7.0; c * y.plane + 5];
-                    pool(kind, &s, &steps, z, &mut want, y);
-                    for path in Path::available() {
-                        let mut got = vec![7.0; want.len()];
-                        finish.run(path, &from, &bias, [&affine[0], &affine[1]], &mut got);
-                        assert_eq!(got, want, "{path} {s:?} {kind:?} {activation:?}");
-                    }
-                }
             }
         }
     }

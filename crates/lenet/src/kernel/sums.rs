@@ -1,33 +1,9 @@
-//! Sums, updates and checks over whole slices.
+//! Sums over whole slices, each in one fixed order, and checks.
 
-use super::path::{Path, Program, dispatch};
-use super::simd::{CHUNK, Simd, sum_lanes};
-use crate::kernel::op::norm::Channels;
+use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::{CHUNK, Simd, sum_lanes};
 use std::ops::Range;
-
-/// `w -= lr · g`, rounded once.
-pub fn sgd(path: Path, lr: f32, gradient: &[f32], parameters: &mut [f32]) {
-    // SAFETY: works on slices.
-    unsafe { dispatch(path, Sgd { lr, gradient, parameters }) }
-}
-
-struct Sgd<'a> {
-    lr: f32,
-    gradient: &'a [f32],
-    parameters: &'a mut [f32],
-}
-
-impl Program for Sgd<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for (w, g) in self.parameters.iter_mut().zip(self.gradient) {
-            *w = (-self.lr).mul_add(*g, *w);
-        }
-    }
-}
 
 /// Sums the lanes of every position: `sums[i] = Σ lanes[i][16]`, in the order of [`sum_lanes`].
 pub fn sum_all_lanes(path: Path, lanes: &[f32], sums: &mut [f32]) {
@@ -123,102 +99,6 @@ impl Program for AddPositions<'_> {
     }
 }
 
-/// Copies the values of a frame into another of the same shape; borders are left alone.
-pub fn copy_frame([from_frame, to_frame]: [&Frame; 2], from: &[f32], to: &mut [f32]) {
-    if is_dense(from_frame) && is_dense(to_frame) {
-        // Shapes may differ then, as before and behind a flatten.
-        return to.copy_from_slice(from);
-    }
-    for (from_row, to_row) in rows(from_frame).zip(rows(to_frame)) {
-        to[to_row].copy_from_slice(&from[from_row]);
-    }
-}
-
-/// Adds the values of a frame to those of another of the same shape.
-pub fn add_frame(path: Path, [from_frame, to_frame]: [&Frame; 2], from: &[f32], to: &mut [f32]) {
-    if is_dense(from_frame) && is_dense(to_frame) {
-        // SAFETY: works on slices.
-        return unsafe { dispatch(path, Add { to, from }) };
-    }
-    for (from_row, to_row) in rows(from_frame).zip(rows(to_frame)) {
-        // SAFETY: works on slices.
-        unsafe { dispatch(path, Add { to: &mut to[to_row], from: &from[from_row] }) }
-    }
-}
-
-/// A value that a sum takes: as it is, or each channel scaled and shifted.
-#[derive(Clone, Copy)]
-pub struct Operand<'a> {
-    /// The values.
-    pub values: &'a [f32],
-    /// Their layout.
-    pub frame: &'a Frame,
-    /// `None` to take them as they are.
-    pub channels: Option<&'a Channels>,
-}
-
-/// Some rows of the sum of two values, into a frame of the same shape.
-pub fn sum_rows(path: Path, rows: Range<usize>, operands: [Operand; 2], frame: &Frame, sum: &mut [f32]) {
-    let shape = |f: &Frame| [f.channels, f.rows, f.cols, f.lanes];
-    for o in operands {
-        assert!(shape(o.frame) == shape(frame) && o.values.len() >= o.frame.len(), "planned buffers");
-        assert!(o.channels.is_none_or(|k| k.scale.len().min(k.shift.len()) >= frame.channels), "one value a channel");
-    }
-    assert!(frame.lanes == CHUNK && rows.end <= frame.rows && sum.len() >= frame.len(), "planned buffers");
-    // SAFETY: the rows lie within all frames, compared above.
-    unsafe { dispatch(path, SumRows { rows, operands, frame, sum: sum.as_mut_ptr() }) }
-}
-
-struct SumRows<'a> {
-    rows: Range<usize>,
-    operands: [Operand<'a>; 2],
-    frame: &'a Frame,
-    sum: *mut f32,
-}
-
-impl Program for SumRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let [a, b] = self.operands;
-        // SAFETY: rows of the frames, which `sum_rows` compared with the buffers.
-        unsafe {
-            for c in 0..self.frame.channels {
-                // 1 and 0 change nothing but the sign of a zero.
-                let (mut scale, mut shift) = ([S::splat(1.0); 2], [S::splat(0.0); 2]);
-                for i in 0..2 {
-                    if let Some(k) = self.operands[i].channels {
-                        (scale[i], shift[i]) = (S::splat(k.scale[c]), S::splat(k.shift[c]));
-                    }
-                }
-                for row in self.rows.clone() {
-                    let to = self.sum.add(self.frame.at(c, row, 0));
-                    let a = a.values.as_ptr().add(a.frame.at(c, row, 0));
-                    let b = b.values.as_ptr().add(b.frame.at(c, row, 0));
-                    for i in (0..self.frame.cols * CHUNK).step_by(S::LANES) {
-                        let first = S::fma(S::load(a.add(i)), scale[0], shift[0]);
-                        S::store(to.add(i), S::add(first, S::fma(S::load(b.add(i)), scale[1], shift[1])));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Whether a frame has neither border nor slack.
-fn is_dense(frame: &Frame) -> bool {
-    [frame.border_rows, frame.border_cols, frame.slack] == [0, 0, 0]
-}
-
-/// Places of a frame's rows, channel by channel.
-fn rows(frame: &Frame) -> impl Iterator<Item = Range<usize>> {
-    (0..frame.channels * frame.rows).map(|i| {
-        let at = frame.at(i / frame.rows, i % frame.rows, 0);
-        at..at + frame.cols * frame.lanes
-    })
-}
-
 /// Sums slices of equal length in the chunk tree: neighbours first, then neighbouring pairs, and so on.
 ///
 /// The sum ends in the first slice.
@@ -240,12 +120,17 @@ fn sum_block(path: Path, slices: &mut [&mut [f32]]) {
         for pair in slices.chunks_mut(2 * step) {
             if pair.len() > step {
                 let (left, right) = pair.split_at_mut(step);
-                // SAFETY: works on slices.
-                unsafe { dispatch(path, Add { to: left[0], from: right[0] }) }
+                add(path, left[0], right[0]);
             }
         }
         step *= 2;
     }
+}
+
+/// `to += from`
+pub fn add(path: Path, to: &mut [f32], from: &[f32]) {
+    // SAFETY: works on slices.
+    unsafe { dispatch(path, Add { to, from }) }
 }
 
 struct Add<'a> {
@@ -262,6 +147,21 @@ impl Program for Add<'_> {
             *a += b;
         }
     }
+}
+
+/// Sum of squares in f64, in 16 chains that are then added in order: the same bits everywhere.
+pub fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut sums = [0.0f64; 16];
+    let (blocks, rest) = values.as_chunks::<16>();
+    for block in blocks {
+        for i in 0..16 {
+            sums[i] += f64::from(block[i]) * f64::from(block[i]);
+        }
+    }
+    for (s, v) in sums.iter_mut().zip(rest) {
+        *s += f64::from(*v) * f64::from(*v);
+    }
+    sums.iter().sum()
 }
 
 /// Position of the first value that is not finite.
@@ -303,5 +203,11 @@ mod tests {
             v[777] = bad;
             assert_eq!(first_not_finite(&v), Some(777));
         }
+    }
+
+    #[test]
+    fn squares_are_summed() {
+        let v: Vec<f32> = (1..=100).map(|i| i as f32).collect();
+        assert_eq!(sum_of_squares(&v), 338_350.0);
     }
 }

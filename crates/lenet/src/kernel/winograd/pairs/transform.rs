@@ -1,14 +1,14 @@
 //! Rows into what is multiplied point by point, and back. Lengths of 3 and 5 rows of window.
 
-use super::tile::combine;
-use super::{Point, Winograd};
+use super::layout::Layout;
 use crate::kernel::path::Program;
+use crate::kernel::plan::point::{Point, combine};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
 
 /// Rows of x, `2p .. 2p + kh + 1` for a pair p, into v.
 pub(super) struct Input<'a> {
-    pub w: &'a Winograd,
+    pub w: &'a Layout,
     pub pairs: Range<usize>,
     pub x: *const f32,
     pub v: *mut f32,
@@ -19,7 +19,7 @@ impl Input<'_> {
     unsafe fn all<S: Simd, const POINTS: usize>(&self) {
         let w = self.w;
         let (row, point) = (w.x.row(), w.v_len());
-        // SAFETY: `Winograd` compared the buffers with what its frames need, whole vectors included.
+        // SAFETY: `Pairs` compared the buffers with what its frames need, whole vectors included.
         unsafe {
             for c in 0..w.x.channels {
                 for (i, pair) in self.pairs.clone().enumerate() {
@@ -67,7 +67,7 @@ impl Program for Input<'_> {
 
 /// A pair of rows of dz into d.
 pub(super) struct Gradient<'a> {
-    pub w: &'a Winograd,
+    pub w: &'a Layout,
     pub pair: usize,
     pub dz: *const f32,
     pub d: *mut f32,
@@ -79,7 +79,7 @@ impl Gradient<'_> {
         let w = self.w;
         let second = w.z.row();
         let (border, cols) = (w.d.border_cols * S::PER_POSITION, w.d.cols * S::PER_POSITION);
-        // SAFETY: `Winograd` compared the buffers with its frames.
+        // SAFETY: `Pairs` compared the buffers with its frames.
         unsafe {
             for c in 0..w.z.channels {
                 let dz = self.dz.add(w.z.at(c, 2 * self.pair, 0));
@@ -122,7 +122,7 @@ impl Program for Gradient<'_> {
 /// The transpose of [`Input`] for a pair: m added to the rows of dx that the pairs before have reached, and the first for
 /// the others.
 pub(super) struct Output<'a> {
-    pub w: &'a Winograd,
+    pub w: &'a Layout,
     pub pair: usize,
     pub m: *const f32,
     pub dx: *mut f32,
@@ -138,7 +138,7 @@ impl Program for Output<'_> {
         // Rows of the pair's window that are rows of x, not padding.
         let (top, padding) = (2 * self.pair, w.s.padding[0]);
         let rows = padding.saturating_sub(top).min(n)..(w.x.rows + padding).saturating_sub(top).min(n);
-        // SAFETY: `Winograd` compared the buffers with its frames.
+        // SAFETY: `Pairs` compared the buffers with its frames.
         unsafe {
             for c in 0..w.m.channels {
                 let m = self.m.add(w.m.at(c, 0, 0));

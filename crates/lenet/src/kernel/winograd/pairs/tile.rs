@@ -1,8 +1,8 @@
-//! The forward micro-kernel of row pairs, and what makes one row of a pair of gradients for the outer product.
+//! The forward micro-kernel of row pairs, and the outer products of what the points make of pairs of gradients.
 
-use super::Point;
-use super::square::cross::{self, CrossTiles};
-use crate::kernel::plan::tile::{Outer, OuterArgs, Tap, multiply, outer};
+use crate::kernel::path::Path;
+use crate::kernel::plan::point::Point;
+use crate::kernel::plan::tile::{Outer, OuterArgs, Tap, multiply, of_path, outer};
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::simd::Avx2;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
@@ -125,43 +125,22 @@ unsafe fn pair<S: Simd, const O: usize, const P: usize>(a: &PairArgs) {
     }
 }
 
-/// What a point makes of a pair of rows, `second` floats apart: the transpose of what [`pair`] does with its sums.
-#[inline(always)]
-pub(in crate::kernel) unsafe fn combine<S: Simd, const POINT: u8>(first: *const f32, second: usize) -> S::V {
-    // SAFETY: the caller vouches for the addresses, and runs on S's path.
-    unsafe {
-        if POINT == Point::Zero as u8 {
-            return S::load(first);
-        }
-        let d = S::load(first.add(second));
-        if POINT == Point::Infinity as u8 {
-            return d;
-        }
-        let c = S::load(first);
-        if POINT == Point::One as u8 {
-            S::add(c, d)
-        } else if POINT == Point::MinusOne as u8 {
-            S::sub(c, d)
-        } else if POINT == Point::Two as u8 {
-            S::add(c, S::add(d, d))
-        } else {
-            S::sub(c, S::add(d, d))
-        }
-    }
+/// The compiled tiles of a path.
+pub(super) struct PairTiles {
+    pub forward: &'static [PairTile],
+    /// For weight gradients.
+    pub outers: &'static [Outer],
 }
 
-/// The compiled tiles of a path.
-pub(in crate::kernel) struct PairTiles {
-    pub(super) forward: &'static [PairTile],
-    /// For weight gradients.
-    pub(super) outers: &'static [Outer],
-    /// For weight gradients by squares.
-    pub(super) cross: &'static CrossTiles,
+impl PairTiles {
+    pub fn of(path: Path) -> &'static PairTiles {
+        of_path!(path, TILES)
+    }
 }
 
 macro_rules! tiles {
     ($name:ident, $S:ty, [$($feature:meta)?], forward: [$(($o:literal, $p:literal)),*], outers: [$(($oo:literal, $ot:literal)),*]) => {
-        pub(in crate::kernel) mod $name {
+        mod $name {
             use super::*;
             $(#[$feature])?
             unsafe fn pair_fn<const O: usize, const P: usize>(a: &PairArgs) {
@@ -186,10 +165,9 @@ macro_rules! tiles {
             const OUTERS: &[Outer] = &[$(Outer { o: $oo, t: $ot, run: outer_fn::<$oo, $ot> }),*];
             #[cfg(not(feature = "gradients"))]
             const OUTERS: &[Outer] = &[Outer { o: 1, t: 1, run: outer_fn::<1, 1> }];
-            pub(in crate::kernel) static TILES: PairTiles = PairTiles {
+            pub static TILES: PairTiles = PairTiles {
                 forward: &[$(PairTile { o: $o, p: $p, run: pair_fn::<$o, $p> }),*],
                 outers: OUTERS,
-                cross: &cross::$name::TILES,
             };
         }
     };
