@@ -1,6 +1,7 @@
 //! Layouts of activations.
 
 use crate::kernel::simd::CHUNK;
+use crate::spec::Shape;
 use std::ops::Range;
 
 /// Layout of an activation, `[channel][row][column][lanes]`, with a border of columns and rows that stays zero.
@@ -74,6 +75,14 @@ impl Frame {
             let at = self.at(i / self.rows, i % self.rows, 0);
             at..at + self.cols * self.lanes
         })
+    }
+}
+
+/// `[c, h, w]` of a shape; features are channels.
+pub fn chw(shape: Shape) -> [usize; 3] {
+    match shape {
+        Shape::Image(chw) => chw,
+        Shape::Flat(n) => [n, 1, 1],
     }
 }
 
