@@ -31,8 +31,12 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod aligned;
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 pub mod denormal;
 pub mod input;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) mod kit;
 pub mod op;
 pub mod optim;
 pub mod path;

@@ -1,5 +1,7 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 mod forward;
 mod gradient;
 pub mod naive;

@@ -1,5 +1,7 @@
 //! Dense layers: forward and gradient of the input a chunk, gradient of the weights a batch.
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 pub mod naive;
 
 use crate::kernel::plan::contract::{Contraction, Packing, Pitch, Uniform, partition, priced_partition};

@@ -6,6 +6,8 @@
 //! that the second computes no activation.
 
 mod average;
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 mod channels;
 mod maximum;
 pub mod naive;

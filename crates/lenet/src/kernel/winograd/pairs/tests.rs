@@ -1,9 +1,10 @@
 use super::plan::Pairs;
+use crate::kernel::kit::{f64s, filled, lane, values};
 use crate::kernel::op::conv::{self, naive};
 use crate::kernel::path::Path;
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::CHUNK;
-use crate::kernel::winograd::kit::{assert_close, filled, lane, shape, values};
+use crate::kernel::winograd::kit::{assert_close, shape};
 use crate::kernel::winograd::scratch::{Inputs, Scratch};
 use crate::spec::ConvShape;
 
@@ -14,7 +15,6 @@ fn check(s: &ConvShape, extra_border: usize) {
     let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, conv::GRADIENT_BORDER);
     let (x, dz, w) = (filled(&x_frame, 1), filled(&z_frame, 2), values(s.oc * s.taps(), 3));
     let bias = values(s.oc, 4);
-    let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
     let mut bits: Option<[Vec<f32>; 3]> = None;
     for path in Path::available() {
         let plan = Pairs::plan(path, s, &x_frame, &z_frame, true);
