@@ -16,5 +16,5 @@ pub(super) fn run(
         let note = if multiply_adds == 0 { String::new() } else { format!("{:.2} µs a sample", seconds * 1e6 / 16.0) };
         on_row(BenchRow { group: "operator", name, seconds, multiply_adds, share_of_peak: share, note });
     };
-    op::bench(&mut Bench { path, time: &mut time }, network)
+    op::bench::run(&mut Bench { path, time: &mut time }, network)
 }

@@ -1,6 +1,7 @@
 //! What tests and measurements of operators share: numbers, and comparisons with the naive references.
 
 use crate::kernel::plan::frame::Frame;
+#[cfg(feature = "bench")]
 use crate::kernel::simd::CHUNK;
 
 /// Values in (-1, 1), always the same.
@@ -28,6 +29,7 @@ pub fn lane(f: &Frame, values: &[f32], lane: usize) -> Vec<f64> {
 }
 
 /// A lane of `[n][16]`.
+#[cfg(feature = "bench")]
 pub fn lane_of(values: &[f32], lane: usize) -> Vec<f64> {
     values.iter().skip(lane).step_by(CHUNK).copied().map(f64::from).collect()
 }

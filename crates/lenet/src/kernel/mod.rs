@@ -1,7 +1,7 @@
 //! What computes: operators ([`op`]), a folder each, with the naive reference beside the SIMD kernel; what they share
 //! ([`plan`], [`simd`]); optimizers ([`optim`]).
 //!
-//! | file | computes | when it is used |
+//! | room | computes | when it is used |
 //! | --- | --- | --- |
 //! | [`plan::tile`] | `acc[o][p] += w[tap][o] · x[offset[tap] + p]`, the one micro-kernel of all contractions | always |
 //! | [`plan::frame`] | where an activation's values lie | always |
@@ -10,18 +10,19 @@
 //! | [`winograd`] | convolution by fewer products: pairs of rows of windows of 3 or 5 rows, squares of windows of 3×3 | both, stride 1, several channels |
 //! | [`op::dense`] | dense layers: forward, data gradient, whole-batch weight gradient | 16 samples in the lanes |
 //! | [`op::epilogue`] | activation and pooling behind a layer, where windows do not overlap | both |
+//! | [`op::norm`] | statistics of channels, and an epilogue behind a normalisation; maxima before the activation | both |
 //! | [`op::pool`] | pooling of any window | both |
 //! | [`op::activation`] | activations with their derivatives | both |
-//! | [`op::norm`] | statistics of channels, and the way back through a normalisation | 16 samples in the lanes |
-//! | [`op::norm::maximum`] | normalisation, activation and maximum in one | 16 samples in the lanes |
+//! | [`op::add`] | sums of two values | both |
 //! | [`op::dropout`] | zeros at random, by sample and position | training |
 //! | [`op::rbf`] | distances to codes | 16 samples in the lanes |
 //! | [`op::loss`] | softmax cross-entropy | training and evaluation |
 //! | [`resample`] | bilinear resampling of bytes | augmentation |
-//! | [`optim`] | SGD, Adam, AdamW, Muon; moving averages, norms | training |
-//! | [`optim::muon::orthogonal`] | the orthogonal matrix of a Muon step | training |
-//! | [`input`] | samples into lanes and back | 16 samples in the lanes |
-//! | [`single`] | the same operators with pixels or outputs in the lanes | inference on few samples |
+//! | [`optim`] | SGD, Adam, AdamW, Muon; moving averages | training |
+//! | [`sums`] | sums over lanes, positions and chunks; norms; what is not finite | always |
+//! | [`input`] | samples into lanes and back | both |
+//!
+//! In a folder, `single.rs` has the kernels for a sample alone, with pixels or outputs in the lanes.
 //!
 //! A *chunk* is 16 samples, lane = sample: an activation is `[channel][row][column][16]`. Nothing here reads files,
 //! prints, or knows of threads. Sums run in one fixed order whatever the path, the tile or the number of threads.

@@ -13,14 +13,6 @@ pub mod norm;
 pub mod pool;
 pub mod rbf;
 
-#[cfg(feature = "bench")]
-use crate::kernel::bench::{Bench, Disagreement};
-#[cfg(feature = "bench")]
-use crate::kernel::plan::frame::{Frame, chw};
-#[cfg(feature = "bench")]
-use crate::kernel::winograd;
-#[cfg(feature = "bench")]
-use crate::spec::{Activation, Network, PoolShape};
 use crate::spec::{Geometry, LayerInfo, ParameterInfo};
 use pool::PoolKind;
 
@@ -160,46 +152,64 @@ fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
-/// Measures each layer of a network on one chunk, forward and backward.
 #[cfg(feature = "bench")]
-pub(crate) fn bench(bench: &mut Bench, network: &Network) -> Result<(), Disagreement> {
-    let (mut learns, mut before): (bool, Option<(String, Activation)>) = (false, None);
-    for layer in &network.layers {
-        let (name, frame) = (format!("{} {}", layer.name, layer.kind), Frame::chunk(chw(layer.output)));
-        let activation = before.take();
-        match &layer.geometry {
-            Geometry::Conv2d(s) => {
-                conv::bench::bench(bench, &name, s, learns)?;
-                winograd::bench::bench(bench, &name, s, learns)?;
-            }
-            Geometry::Dense(s) => dense::bench::bench(bench, &name, s)?,
-            // It is timed with the pooling behind it.
-            Geometry::Activation(a) => before = Some((name, *a)),
-            Geometry::BatchNorm(s) => norm::bench::bench(bench, &name, s, frame)?,
-            Geometry::Dropout(rate) => dropout::bench(bench, &name, *rate, &frame)?,
-            Geometry::Add => add::bench(bench, &name, &frame)?,
-            Geometry::Rbf(s) => rbf::bench(bench, &name, s)?,
-            Geometry::AvgPool(s) => pooling(bench, &name, activation, PoolKind::Average, s)?,
-            Geometry::MaxPool(s) => pooling(bench, &name, activation, PoolKind::Maximum, s)?,
-            Geometry::Subsample(s) => pool::bench(bench, &name, PoolKind::Average, s)?,
-            Geometry::Flatten => {}
-        }
-        learns |= layer.weight.is_some();
-    }
-    Ok(())
-}
+pub(crate) mod bench {
+    use super::conv::Direct;
+    use super::*;
+    use crate::kernel::bench::{Bench, Disagreement};
+    use crate::kernel::plan::frame::{Frame, chw};
+    use crate::kernel::winograd::pairs::{self, Pairs};
+    use crate::kernel::winograd::square::{self, Square};
+    use crate::spec::{Activation, Network, PoolShape};
 
-/// A pooling with the activation before it, or, if its windows overlap, alone.
-#[cfg(feature = "bench")]
-fn pooling(
-    bench: &mut Bench,
-    name: &str,
-    activation: Option<(String, Activation)>,
-    kind: PoolKind,
-    s: &PoolShape,
-) -> Result<(), Disagreement> {
-    match activation.filter(|_| epilogue::Epilogue::fits(s)) {
-        Some((before, a)) => epilogue::bench(bench, &format!("{before} and pooling"), a, kind, s),
-        None => pool::bench(bench, name, kind, s),
+    /// Measures each layer of a network on one chunk, forward and backward.
+    pub(crate) fn run(bench: &mut Bench, network: &Network) -> Result<(), Disagreement> {
+        let (mut learns, mut before): (bool, Option<(String, Activation)>) = (false, None);
+        for layer in &network.layers {
+            let (name, frame) = (format!("{} {}", layer.name, layer.kind), Frame::chunk(chw(layer.output)));
+            let activation = before.take();
+            match &layer.geometry {
+                Geometry::Conv2d(s) => {
+                    let path = bench.path;
+                    conv::bench::bench(bench, [&name, ""], s, learns, |x, z| Direct::plan(path, s, x, z, learns))?;
+                    if pairs::fits(s) {
+                        let plan = |x: &_, z: &_| Pairs::plan(path, s, x, z, learns);
+                        conv::bench::bench(bench, [&name, ", row pairs"], s, learns, plan)?;
+                    }
+                    if square::fits(s) {
+                        let plan = |x: &_, z: &_| Square::plan(path, s, x, z, learns);
+                        conv::bench::bench(bench, [&name, ", squares"], s, learns, plan)?;
+                    }
+                }
+                Geometry::Dense(s) => dense::bench::bench(bench, &name, s)?,
+                // It is timed with the pooling behind it.
+                Geometry::Activation(a) => before = Some((name, *a)),
+                Geometry::BatchNorm(s) => norm::bench::bench(bench, &name, s, frame)?,
+                Geometry::Dropout(rate) => dropout::bench::bench(bench, &name, *rate, &frame)?,
+                Geometry::Add => add::bench::bench(bench, &name, &frame)?,
+                Geometry::Rbf(s) => rbf::bench::bench(bench, &name, s)?,
+                Geometry::AvgPool(s) => pooling(bench, &name, activation, PoolKind::Average, s)?,
+                Geometry::MaxPool(s) => pooling(bench, &name, activation, PoolKind::Maximum, s)?,
+                Geometry::Subsample(s) => pool::bench::bench(bench, &name, PoolKind::Average, s)?,
+                Geometry::Flatten => {}
+            }
+            learns |= layer.weight.is_some();
+        }
+        Ok(())
+    }
+
+    /// A pooling with the activation before it, or alone, if it is not fused with what is before.
+    fn pooling(
+        bench: &mut Bench,
+        name: &str,
+        activation: Option<(String, Activation)>,
+        kind: PoolKind,
+        s: &PoolShape,
+    ) -> Result<(), Disagreement> {
+        match (epilogue::Epilogue::fits(s), activation) {
+            (true, Some((before, a))) => epilogue::bench::bench(bench, &format!("{before} and pooling"), a, kind, s),
+            (true, None) => Ok(()),
+            (false, _) => pool::bench::bench(bench, name, kind, s),
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Plans: which tiles, over which outputs and positions, make up an operator.
 
-use crate::kernel::aligned::AlignedVec;
 use crate::kernel::plan::tile::{Tap, Tile, TileArgs, TileFn, Tiles};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -78,6 +77,12 @@ pub(crate) struct Copies {
     /// Between weights.
     pub w: usize,
 }
+
+/// What packs some weights; those of a plan may run side by side.
+pub type PackTask<'a> = Box<dyn FnMut() + Send + 'a>;
+
+/// Floats that a task packs, about.
+const PACKED: usize = 8192;
 
 /// A planned contraction: which tiles to run for each row of outputs.
 pub struct Contraction {
@@ -370,9 +375,23 @@ impl Contraction {
             .flat_map(move |copy| self.groups.iter().map(move |g| (copy * self.outputs + g.first, g.outputs)))
     }
 
-    /// Room for packed weights.
-    pub fn new_pack(&self) -> AlignedVec {
-        AlignedVec::zeros(self.packed_len())
+    /// What packs all weights, several small groups in one.
+    pub fn pack_tasks<'a>(&'a self, w: &'a [f32], packed: &'a mut [f32]) -> Vec<PackTask<'a>> {
+        let (mut rest, mut tasks) = (packed, Vec::<PackTask>::new());
+        let mut groups = self.groups().map(|g| g.1).enumerate().peekable();
+        while let Some(&(first, _)) = groups.peek() {
+            let (mut len, mut end) = (0, first);
+            while len < PACKED
+                && let Some((g, outputs)) = groups.next()
+            {
+                len += outputs * self.packing.rows;
+                end = g + 1;
+            }
+            let (block, tail) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = tail;
+            tasks.push(Box::new(move || self.pack(w, first..end, block)));
+        }
+        tasks
     }
 
     /// Packs the weights of some groups, `packed` being these groups' blocks.

@@ -9,15 +9,7 @@
 
 use super::point::{Point, combine};
 use crate::kernel::path::Path;
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::simd::Avx2;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-use crate::kernel::simd::Avx512;
-#[cfg(target_arch = "aarch64")]
-use crate::kernel::simd::Neon;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use crate::kernel::simd::Simd128;
-use crate::kernel::simd::{CHUNK, Portable, Simd};
+use crate::kernel::simd::{self, CHUNK, Simd};
 
 /// One term of a contraction: where its inputs are, and which row of weights goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -428,7 +420,7 @@ macro_rules! tiles {
 // Which tiles there are. Registers: o·p accumulators, min(o, p) operands kept, one streamed. On 16 registers 12
 // accumulators are the most; 3×4 and 4×3 fit on paper, but compilers spill them. `lenet bench` watches every tile.
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-tiles!(avx512, Avx512, [target_feature(enable = "avx512f")], Machine { fma: 1.0, load: 1.0, latency: 4.0 },
+tiles!(avx512, simd::Avx512, [target_feature(enable = "avx512f")], Machine { fma: 1.0, load: 1.0, latency: 4.0 },
     tiles: [(24, 1), (16, 1), (12, 1), (10, 1), (8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1),
             (12, 2), (10, 2), (8, 2), (6, 2), (5, 2), (4, 2), (3, 2), (2, 2), (1, 2),
             (8, 3), (6, 3), (5, 3), (4, 3), (3, 3), (6, 4), (5, 4), (4, 4), (3, 4), (2, 4), (1, 4),
@@ -439,7 +431,7 @@ tiles!(avx512, Avx512, [target_feature(enable = "avx512f")], Machine { fma: 1.0,
     batch: [(12, 2), (8, 3), (6, 4), (6, 3), (5, 4), (4, 5), (6, 2), (12, 1), (4, 4), (4, 1), (2, 4), (2, 1), (1, 4), (1, 1)]);
 
 #[cfg(target_arch = "x86_64")]
-tiles!(avx2, Avx2, [target_feature(enable = "avx2,fma")], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
+tiles!(avx2, simd::Avx2, [target_feature(enable = "avx2,fma")], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
     tiles: [(10, 1), (8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1),
             (6, 2), (5, 2), (4, 2), (3, 2), (2, 2), (1, 2), (3, 3), (2, 4), (2, 5), (2, 6), (1, 4), (1, 6), (1, 8), (1, 10)],
     outers: [(6, 2), (5, 2), (4, 2), (3, 2), (2, 2), (1, 2), (2, 5), (1, 5), (2, 6), (2, 4), (1, 4), (3, 3), (2, 3), (1, 3),
@@ -447,7 +439,7 @@ tiles!(avx2, Avx2, [target_feature(enable = "avx2,fma")], Machine { fma: 2.0, lo
     batch: [(6, 2), (5, 2), (4, 2), (2, 5), (2, 6), (2, 2), (6, 1), (4, 1), (2, 1), (1, 4), (1, 1)]);
 
 #[cfg(target_arch = "aarch64")]
-tiles!(neon, Neon, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
+tiles!(neon, simd::Neon, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
     tiles: [(12, 1), (8, 1), (4, 1), (2, 1), (1, 1), (12, 2), (8, 2), (4, 2), (2, 2), (1, 2), (6, 4), (5, 4), (4, 4),
             (3, 4), (2, 4), (1, 4), (3, 8), (2, 8), (1, 8), (2, 12), (1, 12)],
     outers: [(6, 3), (4, 3), (3, 3), (2, 3), (1, 3), (4, 5), (3, 5), (2, 5), (1, 5), (6, 4), (4, 4), (2, 4), (1, 4),
@@ -455,12 +447,12 @@ tiles!(neon, Neon, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
     batch: [(6, 4), (4, 4), (2, 4), (1, 4), (12, 1), (4, 1), (2, 1), (1, 1)]);
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-tiles!(simd128, Simd128, [], Machine { fma: 1.0, load: 2.0, latency: 8.0 },
+tiles!(simd128, simd::Simd128, [], Machine { fma: 1.0, load: 2.0, latency: 8.0 },
     tiles: [(8, 1), (4, 1), (2, 1), (1, 1), (4, 2), (2, 2), (1, 2), (2, 4), (1, 4), (1, 8)],
     outers: [(4, 2), (2, 2), (1, 2), (2, 4), (1, 4), (2, 5), (1, 5), (3, 3), (1, 3), (4, 1), (2, 1), (1, 1)],
     batch: [(4, 2), (2, 2), (2, 4), (1, 4), (4, 1), (2, 1), (1, 1)]);
 
-tiles!(portable, Portable, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
+tiles!(portable, simd::Portable, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
     tiles: [(4, 2), (2, 2), (1, 2), (4, 1), (2, 1), (1, 1)],
     outers: [(2, 2), (1, 2), (2, 1), (1, 1)],
     batch: [(4, 2), (2, 2), (1, 2), (4, 1), (2, 1), (1, 1)]);

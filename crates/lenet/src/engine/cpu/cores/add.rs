@@ -4,8 +4,8 @@ use super::core::{Backward, Core, Pass, Place, Taken};
 use super::planner::{Ask, Made};
 use crate::kernel::CHUNK;
 use crate::kernel::op::add::sum_rows;
+use crate::kernel::op::conv::Scratch;
 use crate::kernel::plan::frame::{Frame, copy_frame};
-use crate::kernel::winograd::Scratch;
 use std::ops::Range;
 
 struct Add {

@@ -2,9 +2,9 @@
 
 use super::core::{Backward, Core, Pass, Place, Taken};
 use super::planner::{Ask, Made};
+use crate::kernel::op::conv::Scratch;
 use crate::kernel::op::pool::{PoolKind, Pooling};
 use crate::kernel::plan::frame::Frame;
-use crate::kernel::winograd::Scratch;
 use crate::spec::PoolShape;
 use std::ops::Range;
 

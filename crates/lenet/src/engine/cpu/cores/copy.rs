@@ -2,8 +2,8 @@
 
 use super::core::{Backward, Core, Pass, Place, Taken};
 use super::planner::{Ask, Made};
+use crate::kernel::op::conv::Scratch;
 use crate::kernel::plan::frame::{Frame, copy_frame};
-use crate::kernel::winograd::Scratch;
 use std::ops::Range;
 
 struct Copy {

@@ -1,13 +1,12 @@
 //! What a stage's core is: the seam between the way through a network and what each kind of layer computes.
 
 use super::rows::{DenseRows, RowSums};
-use crate::engine::cpu::tasks::{TASK, take};
 use crate::engine::{Batch, TrainStep};
 use crate::kernel::op::add::Operand;
+use crate::kernel::op::conv::Scratch;
 use crate::kernel::op::epilogue::Epilogue;
 use crate::kernel::op::norm::NormEpilogue;
-use crate::kernel::plan::contract::Contraction;
-use crate::kernel::winograd::Scratch;
+use crate::kernel::plan::contract::PackTask;
 use crate::kernel::{AlignedVec, CHUNK, Path};
 use crate::spec::LayerInfo;
 use std::ops::Range;
@@ -30,9 +29,6 @@ impl Place {
 
 /// The packed weights of a stage: forward, gradient.
 pub(crate) type Packs = [AlignedVec; 2];
-
-/// What packs some weights.
-pub(crate) type PackTask<'a> = Box<dyn FnMut() + Send + 'a>;
 
 /// The samples of a chunk.
 #[derive(Clone, Copy)]
@@ -180,23 +176,4 @@ pub(crate) trait Plain: Send + Sync {
 
     /// Makes the gradient of x from that of y: in the place of x, or `elsewhere`, if others still need x.
     fn backward(&self, pass: &Pass, dy: &[f32], kept: &[f32], x: &mut [f32], elsewhere: Option<&mut [f32]>);
-}
-
-/// Tasks that pack the weights of a contraction, several small groups in one.
-pub(super) fn pack_tasks<'a>(plan: &'a Contraction, w: &'a [f32], pack: &'a mut [f32]) -> Vec<PackTask<'a>> {
-    let per_output = plan.packed_len() / plan.groups().map(|g| g.1).sum::<usize>();
-    let (mut rest, mut tasks) = (pack, Vec::<PackTask>::new());
-    let mut groups = plan.groups().map(|g| g.1).enumerate().peekable();
-    while let Some(&(first, _)) = groups.peek() {
-        let (mut len, mut end) = (0, first);
-        while len < TASK
-            && let Some((g, outputs)) = groups.next()
-        {
-            len += outputs * per_output;
-            end = g + 1;
-        }
-        let block = take(&mut rest, len);
-        tasks.push(Box::new(move || plan.pack(w, first..end, block)));
-    }
-    tasks
 }

@@ -1,15 +1,15 @@
 //! Dense layers.
 
-use super::core::{Backward, Core, PackTask, Packs, Pass, Place, Taken, pack_tasks};
+use super::core::{Backward, Core, Packs, Pass, Place, Taken};
 use super::planner::{Ask, Made, Planner};
 use super::rows::RowSums;
 use crate::kernel::Path;
+use crate::kernel::op::conv::Scratch;
 use crate::kernel::op::dense;
-use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::contract::{Contraction, PackTask};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::tile::Tiles;
 use crate::kernel::sums::sum_all_lanes;
-use crate::kernel::winograd::Scratch;
 use crate::spec::DenseShape;
 use std::ops::Range;
 
@@ -63,8 +63,8 @@ impl Core for Dense {
 
     fn pack<'a>(&'a self, _: Path, parameters: &'a [f32], [forward, gradient]: &'a mut Packs) -> Vec<PackTask<'a>> {
         let w = &parameters[self.place.weight.clone()];
-        let mut tasks = pack_tasks(&self.forward, w, forward);
-        tasks.extend(self.gradient.iter().zip([gradient]).flat_map(|(plan, pack)| pack_tasks(plan, w, pack)));
+        let mut tasks = self.forward.pack_tasks(w, forward);
+        tasks.extend(self.gradient.iter().zip([gradient]).flat_map(|(plan, pack)| plan.pack_tasks(w, pack)));
         tasks
     }
 

@@ -61,7 +61,7 @@ pub(super) fn compares(network: &Network) -> bool {
 /// Plans a stage that begins with a layer.
 pub(super) fn plan(planner: &mut Planner, ask: &Ask) -> Made {
     match ask.layer.geometry {
-        Geometry::Conv2d(s) => conv::plan(planner, ask, s),
+        Geometry::Conv2d(s) => conv::plan(planner, ask, &s),
         Geometry::Dense(s) => dense::plan(planner, ask, s),
         Geometry::Add => add::plan(ask),
         Geometry::Subsample(s) => average::plan(ask, s),

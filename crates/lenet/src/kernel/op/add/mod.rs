@@ -2,10 +2,6 @@
 
 pub mod single;
 
-#[cfg(feature = "bench")]
-use crate::kernel::bench::{Bench, Disagreement, agree};
-#[cfg(feature = "bench")]
-use crate::kernel::kit::{f64s, filled};
 use crate::kernel::op::norm::Channels;
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
@@ -83,14 +79,20 @@ impl Program for SumRows<'_> {
     }
 }
 
-/// What is timed: the sum of two values.
 #[cfg(feature = "bench")]
-pub(crate) fn bench(bench: &mut Bench, name: &str, f: &Frame) -> Result<(), Disagreement> {
-    let (path, a, b) = (bench.path, filled(f, 15), filled(f, 16));
-    let mut y = a.clone();
-    add_frame(path, [f, f], &b, &mut y);
-    let want: Vec<f64> = f64s(&a).iter().zip(f64s(&b)).map(|(a, b)| a + b).collect();
-    agree(name, &f64s(&y), &want, 1e-6)?;
-    bench.row(format!("{name} sum"), 0, || add_frame(path, [f, f], &b, &mut y));
-    Ok(())
+pub(crate) mod bench {
+    use super::*;
+    use crate::kernel::bench::{Bench, Disagreement, agree};
+    use crate::kernel::kit::{f64s, filled};
+
+    /// What is timed: the sum of two values.
+    pub(crate) fn bench(bench: &mut Bench, name: &str, f: &Frame) -> Result<(), Disagreement> {
+        let (path, a, b) = (bench.path, filled(f, 15), filled(f, 16));
+        let mut y = a.clone();
+        add_frame(path, [f, f], &b, &mut y);
+        let want: Vec<f64> = f64s(&a).iter().zip(f64s(&b)).map(|(a, b)| a + b).collect();
+        agree(name, &f64s(&y), &want, 1e-6)?;
+        bench.row(format!("{name} sum"), 0, || add_frame(path, [f, f], &b, &mut y));
+        Ok(())
+    }
 }

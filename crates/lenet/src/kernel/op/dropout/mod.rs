@@ -3,10 +3,6 @@
 //! Whether a value is dropped is a function of its sample's key and its position alone, so that backward asks anew
 //! instead of keeping a mask, and nothing depends on which thread or batch a sample is in.
 
-#[cfg(feature = "bench")]
-use crate::kernel::bench::{Bench, Disagreement, agree};
-#[cfg(feature = "bench")]
-use crate::kernel::kit::{filled, lane};
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
@@ -86,16 +82,22 @@ pub mod naive {
     }
 }
 
-/// What is timed: forward or backward, which are alike.
 #[cfg(feature = "bench")]
-pub(crate) fn bench(bench: &mut Bench, name: &str, rate: f32, f: &Frame) -> Result<(), Disagreement> {
-    let (path, keys, x, mut y) = (bench.path, [7; CHUNK], filled(f, 14), vec![0.0; f.len()]);
-    apply(path, rate, &keys, [f, f], &x, &mut y);
-    let factors = naive::factors(7, rate, f.channels * f.rows * f.cols);
-    let want: Vec<f64> = lane(f, &x, 3).iter().zip(factors).map(|(x, f)| x * f).collect();
-    agree(name, &lane(f, &y, 3), &want, 1e-6)?;
-    bench.row(format!("{name} forward or backward"), 0, || apply(path, rate, &keys, [f, f], &x, &mut y));
-    Ok(())
+pub(crate) mod bench {
+    use super::*;
+    use crate::kernel::bench::{Bench, Disagreement, agree};
+    use crate::kernel::kit::{filled, lane};
+
+    /// What is timed: forward or backward, which are alike.
+    pub(crate) fn bench(bench: &mut Bench, name: &str, rate: f32, f: &Frame) -> Result<(), Disagreement> {
+        let (path, keys, x, mut y) = (bench.path, [7; CHUNK], filled(f, 14), vec![0.0; f.len()]);
+        apply(path, rate, &keys, [f, f], &x, &mut y);
+        let factors = naive::factors(7, rate, f.channels * f.rows * f.cols);
+        let want: Vec<f64> = lane(f, &x, 3).iter().zip(factors).map(|(x, f)| x * f).collect();
+        agree(name, &lane(f, &y, 3), &want, 1e-6)?;
+        bench.row(format!("{name} forward or backward"), 0, || apply(path, rate, &keys, [f, f], &x, &mut y));
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,8 @@
 
 pub mod single;
 
-#[cfg(feature = "bench")]
-use crate::kernel::bench::{Bench, Disagreement, agree};
-#[cfg(feature = "bench")]
-use crate::kernel::kit::{filled, lane};
 use crate::kernel::op::activation::{Function, with_function};
 use crate::kernel::op::pool::PoolKind;
-#[cfg(feature = "bench")]
-use crate::kernel::op::{activation, pool};
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
@@ -322,25 +316,32 @@ impl Program for Backward<'_> {
     }
 }
 
-/// What is timed: activation and pooling behind a layer, forward and backward.
 #[cfg(feature = "bench")]
-pub(crate) fn bench(
-    bench: &mut Bench,
-    name: &str,
-    a: Activation,
-    kind: PoolKind,
-    s: &PoolShape,
-) -> Result<(), Disagreement> {
-    let (z, y) = (Frame::chunk([s.c, s.ih, s.iw]), Frame::chunk([s.c, s.oh, s.ow]));
-    let (activation, pool, window) = (Some(a), Some(kind), [s.kh, s.kw]);
-    let e = Epilogue { activation, pool, window, stride: s.stride, z, y, dy: y };
-    let (path, mut work, mut out) = (bench.path, filled(&z, 11), vec![0.0; y.len()]);
-    let values: Vec<f64> = lane(&z, &work, 3).into_iter().map(|v| activation::naive(a, v).0).collect();
-    e.forward(path, 0..s.oh, true, &mut work, &mut out);
-    agree(name, &lane(&y, &out, 3), &pool::naive::forward(kind, s, &values).0, 1e-6)?;
-    bench.row(format!("{name} forward"), 0, || e.forward(path, 0..s.oh, true, &mut work, &mut out));
-    bench.row(format!("{name} backward"), 0, || e.backward(path, 0..s.oh, &mut work, &out));
-    Ok(())
+pub(crate) mod bench {
+    use super::*;
+    use crate::kernel::bench::{Bench, Disagreement, agree};
+    use crate::kernel::kit::{filled, lane};
+    use crate::kernel::op::{activation, pool};
+
+    /// What is timed: activation and pooling behind a layer, forward and backward.
+    pub(crate) fn bench(
+        bench: &mut Bench,
+        name: &str,
+        a: Activation,
+        kind: PoolKind,
+        s: &PoolShape,
+    ) -> Result<(), Disagreement> {
+        let (z, y) = (Frame::chunk([s.c, s.ih, s.iw]), Frame::chunk([s.c, s.oh, s.ow]));
+        let (activation, pool, window) = (Some(a), Some(kind), [s.kh, s.kw]);
+        let e = Epilogue { activation, pool, window, stride: s.stride, z, y, dy: y };
+        let (path, mut work, mut out) = (bench.path, filled(&z, 11), vec![0.0; y.len()]);
+        let values: Vec<f64> = lane(&z, &work, 3).into_iter().map(|v| activation::naive(a, v).0).collect();
+        e.forward(path, 0..s.oh, true, &mut work, &mut out);
+        agree(name, &lane(&y, &out, 3), &pool::naive::forward(kind, s, &values).0, 1e-6)?;
+        bench.row(format!("{name} forward"), 0, || e.forward(path, 0..s.oh, true, &mut work, &mut out));
+        bench.row(format!("{name} backward"), 0, || e.backward(path, 0..s.oh, &mut work, &out));
+        Ok(())
+    }
 }
 
 #[cfg(test)]

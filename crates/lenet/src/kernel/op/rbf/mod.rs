@@ -1,9 +1,5 @@
 //! Distances to codes: `y[o] = -Σ (x[i] - code[o][i])²`, the output layer of the historical LeNet-5.
 
-#[cfg(feature = "bench")]
-use crate::kernel::bench::{Bench, Disagreement, agree};
-#[cfg(feature = "bench")]
-use crate::kernel::kit::{f64s, lane_of, values};
 use crate::kernel::path::{Path, Program, dispatch};
 use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::DenseShape;
@@ -71,19 +67,25 @@ impl Program for Backward<'_> {
     }
 }
 
-/// What is timed: forward and backward.
 #[cfg(feature = "bench")]
-pub(crate) fn bench(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disagreement> {
-    let (path, codes) = (bench.path, values(s.inputs * s.outputs, 19));
-    let (x, dy, exact) = (values(s.inputs * CHUNK, 17), values(s.outputs * CHUNK, 18), f64s(&codes));
-    let (mut y, mut dx) = (vec![0.0; s.outputs * CHUNK], x.clone());
-    forward(path, s, &codes, &x, &mut y);
-    agree(name, &lane_of(&y, 3), &naive::forward(s, &exact, &lane_of(&x, 3)), 1e-5)?;
-    backward(path, s, &codes, &dy, &mut dx);
-    agree(name, &lane_of(&dx, 3), &naive::backward(s, &exact, &lane_of(&x, 3), &lane_of(&dy, 3)), 1e-5)?;
-    bench.row(format!("{name} forward"), 0, || forward(path, s, &codes, &x, &mut y));
-    bench.row(format!("{name} backward"), 0, || backward(path, s, &codes, &dy, &mut dx));
-    Ok(())
+pub(crate) mod bench {
+    use super::*;
+    use crate::kernel::bench::{Bench, Disagreement, agree};
+    use crate::kernel::kit::{f64s, lane_of, values};
+
+    /// What is timed: forward and backward.
+    pub(crate) fn bench(bench: &mut Bench, name: &str, s: &DenseShape) -> Result<(), Disagreement> {
+        let (path, codes) = (bench.path, values(s.inputs * s.outputs, 19));
+        let (x, dy, exact) = (values(s.inputs * CHUNK, 17), values(s.outputs * CHUNK, 18), f64s(&codes));
+        let (mut y, mut dx) = (vec![0.0; s.outputs * CHUNK], x.clone());
+        forward(path, s, &codes, &x, &mut y);
+        agree(name, &lane_of(&y, 3), &naive::forward(s, &exact, &lane_of(&x, 3)), 1e-5)?;
+        backward(path, s, &codes, &dy, &mut dx);
+        agree(name, &lane_of(&dx, 3), &naive::backward(s, &exact, &lane_of(&x, 3), &lane_of(&dy, 3)), 1e-5)?;
+        bench.row(format!("{name} forward"), 0, || forward(path, s, &codes, &x, &mut y));
+        bench.row(format!("{name} backward"), 0, || backward(path, s, &codes, &dy, &mut dx));
+        Ok(())
+    }
 }
 
 /// The naive reference, one sample in f64.

@@ -1,13 +1,12 @@
 //! Where the values of a convolution lie, and what they become at each point.
 
+use super::points::points;
 use crate::kernel::op::conv;
+use crate::kernel::op::conv::scratch::plane;
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::point::Point;
 use crate::kernel::simd::CHUNK;
-use crate::kernel::winograd::scratch::plane;
 use crate::spec::ConvShape;
-
-use super::points::points;
 
 /// Positions of a pair's rows that the gradient of the weights takes at a time, about.
 const STRIP_POSITIONS: usize = 56;

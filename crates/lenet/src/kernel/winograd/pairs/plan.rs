@@ -5,13 +5,13 @@ use super::layout::Layout;
 use super::points::coefficient;
 use super::tile::{PairArgs, PairTiles};
 use super::transform;
-use crate::kernel::op::conv::{self, WeightGradient};
+use crate::kernel::op::conv::scratch::grow;
+use crate::kernel::op::conv::{self, Algorithm, Inputs, Scratch, WeightGradient, Weights};
 use crate::kernel::path::{Path, dispatch};
-use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::contract::{Contraction, PackTask};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::tile::Tiles;
 use crate::kernel::simd::CHUNK;
-use crate::kernel::winograd::scratch::{Inputs, Scratch, grow};
 use crate::spec::ConvShape;
 use std::ops::Range;
 
@@ -54,14 +54,6 @@ impl Pairs {
     pub fn x_extent(&self) -> usize {
         let l = &self.layout;
         l.x.len() + if l.x.lanes == 1 { CHUNK } else { 0 }
-    }
-
-    /// Floats of packed weights: forward, gradient.
-    pub fn packed_len(&self) -> [usize; 2] {
-        let l = &self.layout;
-        let outputs: usize = self.forward.groups.iter().map(|g| g.1).sum();
-        let forward = l.points.len() * l.s.ic * l.s.kw * outputs;
-        [forward, if self.gradient.is_some() { self.sums_len() } else { 0 }]
     }
 
     /// Makes room in the buffers for this convolution.
@@ -111,8 +103,31 @@ impl Pairs {
         l.z.at(l.s.oc - 1, l.s.oh - 1, 0) + (l.s.ow * l.x.lanes).next_multiple_of(CHUNK)
     }
 
-    /// Computes those pairs of rows of z whose first row is among `rows`.
-    pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
+    /// Some pairs, at most as many as v has rows.
+    fn transform(&self, path: Path, pairs: Range<usize>, x: &[f32], scratch: &mut Scratch) {
+        let l = &self.layout;
+        assert!(x.len() >= self.x_extent() && pairs.end <= l.s.oh / 2 && pairs.len() <= l.v.rows, "planned buffers");
+        self.reserve(scratch, false);
+        let (x, v) = (x.as_ptr(), scratch.v.as_mut_ptr());
+        // SAFETY: the rows of all pairs are within x's frame, v has a frame for each point.
+        unsafe { dispatch(path, transform::Input { w: l, pairs, x, v }) }
+    }
+}
+
+impl Algorithm for Pairs {
+    fn packed_len(&self) -> [usize; 2] {
+        let l = &self.layout;
+        let outputs: usize = self.forward.groups.iter().map(|g| g.1).sum();
+        let forward = l.points.len() * l.s.ic * l.s.kw * outputs;
+        [forward, if self.gradient.is_some() { self.own_len() } else { 0 }]
+    }
+
+    fn pack_tasks<'a>(&'a self, _: Path, w: &'a [f32], packed: [&'a mut [f32]; 2]) -> Vec<PackTask<'a>> {
+        let [forward, gradient] = packed;
+        vec![Box::new(move || self.pack(w, [forward, gradient]))]
+    }
+
+    fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         let l = &self.layout;
         let Inputs { x, packed, bias } = inputs;
         let pairs = rows.start.div_ceil(2)..rows.end.div_ceil(2);
@@ -161,51 +176,36 @@ impl Pairs {
         }
     }
 
-    /// Some pairs, at most as many as v has rows.
-    fn transform(&self, path: Path, pairs: Range<usize>, x: &[f32], scratch: &mut Scratch) {
-        let l = &self.layout;
-        assert!(x.len() >= self.x_extent() && pairs.end <= l.s.oh / 2 && pairs.len() <= l.v.rows, "planned buffers");
-        self.reserve(scratch, false);
-        let (x, v) = (x.as_ptr(), scratch.v.as_mut_ptr());
-        // SAFETY: the rows of all pairs are within x's frame, v has a frame for each point.
-        unsafe { dispatch(path, transform::Input { w: l, pairs, x, v }) }
+    /// Twice as many: an even number.
+    fn strip(&self, rows: usize) -> usize {
+        2 * rows
     }
 
-    /// Floats of the sums of the weights' gradient, `[point][oc][ic][kx]`.
-    pub fn sums_len(&self) -> usize {
-        let l = &self.layout;
-        l.points.len() * l.u_len()
-    }
-
-    /// Floats of the same sums, lanes apart: `[point][oc][ic][kx][16]`.
-    pub fn acc_len(&self) -> usize {
+    /// `[point][oc][ic][kx][16]`
+    fn acc_len(&self) -> usize {
         self.layout.points.len() * self.weight.acc_len()
     }
 
-    /// Adds the gradient of the weights from some rows of dz, an even number but at the end; the first rows start the sums.
-    pub fn weight(
-        &self,
-        path: Path,
-        rows: Range<usize>,
-        dz: &[f32],
-        x: &[f32],
-        acc: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
-        let l = &self.layout;
+    /// `[point][oc][ic][kx]`
+    fn own_len(&self) -> usize {
+        self.layout.points.len() * self.layout.u_len()
+    }
+
+    fn weight(&self, path: Path, rows: Range<usize>, w: Weights, scratch: &mut Scratch) {
+        let (l, acc_len) = (&self.layout, self.weight.acc_len());
         let all = rows.start / 2..rows.end / 2;
         for first in all.clone().step_by(l.v.rows) {
             let pairs = first..(first + l.v.rows).min(all.end);
-            self.transform(path, pairs.clone(), x, scratch);
+            self.transform(path, pairs.clone(), w.x, scratch);
             for (f, &point) in l.points.iter().enumerate() {
-                let (v, acc) = (&scratch.v[f * l.v_len()..], &mut acc[f * self.weight.acc_len()..]);
-                self.weight.run_pairs(point, pairs.clone(), dz, v, acc);
+                let (v, acc) = (&scratch.v[f * l.v_len()..], &mut w.acc[f * acc_len..]);
+                self.weight.run_pairs(point, pairs.clone(), w.dz, v, acc);
             }
         }
     }
 
-    /// Finishes the gradient of the weights: from sums at all points, `[point][oc][ic][kx]`, to `[oc][ic][ky][kx]`.
-    pub fn finish(&self, sums: &[f32], dw: &mut [f32]) {
+    /// From `[point][oc][ic][kx]` to `[oc][ic][ky][kx]`.
+    fn finish(&self, own: &[f32], dw: &mut [f32]) {
         let l = &self.layout;
         let (kh, kw) = (l.s.kh, l.s.kw);
         for ky in 0..kh {
@@ -213,15 +213,14 @@ impl Pairs {
             l.points.iter().zip(&mut coefficients).for_each(|(p, c)| *c = coefficient(*p, kh, ky));
             for (i, window) in dw.chunks_exact_mut(kh * kw).enumerate() {
                 for (kx, value) in window[ky * kw..(ky + 1) * kw].iter_mut().enumerate() {
-                    let at = |f: usize| f64::from(sums[f * l.u_len() + i * kw + kx]);
+                    let at = |f: usize| f64::from(own[f * l.u_len() + i * kw + kx]);
                     *value = (0..l.points.len()).map(|f| coefficients[f] * at(f)).sum::<f64>() as f32;
                 }
             }
         }
     }
 
-    /// The gradient of x from that of z.
-    pub fn gradient(&self, path: Path, dz: &[f32], packed: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
+    fn gradient(&self, path: Path, dz: &[f32], packed: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
         let l = &self.layout;
         let Some(plan) = &self.gradient else { return };
         assert!(dz.len() >= l.z.len() && dx.len() >= l.x.len(), "planned buffers");

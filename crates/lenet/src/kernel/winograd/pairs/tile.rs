@@ -3,15 +3,7 @@
 use crate::kernel::path::Path;
 use crate::kernel::plan::point::Point;
 use crate::kernel::plan::tile::{Outer, OuterArgs, Tap, multiply, of_path, outer};
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::simd::Avx2;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-use crate::kernel::simd::Avx512;
-#[cfg(target_arch = "aarch64")]
-use crate::kernel::simd::Neon;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use crate::kernel::simd::Simd128;
-use crate::kernel::simd::{Portable, Simd};
+use crate::kernel::simd::{self, Simd};
 
 /// What a [`PairFn`] works on. `x` is `[point]` of planes read at `tap.x + p`, `w` is `[point][row][o]`, `y` is `[o][2][p]`.
 #[derive(Clone, Copy)]
@@ -176,29 +168,29 @@ macro_rules! tiles {
 // Registers: 3·o·p accumulators, min(o, p) operands kept, one streamed. With 16 registers the sums of the rows go to
 // the stack between points.
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-tiles!(avx512, Avx512, [target_feature(enable = "avx512f")],
+tiles!(avx512, simd::Avx512, [target_feature(enable = "avx512f")],
     forward: [(8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (4, 2), (3, 2), (2, 2), (1, 2), (3, 3), (2, 3), (1, 3),
               (2, 4), (1, 4), (2, 5), (1, 8)],
     outers: [(4, 5), (3, 5), (2, 5), (1, 5), (6, 4), (4, 4), (2, 4), (1, 4), (6, 3), (4, 3), (3, 3), (2, 3), (1, 3),
              (6, 2), (4, 2), (2, 2), (1, 2), (6, 1), (4, 1), (2, 1), (1, 1)]);
 
 #[cfg(target_arch = "x86_64")]
-tiles!(avx2, Avx2, [target_feature(enable = "avx2,fma")],
+tiles!(avx2, simd::Avx2, [target_feature(enable = "avx2,fma")],
     forward: [(8, 1), (6, 1), (5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (5, 2), (4, 2), (3, 2), (2, 2), (1, 2), (2, 4), (2, 5),
               (1, 4), (1, 8)],
     outers: [(2, 5), (1, 5), (2, 4), (1, 4), (3, 3), (2, 3), (1, 3), (6, 2), (4, 2), (2, 2), (1, 2), (6, 1), (4, 1), (2, 1), (1, 1)]);
 
 #[cfg(target_arch = "aarch64")]
-tiles!(neon, Neon, [],
+tiles!(neon, simd::Neon, [],
     forward: [(8, 1), (6, 1), (4, 1), (2, 1), (1, 1), (4, 2), (3, 2), (2, 2), (1, 2), (2, 4), (1, 4), (1, 8)],
     outers: [(4, 5), (2, 5), (1, 5), (4, 4), (2, 4), (1, 4), (6, 3), (4, 3), (2, 3), (1, 3), (4, 2), (2, 2), (1, 2), (4, 1),
              (2, 1), (1, 1)]);
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-tiles!(simd128, Simd128, [],
+tiles!(simd128, simd::Simd128, [],
     forward: [(4, 1), (2, 1), (1, 1), (2, 2), (1, 2), (1, 4)],
     outers: [(4, 2), (2, 2), (1, 2), (2, 4), (1, 4), (2, 5), (1, 5), (3, 3), (1, 3), (2, 1), (1, 1)]);
 
-tiles!(portable, Portable, [],
+tiles!(portable, simd::Portable, [],
     forward: [(2, 2), (1, 2), (2, 1), (1, 1)],
     outers: [(2, 2), (1, 2), (2, 1), (1, 1)]);

@@ -4,15 +4,7 @@
 use crate::kernel::path::Path;
 use crate::kernel::plan::contract::{partition, priced_partition};
 use crate::kernel::plan::tile::{Tiles, of_path};
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::simd::Avx2;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-use crate::kernel::simd::Avx512;
-#[cfg(target_arch = "aarch64")]
-use crate::kernel::simd::Neon;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use crate::kernel::simd::Simd128;
-use crate::kernel::simd::{CHUNK, Portable, Simd};
+use crate::kernel::simd::{self, CHUNK, Simd};
 
 /// What a [`CrossFn`] works on.
 #[derive(Clone, Copy)]
@@ -106,7 +98,7 @@ macro_rules! tiles {
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 tiles!(
     avx512,
-    Avx512,
+    simd::Avx512,
     [target_feature(enable = "avx512f")],
     [(8, 3), (4, 3), (1, 3), (12, 2), (6, 2), (1, 2), (6, 4), (2, 4), (1, 4), (4, 5), (1, 5), (16, 1), (4, 1), (1, 1)],
     avx2::TILES.tiles
@@ -115,19 +107,19 @@ tiles!(
 #[cfg(target_arch = "x86_64")]
 tiles!(
     avx2,
-    Avx2,
+    simd::Avx2,
     [target_feature(enable = "avx2,fma")],
     [(6, 2), (4, 2), (1, 2), (3, 3), (1, 3), (10, 1), (4, 1), (1, 1)],
     &[]
 );
 
 #[cfg(target_arch = "aarch64")]
-tiles!(neon, Neon, [], [(6, 4), (4, 4), (1, 4), (8, 2), (1, 2), (12, 1), (4, 1), (1, 1)], &[]);
+tiles!(neon, simd::Neon, [], [(6, 4), (4, 4), (1, 4), (8, 2), (1, 2), (12, 1), (4, 1), (1, 1)], &[]);
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-tiles!(simd128, Simd128, [], [(4, 2), (1, 2), (4, 1), (1, 1)], &[]);
+tiles!(simd128, simd::Simd128, [], [(4, 2), (1, 2), (4, 1), (1, 1)], &[]);
 
-tiles!(portable, Portable, [], [(2, 2), (1, 2), (2, 1), (1, 1)], &[]);
+tiles!(portable, simd::Portable, [], [(2, 2), (1, 2), (2, 1), (1, 1)], &[]);
 
 /// A tile, its first output and its first input.
 type Call = (CrossFn, usize, usize);

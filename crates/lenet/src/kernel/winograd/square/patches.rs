@@ -2,10 +2,11 @@
 
 use super::grid::{PATCH, SIDE};
 use super::plan::Square;
+use crate::kernel::op::conv::scratch::grow;
+use crate::kernel::op::conv::{Algorithm, Inputs, Scratch};
 use crate::kernel::path::Path;
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::CHUNK;
-use crate::kernel::winograd::scratch::{Inputs, Scratch, grow};
 use crate::spec::ConvShape;
 
 /// The forward pass of one sample, planned.

@@ -4,12 +4,13 @@ use super::cross::{self, CrossArgs, CrossFn};
 use super::grid::{Grid, PATCH, POINTS, SIDE};
 use super::transform::{self, Row};
 use super::window;
+use crate::kernel::op::conv::scratch::{grow, plane};
+use crate::kernel::op::conv::{Algorithm, Inputs, Scratch, Weights};
 use crate::kernel::path::{Path, dispatch};
-use crate::kernel::plan::contract::{Contraction, Packing, Pitch, RowClass, Uniform};
+use crate::kernel::plan::contract::{Contraction, PackTask, Packing, Pitch, RowClass, Uniform};
 use crate::kernel::plan::frame::Frame;
 use crate::kernel::plan::tile::{Tap, Tiles};
 use crate::kernel::simd::CHUNK;
-use crate::kernel::winograd::scratch::{Inputs, Scratch, grow, plane};
 use crate::spec::ConvShape;
 use std::ops::Range;
 
@@ -179,11 +180,6 @@ impl Square {
         }
     }
 
-    /// Floats of packed weights: forward, gradient.
-    pub fn packed_len(&self) -> [usize; 2] {
-        [self.forward.packed_len(), self.gradient.as_ref().map_or(0, Products::packed_len)]
-    }
-
     /// Transforms and packs weights, for forward if there is room, and for the gradient if it was planned.
     pub fn pack(&self, path: Path, w: &[f32], [forward, gradient]: [&mut [f32]; 2]) {
         let turned = self.gradient.as_ref().map(|g| (&g.plan, gradient, true));
@@ -196,23 +192,39 @@ impl Square {
             unsafe { dispatch(path, window::Pack { s, w, groups: &groups, turned, packed }) };
         }
     }
+}
+
+impl Algorithm for Square {
+    fn packed_len(&self) -> [usize; 2] {
+        [self.forward.packed_len(), self.gradient.as_ref().map_or(0, Products::packed_len)]
+    }
+
+    fn pack_tasks<'a>(&'a self, path: Path, w: &'a [f32], packed: [&'a mut [f32]; 2]) -> Vec<PackTask<'a>> {
+        let [forward, gradient] = packed;
+        vec![Box::new(move || self.pack(path, w, [forward, gradient]))]
+    }
 
     /// Computes those rows of squares of z whose first row is among `rows`, or the first row of their panel.
-    pub fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
+    fn forward(&self, path: Path, rows: Range<usize>, inputs: Inputs, z: &mut [f32], scratch: &mut Scratch) {
         let step = SIDE * self.forward.grid.panel;
         self.forward.run(path, rows.start.div_ceil(step)..rows.end.div_ceil(step), inputs, z, scratch);
     }
 
-    /// The gradient of x from that of z.
-    pub fn gradient(&self, path: Path, dz: &[f32], packed: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
-        let Some(products) = &self.gradient else { return };
-        let inputs = Inputs { x: dz, packed, bias: None };
-        products.run(path, 0..products.grid.panels(), inputs, dx, scratch);
+    /// All.
+    fn strip(&self, _: usize) -> usize {
+        self.s.oh
     }
 
-    /// The gradient of the weights from all rows of dz.
-    pub fn weight(&self, path: Path, dz: &[f32], x: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
-        let (w, s) = (&self.weight, &self.s);
+    fn acc_len(&self) -> usize {
+        0
+    }
+
+    fn own_len(&self) -> usize {
+        self.s.oc * self.s.taps()
+    }
+
+    fn weight(&self, path: Path, _: Range<usize>, weights: Weights, scratch: &mut Scratch) {
+        let (w, s, Weights { dz, x, own: dw, .. }) = (&self.weight, &self.s, weights);
         let len = PATCH * s.oc * w.channels;
         assert!(x.len() >= w.x.from.len() && dz.len() >= w.dz.from.len(), "planned buffers");
         assert!(dw.len() == 9 * s.oc * s.ic, "a gradient for every weight");
@@ -227,5 +239,14 @@ impl Square {
         // SAFETY: works on slices.
         unsafe { dispatch(path, window::Finish { s, sums: &sums[..PATCH * len], row: w.channels, dw }) }
         scratch.sums = sums;
+    }
+
+    /// It is there already.
+    fn sum(&self, _: Path, _: &[f32], _: &mut [f32]) {}
+
+    fn gradient(&self, path: Path, dz: &[f32], packed: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
+        let Some(products) = &self.gradient else { return };
+        let inputs = Inputs { x: dz, packed, bias: None };
+        products.run(path, 0..products.grid.panels(), inputs, dx, scratch);
     }
 }
