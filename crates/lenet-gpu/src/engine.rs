@@ -10,7 +10,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 use lenet::data::Dataset;
 use lenet::engine::initial_buffers;
 use lenet::engine::{Average, Batch, Engine, EngineError, Score, TrainStep, Update};
-use lenet::kernel::elementwise::first_not_finite;
+use lenet::kernel::sums::first_not_finite;
 use lenet::spec::{Geometry, Network, Optimizer, Role};
 
 /// Most samples that are evaluated at a time.

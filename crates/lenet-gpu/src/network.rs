@@ -6,7 +6,7 @@ use burn::tensor::activation::{log_sigmoid, relu, sigmoid};
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor};
-use lenet::spec::{Activation, ConvShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape, Shape};
+use lenet::spec::{Activation, ConvShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape};
 
 /// Most products that a weight's gradient sums in one chain, as Burn's convolutions do over samples and positions: the
 /// rounding errors of 200,000 of them (LeNet, 256 images) are 1e-5 of the largest gradient. Mesa's llvmpipe, moreover, leaves
@@ -53,10 +53,7 @@ impl Values<'_> {
             };
             let (w, b) = (next(&layer.weight), next(&layer.bias));
             let buffers = &self.buffers[buffer..buffer + layer.buffers.len()];
-            let y = match &layer.geometry {
-                Geometry::BatchNorm(s) => self.norm(s, x, [w, b], buffers, |seen| statistics.push((buffer, seen))),
-                _ => self.layer(layer, x, other, w, b, buffers),
-            };
+            let y = self.layer(layer, x, other, [w, b], buffers, |seen| statistics.push((buffer, seen)));
             buffer += layer.buffers.len();
             values.push(Some(y));
         }
@@ -64,65 +61,60 @@ impl Values<'_> {
         (logits.reshape([n, self.network.outputs]), statistics)
     }
 
+    /// What a layer gives; `track` takes what a normalisation sees of a batch.
     fn layer(
         &self,
         layer: &LayerInfo,
         x: Tensor<4>,
         other: Option<Tensor<4>>,
-        w: Option<Tensor<1>>,
-        b: Option<Tensor<1>>,
+        [w, b]: [Option<Tensor<1>>; 2],
         buffers: &[Tensor<1>],
+        track: impl FnMut([Tensor<1>; 2]),
     ) -> Tensor<4> {
         let n = x.dims()[0];
-        let row = |t: Tensor<1>| t.unsqueeze::<2>();
-        match (&layer.geometry, w) {
-            (Geometry::Conv2d(s), Some(w)) => {
-                self.convolution(s, x, w.reshape([s.oc, s.group_inputs(), s.kh, s.kw]), b)
-            }
-            (Geometry::Dense(s), Some(w)) => {
-                let y = x.reshape([n, s.inputs]).matmul(w.reshape([s.outputs, s.inputs]).transpose());
+        let weight = |w: Option<Tensor<1>>| w.expect("inference gives a layer that sums a weight");
+        match &layer.geometry {
+            Geometry::Conv2d(s) => self.convolution(s, x, weight(w).reshape([s.oc, s.group_inputs(), s.kh, s.kw]), b),
+            Geometry::Dense(s) => {
+                let y = x.reshape([n, s.inputs]).matmul(weight(w).reshape([s.outputs, s.inputs]).transpose());
                 let y = match b {
-                    Some(b) => y + row(b),
+                    Some(b) => y + b.unsqueeze::<2>(),
                     None => y,
                 };
                 y.reshape([n, s.outputs, 1, 1])
             }
-            (Geometry::Subsample(s), Some(w)) => {
-                let y = average(s, x) * channels(w).mul_scalar((s.kh * s.kw) as f32);
+            Geometry::Subsample(s) => {
+                let y = average(s, x) * channels(weight(w)).mul_scalar((s.kh * s.kw) as f32);
                 match b {
                     Some(b) => y + channels(b),
                     None => y,
                 }
             }
-            (Geometry::Rbf(s), _) => {
+            Geometry::BatchNorm(s) => self.norm(s, x, [w, b], buffers, track),
+            Geometry::Rbf(s) => {
                 let codes = buffers[0].clone().reshape([1, s.outputs, s.inputs]);
                 let d = x.reshape([n, 1, s.inputs]) - codes;
                 (d.clone() * d).sum_dim(2).neg().reshape([n, s.outputs, 1, 1])
             }
-            (Geometry::AvgPool(s), _) => average(s, x),
-            (Geometry::MaxPool(s), _) => {
+            Geometry::AvgPool(s) => average(s, x),
+            Geometry::MaxPool(s) => {
                 let options = MaxPoolOptions::new([s.kh, s.kw]).with_stride(s.stride).with_padding(s.padding);
                 max_pool2d(x, options)
             }
-            (Geometry::Activation(a), _) => activation(*a, x),
-            (Geometry::Dropout(rate), _) => match &self.keys {
+            Geometry::Activation(a) => activation(*a, x),
+            Geometry::Dropout(rate) => match &self.keys {
                 Some(keys) if *rate > 0.0 => {
                     let dims = x.dims();
                     let factors = dropout::factors(keys.clone(), &layer.name, *rate, layer.input.len(), self.device);
                     x * factors.reshape(dims)
                 }
-                _ => x,
+                Some(_) | None => x,
             },
-            (Geometry::Add, _) => match other {
+            Geometry::Add => match other {
                 Some(other) => x + other,
                 None => x,
             },
-            (Geometry::Flatten, _) => {
-                let Shape::Flat(f) = layer.output else { return x };
-                x.reshape([n, f, 1, 1])
-            }
-            // Layers of the first arms without a weight, which inference does not make; normalisations are elsewhere.
-            _ => x,
+            Geometry::Flatten => x.reshape([n, layer.output.len(), 1, 1]),
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::kit::{Path, Targets, bits, error, f64s};
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update};
-use lenet::kernel::pool::{self, PoolKind};
+use lenet::kernel::op::pool::{self, PoolKind};
 use lenet::spec::{
     Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
 };
@@ -238,7 +238,8 @@ impl Case {
                 return s.positions * values.len() < 12
                     || (0..s.channels).any(|c| {
                         let of = |x: &Vec<f64>| x[c * s.positions..(c + 1) * s.positions].to_vec();
-                        lenet::kernel::norm::naive::moments(&values.iter().flat_map(of).collect::<Vec<_>>()).1 < 1e-2
+                        lenet::kernel::op::norm::naive::moments(&values.iter().flat_map(of).collect::<Vec<_>>()).1
+                            < 1e-2
                     });
             }
             values.iter().any(|x| match layer.geometry {

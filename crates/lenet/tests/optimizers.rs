@@ -1,7 +1,8 @@
 //! Twenty steps of every optimizer under every schedule, against PyTorch in float64 (`bench/pytorch_optimizers.py`).
 
 use crate::kit::{Path, numbers};
-use lenet::kernel::optimizer::{Rule, Step, sum_of_squares};
+use lenet::kernel::optim::{Rule, Slabs, Step};
+use lenet::kernel::sums::sum_of_squares;
 use lenet::spec::Recipe;
 use serde_json::Value;
 
@@ -27,15 +28,8 @@ fn optimizers_and_schedules_do_what_pytorchs_do() {
                 let scale = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 };
                 let lr = recipe.schedule.lr(recipe.lr, step, per_epoch, epochs);
                 assert!((f64::from(lr) / want - 1.0).abs() < 1e-5, "{sets}, step {step}: {lr} for {want}");
-                Step::new(recipe.optimizer, lr, scale, step as u64 + 1).run(
-                    path,
-                    Rule::Own,
-                    true,
-                    &g,
-                    &mut w,
-                    &mut first,
-                    &mut second,
-                );
+                let slabs = Slabs { g: &g, w: &mut w, first: &mut first, second: &mut second };
+                Step::new(recipe.optimizer, lr, scale, step as u64 + 1).run(path, Rule::Own, true, slabs);
             }
             let largest = end.iter().fold(0.0f64, |m, e| m.max(e.abs()));
             for (w, e) in w.iter().zip(&end) {

@@ -10,6 +10,7 @@ mod peak;
 mod tiles;
 mod whole;
 
+pub use crate::kernel::bench::Disagreement;
 pub use peak::peak;
 
 use crate::kernel::Path;
@@ -46,16 +47,6 @@ pub struct BenchRow {
     pub share_of_peak: f64,
     /// What else there is to say: images a second, speed-up over one thread.
     pub note: String,
-}
-
-/// Why a measurement was refused.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{what} differs from the naive reference by {error:.1e} of the largest value: not timed")]
-pub struct Disagreement {
-    /// What was to be measured.
-    pub what: String,
-    /// Largest difference, as a share of the largest value.
-    pub error: f64,
 }
 
 /// Measures everything for a network, row by row; epochs also with an augmentation, if one is given.
@@ -108,22 +99,4 @@ fn measure(path: Path, options: &BenchOptions, multiply_adds: u64, mut work: imp
         shares.push(multiply_adds as f64 / each / best);
     }
     (median(seconds), median(shares))
-}
-
-/// Refuses what differs from the reference.
-fn agree(what: &str, got: impl Iterator<Item = f32>, want: &[f64], tolerance: f64) -> Result<(), Disagreement> {
-    let largest = want.iter().fold(1e-12f64, |m, v| m.max(v.abs()));
-    let error = got.zip(want).map(|(g, w)| (f64::from(g) - w).abs()).fold(0.0, f64::max) / largest;
-    if error <= tolerance { Ok(()) } else { Err(Disagreement { what: what.to_string(), error }) }
-}
-
-/// Values in (-1, 1), always the same.
-fn values(n: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
-        })
-        .collect()
 }

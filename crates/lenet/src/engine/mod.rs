@@ -11,8 +11,9 @@ pub use crate::kernel::input::Pixels;
 pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
 pub use initial::{initial_buffers, initialize};
 
-use crate::kernel::loss::Targets;
-use crate::kernel::optimizer::{move_average, sum_of_squares};
+use crate::kernel::op::loss::Targets;
+use crate::kernel::optim::move_average;
+use crate::kernel::sums::sum_of_squares;
 use crate::kernel::{NoMemory, PathError};
 use crate::random::{Purpose, Stream};
 use crate::spec::{Augment, Network, Optimizer};

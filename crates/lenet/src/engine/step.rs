@@ -2,7 +2,7 @@
 
 use super::{Batch, EngineError, Pixels, TrainStep};
 use crate::kernel::CHUNK;
-use crate::kernel::loss::Labels;
+use crate::kernel::op::loss::Labels;
 use crate::spec::Network;
 
 impl Batch<'_> {

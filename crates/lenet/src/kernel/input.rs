@@ -1,8 +1,8 @@
 //! Samples into lanes, and lanes back into rows.
 
-use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd};
+use crate::kernel::plan::frame::Frame;
 
 /// Input values, `[n, c, h, w]`.
 #[derive(Clone, Copy, Debug)]

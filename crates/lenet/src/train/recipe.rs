@@ -3,7 +3,7 @@
 use super::split::split;
 use crate::data::Dataset;
 use crate::engine::TrainStep;
-use crate::kernel::loss::Targets;
+use crate::kernel::op::loss::Targets;
 use crate::spec::{Normalization, Normalize, Recipe};
 
 /// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].

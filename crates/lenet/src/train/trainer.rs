@@ -9,7 +9,7 @@ use super::images::{Images, TestImages};
 use super::run::Run;
 use super::start::{Progress, held, start};
 use crate::engine::{Average, Engine, EngineError, Score, TrainStep, Update};
-use crate::kernel::elementwise::first_not_finite;
+use crate::kernel::sums::first_not_finite;
 use crate::model::{Model, Training};
 use crate::spec::{LayerInfo, Network, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ pub use model::*;
 pub use lenet::engine::{initial_buffers, initialize};
 pub use lenet::kernel::Path;
 pub use lenet::kernel::augment::Context;
-pub use lenet::kernel::loss::Targets;
+pub use lenet::kernel::op::loss::Targets;
 pub use lenet::spec::Normalization;
 pub use lenet::spec::{Augment, Border, Erase, Fill};
 

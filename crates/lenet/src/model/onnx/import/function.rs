@@ -2,7 +2,7 @@
 
 use super::super::read::{Attribute, Node};
 use super::graph::{Importer, Operand, Source, attribute, float};
-use crate::kernel::activation::naive;
+use crate::kernel::op::activation::naive;
 use crate::spec::{Activation, Shape};
 use std::collections::HashMap;
 
