@@ -87,7 +87,7 @@ impl<'a> Samples<'a> {
         data: &[u8],
         indices: &[u32],
     ) -> Result<Vec<u8>, EngineError> {
-        let path = Path::detect().map_err(EngineError::Mismatch)?;
+        let path = Path::detect().map_err(EngineError::Path)?;
         let (context, shape) = (Context { path, seed: how.seed, epoch: how.epoch }, self.shape);
         let sample: usize = shape.iter().product();
         let mut out = vec![0u8; indices.len() * sample];

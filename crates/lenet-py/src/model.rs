@@ -134,6 +134,9 @@ impl PyModel {
     }
 
     fn check(&self, dataset: &Dataset) -> PyResult<()> {
+        if dataset.is_empty() {
+            return Err(wrong("there is no image to evaluate: give other data"));
+        }
         let (ours, theirs) = (self.model.network.input, dataset.shape);
         if theirs != ours {
             return Err(wrong(format!("the images are {theirs:?}, the model takes {ours:?}: give other data")));

@@ -32,7 +32,7 @@
 //! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
 //!
 //! On WebAssembly (`wasm32-unknown-unknown`, with `-C target-feature=+simd128`) everything without the feature `train` runs,
-//! training steps included; multiply-adds are rounded twice there ([`kernel::Path::Simd128`]).
+//! training steps included; multiply-adds are rounded twice there ([`kernel::Path`]).
 //!
 //! # Features
 //!

@@ -15,7 +15,7 @@ fn twenty_steps() {
     let loaded = lenet::data::load("fashion-mnist", &options, &mut |_| {}).unwrap();
     let data = Data::new(loaded.train.images, loaded.train.labels);
     for golden in Golden::both() {
-        on_each(&[Path::available()[0], Path::Portable], &mut |make| {
+        on_each(&[Path::available()[0], Path::PORTABLE], &mut |make| {
             let mut engine = golden.engine(make);
             golden.steps(engine.as_mut(), &data, golden.losses.len());
             for t in golden.network.tensors() {

@@ -112,6 +112,15 @@ fn every_model_attack_is_refused_in_one_line() {
     }
 }
 
+#[test]
+fn a_config_of_a_kilobyte_does_not_ask_for_gigabytes() {
+    let layers = r#"{"type": "relu"}, "#.repeat(60) + r#"{"type": "global_avg_pool"}, {"type": "flatten"}"#;
+    let config = CONFIG.replace("[1, 2, 2]", "[1, 4096, 4096]").replace(r#"{"type": "flatten"}"#, &layers);
+    let error = Model::from_bytes(config.as_bytes(), &[]).unwrap_err().to_string();
+    let words = "config.json: layer 15 (relu) is too large: all activations so far are";
+    assert!(error.starts_with(words) && error.contains("18.3 GB"), "{error}");
+}
+
 /// What is read here, the format's own library reads as well, and finds the same in it.
 #[test]
 fn no_damaged_model_makes_a_panic_or_is_read_as_something_else() {

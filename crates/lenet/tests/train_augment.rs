@@ -91,7 +91,7 @@ fn a_step_computes_the_mean_of_what_it_says() {
     let batch = Batch { pixels, labels: &data.train.labels, indices: &indices };
     let score = engine.backward(&batch, &how).unwrap();
     let parameters = f64s(&parameters);
-    let context = Context { path: Path::Portable, seed: 5, epoch: 2 };
+    let context = Context { path: Path::PORTABLE, seed: 5, epoch: 2 };
     let (mut loss, mut weight) = (0.0, 0.0);
     for chunk in indices.chunks(16) {
         let images = augment.chunk(&context, &data.train.images, chunk, [1, 28, 28], &mut Default::default()).to_vec();

@@ -2,10 +2,11 @@
 
 use crate::kit::train::*;
 use crate::kit::{bits, data, files};
+use lenet::data::Dataset;
 use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::{Network, Optimizer, Recipe};
-use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation, recipe_split};
+use lenet::train::{Control, Event, LrRange, Run, RunError, TrainError, evaluate, lr_find, permutation, recipe_split};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -85,6 +86,48 @@ fn images_for_validation_teach_nothing() {
     let without = trained(&alone, &data, engine(&alone, &data, 1));
     assert_eq!(without.normalization, with.normalization);
     assert!(without.parameters == with.parameters);
+}
+
+/// A batch of 0 once divided by it, a learning rate that is no number was trained with.
+#[test]
+fn what_cannot_be_trained_is_an_error_before_anything_is_done() {
+    let data = data();
+    type Change = (fn(&mut Recipe), &'static str);
+    let changes: [Change; 8] = [
+        (|r| r.train.batch = 0, "batch must be a whole number from 1 to 1000000, not 0"),
+        (|r| r.train.epochs = 0, "epochs must be a whole number from 1 to 1000000, not 0"),
+        (|r| r.train.lr = f32::NAN, "lr must be a number above 0, for example 0.1, not nan"),
+        (|r| r.train.evaluate_every = 0, "evaluate_every must be"),
+        (|r| r.train.val_fraction = 2.0, "val_fraction must be from 0 to below 1, not 2.0"),
+        (|r| r.train.clip_norm = Some(-1.0), "clip_norm must be"),
+        (|r| r.augment.mixup = f32::INFINITY, "mixup must be 0 or a number from 0.01 to 100, not inf"),
+        (|r| r.data.train_limit = Some(0), "train_limit must be"),
+    ];
+    for (change, words) in changes {
+        let mut recipe = recipe(&[]);
+        recipe.data.source.clear();
+        assert!(recipe.check().is_ok());
+        change(&mut recipe);
+        let error = trainer(&recipe, &data, engine(&recipe, &data, 1), None).err().unwrap();
+        assert!(matches!(error, TrainError::Recipe(_)) && error.to_string().contains(words), "{error}");
+        let found = lr_find(&recipe, &data.train, &mut *engine(&recipe, &data, 1), LrRange::default(), &mut |_| {});
+        assert!(matches!(found, Err(TrainError::Recipe(_))));
+    }
+    let recipe = recipe(&[]);
+    let change = |change: fn(&mut Dataset)| {
+        let mut data = data.clone();
+        change(&mut data.train);
+        let mut engine = engine(&recipe, &data, 1);
+        let found = lr_find(&recipe, &data.train, &mut *engine, LrRange::default(), &mut |_| {});
+        assert!(matches!(found, Err(TrainError::NoImages { .. } | TrainError::Images { .. })));
+        let score = evaluate(&mut *engine, &data.train, &[[0.0; 256]], 0, false);
+        assert!(matches!(score, Err(EngineError::Mismatch(_))));
+        trainer(&recipe, &data, engine, None).err().unwrap().to_string()
+    };
+    let empty = change(|d| (d.images, d.labels) = Default::default());
+    assert_eq!(empty, "0 training and 50 test images: at least one of each is needed");
+    let short = change(|d| d.images.truncate(700));
+    assert!(short.starts_with("the data are 700 bytes for ") && short.contains("images [1, 28, 28]"), "{short}");
 }
 
 /// The indices of every batch, in time order.

@@ -12,7 +12,7 @@ use lenet::spec::Recipe;
 pub fn run(args: BenchArgs) -> Result<(), Failure> {
     let recipe = Recipe::load_with(&args.what, &args.set.set)?;
     let network = plan::network(&recipe)?;
-    let path = Path::detect().map_err(Failure::Usage)?;
+    let path = Path::detect().map_err(|e| Failure::Usage(e.to_string()))?;
     let threads = resolve_threads(args.threads);
     let options = if args.quick {
         BenchOptions { repeats: 3, burst: 0.02, steps: 60, threads }

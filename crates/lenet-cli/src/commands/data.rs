@@ -107,7 +107,7 @@ fn show(
     let Loaded { train, test, .. } = inputs::dataset(name, &Options { shape: None, skip_bad: true })?;
     let mut dataset = if split == Split::Train { train } else { test };
     if let Some(recipe) = recipe {
-        let path = Path::detect().map_err(Failure::Usage)?;
+        let path = Path::detect().map_err(|e| Failure::Usage(e.to_string()))?;
         dataset = recipe.augment.examples(path, recipe.train.seed, &dataset, per_class);
     }
     let Some(output) = output else {

@@ -28,8 +28,9 @@ pub fn run(json: bool) -> Result<(), Failure> {
     } else {
         let or = |text: Option<String>, otherwise: &str| text.unwrap_or_else(|| otherwise.into());
         let list = |items: &[&str]| if items.is_empty() { "none".into() } else { items.join(", ") };
-        let path =
-            path.as_ref().map_or_else(String::clone, |p| format!("{} (this CPU can: {})", p.name(), list(&paths)));
+        let path = path
+            .as_ref()
+            .map_or_else(ToString::to_string, |p| format!("{} (this CPU can: {})", p.name(), list(&paths)));
         let network = if options.offline { "not used: LENET_OFFLINE is set" } else { "used if data is missing" };
         for (name, value) in [
             ("lenet", format!("{version}, {system}")),
@@ -47,7 +48,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
             print_line(&format!("{name:10} {value}"))?;
         }
     }
-    path.map(|_| ()).map_err(Failure::Usage)
+    path.map(|_| ()).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 fn on_path(program: &str) -> bool {

@@ -29,7 +29,7 @@ mod tests {
     use crate::random::{Purpose, Stream};
 
     fn augmented(augment: &Augment, epoch: u32, data: &Dataset) -> Vec<u8> {
-        let context = Context { path: Path::Portable, seed: 4, epoch };
+        let context = Context { path: Path::PORTABLE, seed: 4, epoch };
         augment.chunk(&context, &data.images, &[2, 0, 3], data.shape, &mut Scratch::default()).to_vec()
     }
 
@@ -42,7 +42,7 @@ mod tests {
         let images = (0..5 * 36).map(|_| stream.next_u32() as u8).collect();
         let data = Dataset { shape, images, labels, classes };
         let augment = Augment { shift: 2, flip: true, ..Augment::default() };
-        let shown = augment.examples(Path::Portable, 4, &data, 3);
+        let shown = augment.examples(Path::PORTABLE, 4, &data, 3);
         assert_eq!(shown.labels, [0, 1, 3].repeat(3));
         assert_eq!([shown.image(0), shown.image(1), shown.image(2)], [data.image(2), data.image(0), data.image(3)]);
         assert_eq!(shown.images[3 * 36..6 * 36], augmented(&augment, 0, &data));

@@ -13,6 +13,7 @@ pub use initial::{initial_buffers, initialize};
 
 use crate::kernel::loss::Targets;
 use crate::kernel::optimizer::{move_average, sum_of_squares};
+use crate::kernel::{NoMemory, PathError};
 use crate::random::{Purpose, Stream};
 use crate::spec::{Augment, Network, Optimizer};
 use std::fmt;
@@ -139,6 +140,10 @@ pub enum EngineError {
     },
     /// The batch does not fit the network.
     Mismatch(String),
+    /// `LENET_PATH` names no path of this CPU.
+    Path(PathError),
+    /// There is no memory for the network's buffers.
+    Memory(NoMemory),
     /// The device failed: no memory, no driver, or it is gone.
     Device(String),
 }
@@ -152,11 +157,24 @@ impl fmt::Display for EngineError {
                 "{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)"
             ),
             EngineError::Mismatch(what) | EngineError::Device(what) => f.write_str(what),
+            EngineError::Path(error) => error.fmt(f),
+            EngineError::Memory(error) => {
+                write!(
+                    f,
+                    "{error} of the network's buffers: choose fewer threads, smaller batches or a smaller network"
+                )
+            }
         }
     }
 }
 
 impl std::error::Error for EngineError {}
+
+impl From<NoMemory> for EngineError {
+    fn from(error: NoMemory) -> Self {
+        EngineError::Memory(error)
+    }
+}
 
 /// What the trainer sees of a device.
 ///

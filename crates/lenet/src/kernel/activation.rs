@@ -192,7 +192,7 @@ mod tests {
             let mut worst = 0.0f64;
             for start in -2_000..2_000 {
                 let x: [f32; CHUNK] = std::array::from_fn(|i| (start as f32 + i as f32 / 16.0 + 0.013) / 100.0);
-                let first = apply(Path::Portable, activation, &x);
+                let first = apply(Path::PORTABLE, activation, &x);
                 for lane in 0..CHUNK {
                     let (value, slope) = naive(activation, f64::from(x[lane]));
                     worst = worst.max((f64::from(first[0][lane]) - value).abs() / value.abs().max(1.0));

@@ -1,6 +1,6 @@
 //! Plans: which tiles, over which outputs and positions, make up an operator.
 
-use super::aligned::AlignedVec;
+use super::aligned::{AlignedVec, NoMemory};
 use super::tile::{Tap, Tile, TileArgs, TileFn, Tiles};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -366,8 +366,8 @@ impl Contraction {
     }
 
     /// Room for packed weights.
-    pub fn new_pack(&self) -> AlignedVec {
-        AlignedVec::zeros(self.packed_len())
+    pub fn new_pack(&self) -> Result<AlignedVec, NoMemory> {
+        AlignedVec::try_zeros(self.packed_len())
     }
 
     /// Packs the weights of some groups, `packed` being these groups' blocks.

@@ -97,7 +97,7 @@ mod tests {
                 apply(path, rate, &keys, [&frames[0], &frames[1]], &from, &mut to);
                 to
             };
-            let first = run(Path::Portable);
+            let first = run(Path::PORTABLE);
             Path::available().into_iter().for_each(|path| assert_eq!(run(path), first, "{path}"));
             let zeros = first.iter().filter(|&&v| v == 0.0).count() as f64 / first.len() as f64;
             assert!((zeros - f64::from(rate)).abs() < 0.03, "{zeros} for {rate}");

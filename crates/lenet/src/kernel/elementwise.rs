@@ -290,7 +290,7 @@ mod tests {
             let values: Vec<f32> =
                 (0..n).map(|i| 1.0 / (i as f32 + 0.3) * if i % 3 == 0 { -1e3 } else { 1.0 }).collect();
             let mut slices: Vec<Vec<f32>> = values.iter().map(|&v| vec![v]).collect();
-            sum_tree(Path::Portable, &mut slices.iter_mut().map(|s| &mut s[..]).collect::<Vec<_>>());
+            sum_tree(Path::PORTABLE, &mut slices.iter_mut().map(|s| &mut s[..]).collect::<Vec<_>>());
             assert_eq!(slices[0][0].to_bits(), tree(&values).to_bits(), "{n}");
         }
     }

@@ -232,7 +232,7 @@ mod tests {
             let indices: Vec<u32> = (0..n).map(|i| (i * 13 % 40) as u32).collect();
             for pixels in [Pixels::Bytes { data: &data, tables: &tables }, Pixels::Floats(&floats)] {
                 let mut out = vec![7.0; x.len()];
-                load_chunk(Path::Portable, &pixels, &indices, &x, &mut out);
+                load_chunk(Path::PORTABLE, &pixels, &indices, &x, &mut out);
                 for lane in 0..CHUNK {
                     for (c, r, col) in (0..30).map(|i| (i / 15, i % 15 / 5, i % 5)) {
                         let want = indices.get(lane).map_or(0.0, |&i| floats[i as usize * 30 + c * 15 + r * 5 + col]);

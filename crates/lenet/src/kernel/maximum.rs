@@ -355,8 +355,8 @@ mod tests {
         z.fill(0.25);
         let stage = NormMaximum { e: &e, channels: &k };
         let (mut y, mut picked) = (vec![0.0; e.y.len()], vec![0.0; NormMaximum::picked_len(&e)]);
-        stage.forward(Path::Portable, 0..2, &z, &mut picked, &mut y);
-        stage.finish(Path::Portable, 0..2, CHUNK, &mut z, &picked, &vec![1.0; e.dy.len()]);
+        stage.forward(Path::PORTABLE, 0..2, &z, &mut picked, &mut y);
+        stage.finish(Path::PORTABLE, 0..2, CHUNK, &mut z, &picked, &vec![1.0; e.dy.len()]);
         let corner = z[e.z.at(0, 0, 0)];
         assert!(z[e.z.at(0, 0, 1)..e.z.at(0, 0, 4)].iter().all(|&v| (corner - v - k.scale[0]).abs() < 1e-6));
     }

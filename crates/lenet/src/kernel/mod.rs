@@ -56,6 +56,6 @@ pub mod single;
 pub mod tile;
 pub mod winograd;
 
-pub use aligned::AlignedVec;
-pub use path::{Path, Program, dispatch};
+pub use aligned::{AlignedVec, NoMemory};
+pub use path::{Path, PathError, Program, dispatch};
 pub use simd::{CHUNK, Simd};

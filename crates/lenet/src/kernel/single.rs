@@ -404,7 +404,7 @@ mod tests {
                             *value = value.mul_add(affine[0][i], affine[1][i]);
                         }
                     }
-                    activate(Path::Portable, activation, &mut steps);
+                    activate(Path::PORTABLE, activation, &mut steps);
                     let mut want = vec![7.0; c * y.plane + 5];
                     pool(kind, &s, &steps, z, &mut want, y);
                     for path in Path::available() {

@@ -7,7 +7,7 @@
 //!
 //! Each accumulator is one chain in the order of its taps (positions, samples), so the bits do not depend on the tile.
 
-use super::path::Path;
+use super::path::{Path, Set};
 #[cfg(target_arch = "x86_64")]
 use super::simd::Avx2;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
@@ -472,16 +472,16 @@ tiles!(portable, Portable, [], Machine { fma: 2.0, load: 2.0, latency: 4.0 },
 impl Tiles {
     /// The tiles of a path.
     pub fn of(path: Path) -> &'static Tiles {
-        match path {
+        match path.set() {
             #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-            Path::Avx512 => &avx512::TILES,
+            Set::Avx512 => &avx512::TILES,
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => &avx2::TILES,
+            Set::Avx2 => &avx2::TILES,
             #[cfg(target_arch = "aarch64")]
-            Path::Neon => &neon::TILES,
+            Set::Neon => &neon::TILES,
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Path::Simd128 => &simd128::TILES,
-            _ => &portable::TILES,
+            Set::Simd128 => &simd128::TILES,
+            Set::Portable => &portable::TILES,
         }
     }
 

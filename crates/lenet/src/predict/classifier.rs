@@ -89,7 +89,7 @@ impl Classifier {
     /// A classifier of a model in memory.
     ///
     /// # Errors
-    /// An instruction path in the environment variable `LENET_PATH` that this CPU does not have.
+    /// An instruction path in the environment variable `LENET_PATH` that this CPU does not have, or no memory for the network.
     pub fn new(model: Model) -> Result<Self, EngineError> {
         let engine = model.engine(CpuOptions { threads: 1, path: None })?;
         let tables = model.normalization.tables();

@@ -100,7 +100,11 @@ impl SpecError {
 
 /// Most values in one sample's activation, and most parameters in one layer: far beyond what a small classifier needs,
 /// small enough that every product of sizes stays far from overflow and every buffer from the machine's memory.
-const LIMIT: usize = 1 << 26;
+const LIMIT: usize = if usize::BITS < 64 { 1 << 24 } else { 1 << 26 };
+
+/// Most values in all activations of one sample, borders for padding included. Engines keep them all, of 16 samples at a
+/// time, each thread for itself: 17 GB. VGG-16 for pictures of 512×512 pixels has about half as many.
+const LIMIT_ACTIVATIONS: usize = if usize::BITS < 64 { 1 << 24 } else { 1 << 28 };
 
 /// Largest window, stride or padding.
 const LIMIT_WINDOW: usize = 1 << 12;
@@ -175,8 +179,6 @@ impl At {
         }
         self.limited("weights", &[layer.channels, ic / groups, kh, kw], LIMIT)?;
         self.limited("output", &[layer.channels, oh, ow], LIMIT)?;
-        let padded = [ih + 2 * layer.padding[0], iw + 2 * layer.padding[1]];
-        self.limited("padded input", &[ic, padded[0], padded[1]], LIMIT)?;
         let (stride, padding) = (layer.stride, layer.padding);
         Ok(ConvShape { ic, ih, iw, oc: layer.channels, oh, ow, kh, kw, stride, padding, groups })
     }
@@ -244,6 +246,10 @@ struct Builder {
     layers: Vec<LayerInfo>,
     parameters: usize,
     buffers: usize,
+    /// Values of all activations, with their borders.
+    activations: usize,
+    /// Of each value, the input first, the rows and columns around it that padding asks for.
+    borders: Vec<[usize; 2]>,
 }
 
 /// A layer's tensors: the weight's shape, the bias's length, fans, and how often each weight is used.
@@ -354,6 +360,29 @@ impl Builder {
         self.push(at, source, None, geometry, output, tensors)
     }
 
+    /// Counts what a layer gives, and the border that its padding asks for around what it takes, which others may take too.
+    fn count(&mut self, at: &At, source: usize, geometry: &Geometry, output: Shape) -> Result<(), SpecError> {
+        if let Geometry::Conv2d(s) = geometry {
+            let with = |border: [usize; 2]| [s.ic, s.ih + 2 * border[0], s.iw + 2 * border[1]];
+            let border = &mut self.borders[source];
+            let before: usize = with(*border).iter().product();
+            *border = [border[0].max(s.padding[0]), border[1].max(s.padding[1])];
+            self.activations += at.limited("padded input", &with(*border), LIMIT)? - before;
+        }
+        self.borders.push([0, 0]);
+        self.activations += output.len();
+        let n = self.activations;
+        if n > LIMIT_ACTIVATIONS {
+            let gigabytes = n as f64 * 16.0 * size_of::<f32>() as f64 / 1e9;
+            let what = format!(
+                "all activations so far are {n} values a sample, which take {gigabytes:.1} GB of memory for 16 samples"
+            );
+            let (layer, kind) = (at.name.clone(), at.kind);
+            return Err(SpecError::TooLarge { layer, kind, what, limit: LIMIT_ACTIVATIONS });
+        }
+        Ok(())
+    }
+
     fn push(
         &mut self,
         at: At,
@@ -363,6 +392,7 @@ impl Builder {
         output: Shape,
         t: Tensors,
     ) -> Result<usize, SpecError> {
+        self.count(&at, source, &geometry, output)?;
         let (offset, slab) = (&mut self.parameters, &mut self.buffers);
         let mut take = |suffix: &str, shape: Vec<usize>, role: Role, mask: Option<Vec<bool>>| {
             let len = shape.iter().product::<usize>();
@@ -421,11 +451,12 @@ impl Spec {
         if product.is_none_or(|n| n > LIMIT) {
             return Err(SpecError::Input { input: self.input, limit: LIMIT });
         }
-        let mut builder = Builder { layers: Vec::new(), parameters: 0, buffers: 0 };
+        let activations = self.input.iter().product();
+        let mut builder = Builder { layers: Vec::new(), parameters: 0, buffers: 0, activations, borders: vec![[0, 0]] };
         let end = builder.sequence(self.input, &self.layers, "", 0)?;
         match builder.shape(self.input, end) {
             Shape::Flat(outputs) => {
-                let Builder { layers, parameters, buffers } = builder;
+                let Builder { layers, parameters, buffers, .. } = builder;
                 Ok(Network { input: self.input, layers, parameters, buffers, outputs })
             }
             image => Err(SpecError::NotFlat(image)),

@@ -143,18 +143,19 @@ impl Schedule {
 
     /// The learning rate of a step, from 0, in a run of `epochs` epochs of `per_epoch` steps.
     pub fn lr(&self, lr: f32, step: usize, per_epoch: usize, epochs: usize) -> f32 {
-        let (lr, low, warmup) = (f64::from(lr), f64::from(self.final_lr), self.warmup_epochs * per_epoch);
+        let (lr, low, warmup) = (f64::from(lr), f64::from(self.final_lr), self.warmup_epochs.saturating_mul(per_epoch));
         if step < warmup {
             return (lr * (step + 1) as f64 / warmup as f64) as f32;
         }
-        let (t, total) = ((step - warmup) as f64, (epochs * per_epoch).saturating_sub(warmup).max(1) as f64);
+        let (t, total) =
+            ((step - warmup) as f64, epochs.saturating_mul(per_epoch).saturating_sub(warmup).max(1) as f64);
         let between = |from: f64, to: f64, part: f64| {
             to + 0.5 * (from - to) * (1.0 + libm::cos(std::f64::consts::PI * part.clamp(0.0, 1.0)))
         };
         let value = match self.kind {
             ScheduleKind::Constant => lr,
             ScheduleKind::Step => {
-                let changes = (step - warmup) / (per_epoch * self.step_epochs).max(1);
+                let changes = (step - warmup) / per_epoch.saturating_mul(self.step_epochs).max(1);
                 lr * libm::pow(f64::from(self.gamma), changes as f64)
             }
             ScheduleKind::Cosine => between(lr, low, t / total),

@@ -2,7 +2,33 @@
 
 use super::document::{Document, Node, Value};
 use super::read::{SECTIONS, check_keys, each_layer, kind, model_of};
-use super::{Activation, Layer, RecipeError, Spec, augment};
+use super::{Activation, Layer, Recipe, RecipeError, Spec, augment};
+
+impl Recipe {
+    /// Whether everything that a training reads of the recipe may be in a text, as is always so if it was read from one: the
+    /// fields are public, and may hold a batch of 0 or a learning rate that is no number. Where the data come from and what
+    /// the layers are is not looked at.
+    ///
+    /// # Errors
+    /// All that is wrong, with its place in [`Recipe::to_toml`].
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let mut recipe = self.clone();
+        if recipe.data.source.trim().is_empty() {
+            recipe.data.source = "in memory".into();
+        }
+        // TOML spells it in small letters.
+        let document = Document::parse(&recipe.to_toml().replace("NaN", "nan"), "recipe")?;
+        let mut found = Vec::new();
+        let mut note = |error: Option<RecipeError>| found.extend(error);
+        note(document.data().err());
+        document.training_problems(&mut note);
+        match found.len() {
+            0 => Ok(()),
+            1 => Err(found.remove(0)),
+            _ => Err(RecipeError::Many(found)),
+        }
+    }
+}
 
 impl Document {
     /// Everything that is wrong with the recipe, in the order of its sections; nothing if [`Document::recipe`] works.
@@ -21,13 +47,18 @@ impl Document {
             note(self.model().err());
         }
         layers.into_iter().for_each(|e| note(Some(e)));
-        note(self.train().err());
-        note(self.root.get("train").and_then(|n| augment::read_targets(n).err()));
-        note(self.root.get("augment").and_then(|n| augment::read(n).err()));
+        self.training_problems(&mut note);
         if found.is_empty() {
             found.extend(self.recipe().err());
         }
         found
+    }
+
+    /// What is wrong with `[train]` and `[augment]`.
+    fn training_problems(&self, note: &mut dyn FnMut(Option<RecipeError>)) {
+        note(self.train().err());
+        note(self.root.get("train").and_then(|n| augment::read_targets(n).err()));
+        note(self.root.get("augment").and_then(|n| augment::read(n).err()));
     }
 
     /// As [`Document::problems`], for data of this shape and so many classes: also whether the layers fit, as far as their

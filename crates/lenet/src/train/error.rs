@@ -20,7 +20,7 @@ pub enum TrainError {
         /// The last good checkpoint, if there is one.
         kept: Option<PathBuf>,
     },
-    /// The recipe does not fit the data.
+    /// The recipe does not fit the data, or has values that none may have.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// The run's directory.
@@ -39,6 +39,16 @@ pub enum TrainError {
         train: usize,
         /// Images for the test.
         test: usize,
+    },
+    /// A dataset does not hold an image for each label.
+    #[error("the data are {bytes} bytes for {labels} images {shape:?}, channels, rows, columns")]
+    Images {
+        /// Bytes of all images.
+        bytes: usize,
+        /// Labels.
+        labels: usize,
+        /// Channels, rows and columns of an image.
+        shape: [usize; 3],
     },
     /// The share for validation is less than one image of each class.
     #[error("train.val_fraction leaves none of {train} images for validation: raise it")]

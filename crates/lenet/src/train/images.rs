@@ -22,12 +22,16 @@ pub(super) struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    pub fn new(recipe: &Recipe, data: &'a Dataset) -> Self {
+    /// # Errors
+    /// A recipe that [`Recipe::check`] refuses, or images that are not as many as their labels.
+    pub fn new(recipe: &Recipe, data: &'a Dataset) -> Result<Self, TrainError> {
+        recipe.check()?;
+        check_images(data)?;
         let (train, val) = recipe_split(recipe, data);
         let normalization = recipe.data.normalization.resolve(data, &train);
         let labels = train.iter().map(|&i| data.labels[i as usize]);
         let weights = recipe.targets.class_weights.resolve(labels, data.classes.len());
-        Images { data, val, tables: normalization.tables(), normalization, weights, train }
+        Ok(Images { data, val, tables: normalization.tables(), normalization, weights, train })
     }
 
     /// Positions of the images to train on, in the order of an epoch, which counts from 0.
@@ -51,7 +55,8 @@ pub(super) struct TestImages<'a> {
 
 /// All images of a training.
 pub(super) fn images<'a>(recipe: &Recipe, data: &'a Loaded) -> Result<(Images<'a>, TestImages<'a>), TrainError> {
-    let images = Images::new(recipe, &data.train);
+    let images = Images::new(recipe, &data.train)?;
+    check_images(&data.test)?;
     let len = recipe.data.test_limit.unwrap_or(usize::MAX).min(data.test.len());
     let train = images.train.len();
     if train == 0 || len == 0 {
@@ -61,4 +66,11 @@ pub(super) fn images<'a>(recipe: &Recipe, data: &'a Loaded) -> Result<(Images<'a
         return Err(TrainError::NoValidation { train });
     }
     Ok((images, TestImages { data: &data.test, len }))
+}
+
+/// Whether a dataset, whose fields are public, holds an image for each label.
+pub(super) fn check_images(data: &Dataset) -> Result<(), TrainError> {
+    let (labels, bytes, shape) = (data.labels.len(), data.images.len(), data.shape);
+    let wanted = shape.iter().try_fold(labels, |n, &side| n.checked_mul(side));
+    if Some(bytes) == wanted { Ok(()) } else { Err(TrainError::Images { bytes, labels, shape }) }
 }

@@ -59,7 +59,8 @@ const FALLEN: f64 = 0.95;
 /// are of no use afterwards.
 ///
 /// # Errors
-/// A range that is none, or data that do not fit the engine's network.
+/// A recipe that [`Recipe::check`] refuses, a range that is none, data without images or that do not fit the engine's
+/// network.
 pub fn lr_find(
     recipe: &Recipe,
     train: &Dataset,
@@ -72,8 +73,11 @@ pub fn lr_find(
         return Err(TrainError::LrRange { from, to, steps });
     }
     let seed = recipe.train.seed;
+    let images = Images::new(recipe, train)?;
+    if images.train.is_empty() {
+        return Err(TrainError::NoImages { train: 0, test: 0 });
+    }
     engine.set_parameters(&initialize(engine.network(), &recipe.train))?;
-    let images = Images::new(recipe, train);
     let (mut order, mut epoch, mut at) = (images.order(seed, 0), 0, 0);
     let n = order.len();
     let mut curve = LrCurve { points: Vec::new(), suggestion: None, diverged: false };

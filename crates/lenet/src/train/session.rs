@@ -3,7 +3,7 @@
 use super::environment::{environment, recipe_name};
 use super::error::TrainError;
 use super::event::{Control, Event};
-use super::images::images;
+use super::images::{check_images, images};
 use super::run::Run;
 use super::trainer::{Plan, Trainer};
 use crate::data::Loaded;
@@ -63,12 +63,14 @@ impl<'a> Session<'a> {
     /// A training of a recipe on these data. A normalisation by the dataset gets its numbers, and the network its shapes.
     ///
     /// # Errors
-    /// A recipe that does not fit the data.
-    pub fn new(recipe: &Recipe, data: &'a Loaded) -> Result<Self, RecipeError> {
+    /// A recipe that [`Recipe::check`] refuses or that does not fit the data, images that are not as many as their labels.
+    pub fn new(recipe: &Recipe, data: &'a Loaded) -> Result<Self, TrainError> {
+        recipe.check()?;
+        check_images(&data.train)?;
         let mut recipe = recipe.clone();
         recipe.resolve_normalization(&data.train);
         let spec = recipe.spec(data.train.shape, data.train.classes.len())?;
-        let network = spec.infer()?;
+        let network = spec.infer().map_err(RecipeError::from)?;
         let (options, place) = (CpuOptions::default(), Place::Nowhere);
         Ok(Session { recipe, spec, network, data, name: None, options, engine: None, place, notes: Map::new() })
     }

@@ -13,7 +13,7 @@ use crate::kernel::maximum::NormMaximum;
 use crate::kernel::norm::{Channels, statistics};
 use crate::kernel::pool::PoolKind;
 use crate::kernel::winograd::{Inputs, Scratch};
-use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, input, rbf};
+use crate::kernel::{AlignedVec, CHUNK, NoMemory, Path, dense, dropout, input, rbf};
 use crate::spec::DenseShape;
 use std::mem::take;
 use std::ops::Range;
@@ -46,7 +46,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub fn new(program: &Program) -> Self {
+    pub fn new(program: &Program) -> Result<Self, NoMemory> {
         let lanes = |s: &Stage| match &s.work {
             Work::Core { core: Core::Conv(s), .. } => s.kernel.acc_len() + s.shape.oc * CHUNK,
             // A sum makes those of both its operands.
@@ -54,7 +54,7 @@ impl Room {
             _ => 0,
         };
         let most = program.stages.iter().map(|s| lanes(s).max(norm_len(s))).max();
-        Room { lanes: AlignedVec::zeros(most.unwrap_or(0)), ..Room::default() }
+        Ok(Room { lanes: AlignedVec::try_zeros(most.unwrap_or(0))?, ..Room::default() })
     }
 }
 
@@ -73,9 +73,9 @@ pub(super) struct DenseRows {
 }
 
 impl DenseRows {
-    pub fn new(s: &DenseShape) -> Self {
+    pub fn new(s: &DenseShape) -> Result<Self, NoMemory> {
         let (dz, x) = row_lens(s);
-        DenseRows { dz: AlignedVec::zeros(dz), x: AlignedVec::zeros(x) }
+        Ok(DenseRows { dz: AlignedVec::try_zeros(dz)?, x: AlignedVec::try_zeros(x)? })
     }
 
     pub fn view(&self) -> dense::ChunkRows<'_> {
@@ -128,7 +128,7 @@ impl Context<'_> {
 
 impl Workspace {
     /// Without room, which is a thread's.
-    pub fn new(program: &Program) -> Self {
+    pub fn new(program: &Program) -> Result<Self, NoMemory> {
         let z = |s: &Stage| if let Work::Core { epilogue, .. } = &s.work { epilogue.z.len() } else { 0 };
         let maxima = |s: &Stage| match &s.work {
             Work::Pool(p) => p.places_len(),
@@ -141,23 +141,24 @@ impl Workspace {
         let stages = &program.stages;
         let lens = std::iter::once(program.frames[0].len()).chain(stages.iter().map(value));
         let lens = lens.chain(stages.iter().map(z)).chain(stages.iter().map(maxima));
-        let mut buffers = AlignedVec::zeros_together(lens.chain(program.extras.iter().map(|f| f.len()))).into_iter();
+        let lens = lens.chain(program.extras.iter().map(|f| f.len()));
+        let mut buffers = AlignedVec::zeros_together(lens)?.into_iter();
         let mut some = |n: usize| buffers.by_ref().take(n).collect();
         let n = stages.len();
         let norms = stages.iter().filter(|s| s.norm().is_some());
-        Workspace {
+        Ok(Workspace {
             a: some(n + 1),
             z: some(n),
             maxima: some(n),
             extras: some(program.extras.len()),
             stops: norms.map(|s| vec![0.0; norm_len(s) / CHUNK]).collect(),
             room: Room::default(),
-        }
+        })
     }
 
     /// With room of its own.
-    pub fn of_a_thread(program: &Program) -> Self {
-        Workspace { room: Room::new(program), ..Workspace::new(program) }
+    pub fn of_a_thread(program: &Program) -> Result<Self, NoMemory> {
+        Ok(Workspace { room: Room::new(program)?, ..Workspace::new(program)? })
     }
 
     /// The logits, `[outputs][16]`.

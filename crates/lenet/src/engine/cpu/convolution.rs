@@ -6,7 +6,7 @@ use crate::kernel::frame::Frame;
 use crate::kernel::tile::Tiles;
 use crate::kernel::winograd::square::{self, Square};
 use crate::kernel::winograd::{self, Inputs, Scratch, Winograd};
-use crate::kernel::{AlignedVec, Path, elementwise};
+use crate::kernel::{AlignedVec, NoMemory, Path, elementwise};
 use crate::spec::{Activation, ConvShape, Geometry, Network};
 use std::ops::Range;
 
@@ -80,14 +80,15 @@ impl Convolution {
     }
 
     /// Room for packed weights: forward, gradient.
-    pub fn new_packs(&self) -> [AlignedVec; 2] {
-        match self {
+    pub fn new_packs(&self) -> Result<[AlignedVec; 2], NoMemory> {
+        let [forward, gradient] = match self {
             Convolution::Direct { forward, gradient, .. } => {
-                [forward.new_pack(), gradient.as_ref().map_or_else(AlignedVec::default, |g| g.new_pack())]
+                [forward.packed_len(), gradient.as_ref().map_or(0, |g| g.packed_len())]
             }
-            Convolution::Winograd(plan) => plan.packed_len().map(AlignedVec::zeros),
-            Convolution::Square(plan) => plan.packed_len().map(AlignedVec::zeros),
-        }
+            Convolution::Winograd(plan) => plan.packed_len(),
+            Convolution::Square(plan) => plan.packed_len(),
+        };
+        Ok([AlignedVec::try_zeros(forward)?, AlignedVec::try_zeros(gradient)?])
     }
 
     /// Computes rows of z; where they come in pairs or squares, those whose first row is among `rows`.

@@ -237,7 +237,7 @@ mod tests {
         let layers = [conv(2), norm(), Layer::Residual(Residual { body, shortcut })].into_iter().chain(end).collect();
         let spec = Spec { input: [2, 4, 4], layers };
         let network = spec.infer().expect("a network");
-        let program = super::super::program::Program::new(&network, Tiles::of(Path::Portable));
+        let program = super::super::program::Program::new(&network, Tiles::of(Path::PORTABLE));
         let stops: Vec<_> = program.rounds.iter().map(|r| (r.stages.clone(), &r.stops[..])).collect();
         assert_eq!(stops, [(0..1, &[0][..]), (1..2, &[1]), (2..4, &[2, 3]), (4..6, &[])]);
         let summed: Vec<_> = program.stages.iter().map(|s| s.summed_by).collect();

@@ -90,30 +90,33 @@ impl CpuEngine {
     /// Plans a network and starts the threads; all parameters are 0, buffers as they are at first.
     ///
     /// # Errors
-    /// A path that this CPU does not have.
+    /// `LENET_PATH` names a path that this CPU does not have, or there is no memory for the network.
     pub fn new(network: Network, options: CpuOptions) -> Result<Self, EngineError> {
         let path = match options.path {
-            Some(path) if path.is_available() => path,
-            Some(path) => return Err(EngineError::Mismatch(format!("this CPU has no {path}"))),
-            None => Path::detect().map_err(EngineError::Mismatch)?,
+            Some(path) => path,
+            None => Path::detect().map_err(EngineError::Path)?,
         };
         let pool = ThreadPool::new(resolve_threads(options.threads));
         let program = Program::new(&network, Tiles::of(path));
-        let new_pack = |c: Option<&Contraction>| c.map_or(AlignedVec::zeros(0), |c| c.new_pack());
+        let new_pack = |c: Option<&Contraction>| c.map_or(Ok(AlignedVec::default()), |c| c.new_pack());
         let new_packs = |s: &Stage| match &s.work {
             Work::Core { core: Core::Conv(s), .. } => s.kernel.new_packs(),
-            _ => s.contractions().map(new_pack),
+            _ => {
+                let [forward, gradient] = s.contractions().map(new_pack);
+                Ok([forward?, gradient?])
+            }
         };
+        let new_workspace = |_| Workspace::of_a_thread(&program).map(Mutex::new);
         Ok(CpuEngine {
             path,
-            packs: program.stages.iter().map(new_packs).collect(),
-            workspaces: (0..pool.threads()).map(|_| Mutex::new(Workspace::of_a_thread(&program))).collect(),
-            parameters: AlignedVec::zeros(network.parameters),
-            gradients: AlignedVec::zeros(network.parameters),
+            packs: program.stages.iter().map(new_packs).collect::<Result<_, _>>()?,
+            workspaces: (0..pool.threads()).map(new_workspace).collect::<Result<_, _>>()?,
+            parameters: AlignedVec::try_zeros(network.parameters)?,
+            gradients: AlignedVec::try_zeros(network.parameters)?,
             buffers: initial_buffers(&network),
             norms: Norms::new(&program),
             kept: Vec::new(),
-            optimizer_state: AlignedVec::zeros(0),
+            optimizer_state: AlignedVec::default(),
             matrices: Vec::new(),
             singles: Single::supports(&network),
             single: None,
@@ -186,7 +189,10 @@ impl Engine for CpuEngine {
         let outputs = self.network.outputs;
         if batch.indices.len() <= SINGLES && self.singles {
             let _flush = FlushDenormals::new();
-            let single = self.single.get_or_insert_with(|| Single::new(&self.network, self.path));
+            let single = match &mut self.single {
+                Some(single) => single,
+                none => none.insert(Single::new(&self.network, self.path)?),
+            };
             if !self.single_is_current {
                 single.set_parameters(&self.parameters);
                 self.norms.evaluate(&self.program, &self.parameters, &self.buffers);
@@ -256,11 +262,13 @@ impl Engine for CpuEngine {
         let n_chunks = self.share(all_chunks).len();
         if self.own.len() < n_chunks {
             let more = std::iter::repeat_n(self.program.own_len, n_chunks - self.own.len());
-            self.own.extend(AlignedVec::zeros_together(more).into_iter().map(Mutex::new));
+            self.own.extend(AlignedVec::zeros_together(more)?.into_iter().map(Mutex::new));
         }
-        let new_rows = || Mutex::new(self.program.dense.iter().map(DenseRows::new).collect());
-        self.rows.resize_with(self.rows.len().max(n_chunks), new_rows);
-        let scores = self.rounds(batch, how, 1.0 / weight as f32);
+        while self.rows.len() < n_chunks {
+            let rows = self.program.dense.iter().map(DenseRows::new).collect::<Result<_, _>>()?;
+            self.rows.push(Mutex::new(rows));
+        }
+        let scores = self.rounds(batch, how, 1.0 / weight as f32)?;
         let mut score = total(&self.exchange(all_chunks, scores), batch.indices.len());
         score.loss *= batch.indices.len() as f64 / weight;
         let bad = self.reduce(n_chunks);
@@ -297,7 +305,7 @@ impl Engine for CpuEngine {
         if !n.is_multiple_of(wanted.max(1)) || n > 2 * wanted {
             return Err(EngineError::Mismatch(format!("{n} values of optimizer state for {wanted} parameters")));
         }
-        self.optimizer_state = AlignedVec::zeros(n);
+        self.optimizer_state = AlignedVec::try_zeros(n)?;
         self.optimizer_state.copy_from_slice(state);
         Ok(())
     }

@@ -250,7 +250,7 @@ mod tests {
             let values: Vec<f32> = (0..chunks).map(|i| 1e3f32.powi(i as i32 % 5 - 2) / (i as f32 + 0.7)).collect();
             let tree = |v: &[f32]| {
                 let mut v: Vec<[f32; 1]> = v.iter().map(|&v| [v]).collect();
-                sum_tree(Path::Portable, &mut v.iter_mut().map(|v| &mut v[..]).collect::<Vec<_>>());
+                sum_tree(Path::PORTABLE, &mut v.iter_mut().map(|v| &mut v[..]).collect::<Vec<_>>());
                 v[0][0]
             };
             for ranks in 1..=9 {

@@ -12,7 +12,7 @@ use crate::kernel::single::{Finish, Steps, activate, pool, scale_planes, sum_pla
 use crate::kernel::tile::Tiles;
 use crate::kernel::winograd::square::{self, Patches};
 use crate::kernel::winograd::{Inputs, Scratch, Winograd};
-use crate::kernel::{AlignedVec, CHUNK, Path, conv, dense, input};
+use crate::kernel::{AlignedVec, CHUNK, NoMemory, Path, conv, dense, input};
 use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
 use std::ops::Range;
 
@@ -105,7 +105,7 @@ impl Single {
         })
     }
 
-    pub fn new(network: &Network, path: Path) -> Self {
+    pub fn new(network: &Network, path: Path) -> Result<Self, NoMemory> {
         let tiles = Tiles::of(path);
         let blocks = blocks(network, |_| true);
         let mut borders = vec![[0, 0]; blocks.len() + 1];
@@ -157,16 +157,16 @@ impl Single {
                     (Work::Finish(finish), 0, 0)
                 }
             };
-            z.push(AlignedVec::zeros(z_len));
-            packs.push(AlignedVec::zeros(pack_len));
+            z.push(AlignedVec::try_zeros(z_len)?);
+            packs.push(AlignedVec::try_zeros(pack_len)?);
             let weight = block.layer.weight.as_ref().map_or(0..0, |w| w.range.clone());
             let bias = block.layer.bias.as_ref().map(|b| b.range.clone());
             let norm = block.norm.map(|_| norms);
             norms += usize::from(norm.is_some());
             stages.push(Stage { source: block.source, work, activation: block.activation, norm, weight, bias });
         }
-        let a = a_len.into_iter().map(AlignedVec::zeros).collect();
-        Single { path, stages, frames, a, z, packs, scratch: Scratch::default() }
+        let a = a_len.into_iter().map(AlignedVec::try_zeros).collect::<Result<_, _>>()?;
+        Ok(Single { path, stages, frames, a, z, packs, scratch: Scratch::default() })
     }
 
     /// Packs the weights anew.

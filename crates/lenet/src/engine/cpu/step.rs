@@ -9,7 +9,7 @@ use crate::kernel::contract::Contraction;
 use crate::kernel::loss::ChunkScore;
 use crate::kernel::winograd::Winograd;
 use crate::kernel::winograd::square::Square;
-use crate::kernel::{CHUNK, elementwise};
+use crate::kernel::{CHUNK, NoMemory, elementwise};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -152,14 +152,18 @@ impl CpuEngine {
     }
 
     /// Forward and backward of this process's chunks, and their scores, in as many rounds as the network's normalisations ask for.
-    pub(super) fn rounds(&mut self, batch: &Batch, how: &TrainStep, scale: f32) -> Vec<Mutex<ChunkScore>> {
+    pub(super) fn rounds(
+        &mut self,
+        batch: &Batch,
+        how: &TrainStep,
+        scale: f32,
+    ) -> Result<Vec<Mutex<ChunkScore>>, NoMemory> {
         let all_chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
         let chunks = &all_chunks[self.share(all_chunks.len())];
         let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
         let last = self.program.rounds.len() - 1;
-        if last > 0 {
-            let program = &self.program;
-            self.kept.resize_with(self.kept.len().max(chunks.len()), || Mutex::new(Workspace::new(program)));
+        while last > 0 && self.kept.len() < chunks.len() {
+            self.kept.push(Mutex::new(Workspace::new(&self.program)?));
         }
         self.norms.start(&self.program, &self.parameters);
         let mut deck = Deck::new(chunks.len());
@@ -220,7 +224,7 @@ impl CpuEngine {
                 }
             }
         }
-        scores
+        Ok(scores)
     }
 
     /// Packs all weights anew, for forward and gradient.

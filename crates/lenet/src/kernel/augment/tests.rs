@@ -10,7 +10,7 @@ fn images(n: usize, shape: [usize; 3]) -> Vec<u8> {
 
 fn augmented(augment: &Augment, seed: u64, epoch: u32, data: &[u8], indices: &[u32], shape: [usize; 3]) -> Vec<u8> {
     augment
-        .chunk(&Context { path: Path::Portable, seed, epoch }, data, indices, shape, &mut Scratch::default())
+        .chunk(&Context { path: Path::PORTABLE, seed, epoch }, data, indices, shape, &mut Scratch::default())
         .to_vec()
 }
 
@@ -121,7 +121,7 @@ fn resampling_without_a_turn_is_the_copy() {
         let moved = Move { mirror, rows: 2, cols: -1, border };
         let (mut copied, mut resampled) = (vec![1; 30], vec![2; 30]);
         moved.copy(&image, shape, &mut copied);
-        moved.resample(Path::Portable, [0.0, 1.0, 0.0], &image, shape, &mut Vec::new(), &mut resampled);
+        moved.resample(Path::PORTABLE, [0.0, 1.0, 0.0], &image, shape, &mut Vec::new(), &mut resampled);
         assert_eq!(copied, resampled);
     }
 }
@@ -134,7 +134,7 @@ fn a_sample_is_the_same_in_every_chunk_and_another_by_seed_epoch_and_number() {
     let all = everything();
     let of = |seed, epoch, indices: &[u32]| augmented(&all, seed, epoch, &data, indices, shape);
     let alone = of(7, 3, &[9]);
-    let context = Context { path: Path::Portable, seed: 7, epoch: 3 };
+    let context = Context { path: Path::PORTABLE, seed: 7, epoch: 3 };
     let mut scratch = Scratch::default();
     all.chunk(&context, &data, &(0..16).collect::<Vec<_>>(), shape, &mut scratch);
     assert_eq!(all.chunk(&context, &data, &[5, 1, 9, 2], shape, &mut scratch)[2 * 144..3 * 144], alone);

@@ -1,5 +1,6 @@
 //! Models and PyTorch: the program that rebuilds a network there, and state dicts from there.
 
+mod order;
 mod program;
 mod state_dict;
 

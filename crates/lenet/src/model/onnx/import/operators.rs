@@ -401,11 +401,16 @@ fn ones(node: &Node, name: &str) -> Result<(), OnnxError> {
     }
 }
 
+/// Numbers as sizes, if all of them can be.
+fn sizes(all: &[i64]) -> Option<Vec<usize>> {
+    all.iter().map(|&n| usize::try_from(n).ok()).collect()
+}
+
 /// A pair of sizes.
 fn window(node: &Node, name: &str) -> Result<Option<[usize; 2]>, OnnxError> {
     let Some(Attribute::Ints(all)) = attribute(node, name) else { return Ok(None) };
-    match all[..] {
-        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows as usize, columns as usize])),
+    match sizes(all).as_deref() {
+        Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
         _ => Err(refuse(node, format!("{name} is {all:?}: two sizes from 1 on are needed"))),
     }
 }
@@ -417,10 +422,8 @@ fn padding(node: &Node) -> Result<[usize; 2], OnnxError> {
     };
     match (&automatic[..], attribute(node, "pads")) {
         ("VALID", _) | ("NOTSET", None) => Ok([0, 0]),
-        ("NOTSET", Some(Attribute::Ints(p))) => match p[..] {
-            [top, left, bottom, right] if top == bottom && left == right && top >= 0 && left >= 0 => {
-                Ok([top as usize, left as usize])
-            }
+        ("NOTSET", Some(Attribute::Ints(p))) => match sizes(p).as_deref() {
+            Some(&[top, left, bottom, right]) if top == bottom && left == right => Ok([top, left]),
             _ => Err(refuse(node, format!("pads are {p:?}: only the same before and behind is known"))),
         },
         (other, _) => Err(refuse(node, format!("auto_pad is {other}: pads must be written out"))),
