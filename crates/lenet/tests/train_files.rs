@@ -157,7 +157,7 @@ fn a_directory_without_rights_is_named() {
     // Whoever may write everywhere may not in /proc.
     let may_all = fs::write(closed.join("probe"), "").is_ok();
     let closed = if may_all && cfg!(target_os = "linux") { std::path::PathBuf::from("/proc/self") } else { closed };
-    let error = Run::create(&closed.join("run"), &recipe(&[]), &serde_json::json!({})).unwrap_err();
+    let error = Run::create(closed.join("run"), &recipe(&[]), &serde_json::json!({})).unwrap_err();
     assert!(matches!(&error, RunError::Io { path, .. } if path.starts_with(&closed)), "{error}");
 }
 

@@ -151,8 +151,7 @@ impl Checkpoint {
         let bytes = serde_json::to_string(&state)
             .map_err(|e| e.to_string())
             .and_then(|json| file::to_bytes(network, &self.parameters, &self.slabs, KEY, &json))
-            .map_err(CheckpointFault::Encode)
-            .map_err(|fault| CheckpointError::Invalid { path: path.to_path_buf(), fault })?;
+            .map_err(|reason| CheckpointError::invalid(path, CheckpointFault::Encode(reason)))?;
         write_atomic(path, &bytes).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
     }
 
@@ -163,7 +162,7 @@ impl Checkpoint {
     /// What is wrong with the file, or how its recipe differs.
     pub fn load(network: &Network, own: &str, path: impl AsRef<Path>) -> Result<Checkpoint, CheckpointError> {
         let path = path.as_ref();
-        let invalid = |fault| CheckpointError::Invalid { path: path.to_path_buf(), fault };
+        let invalid = |fault| CheckpointError::invalid(path, fault);
         let bytes = read_bounded(path).map_err(|e| invalid(CheckpointFault::Read(e)))?;
         let state = State::read(&bytes).map_err(invalid)?;
         if state.identity != own {

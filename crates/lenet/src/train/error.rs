@@ -69,11 +69,11 @@ pub enum TrainError {
         /// The model's tensor.
         theirs: String,
         /// Its shape.
-        had: Vec<usize>,
+        had: Box<[usize]>,
         /// The recipe's tensor in the same place.
         ours: String,
         /// Its shape.
-        needed: Vec<usize>,
+        needed: Box<[usize]>,
     },
     /// The model to start from has more or fewer tensors.
     #[error(
@@ -160,7 +160,7 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        fault: CheckpointFault,
+        fault: Box<CheckpointFault>,
     },
     /// The checkpoint belongs to another training.
     #[error(
@@ -182,6 +182,13 @@ pub enum CheckpointError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+impl CheckpointError {
+    /// This is wrong with this file.
+    pub(super) fn invalid(path: &Path, fault: CheckpointFault) -> Self {
+        CheckpointError::Invalid { path: path.to_path_buf(), fault: Box::new(fault) }
+    }
 }
 
 /// What is wrong with a checkpoint.

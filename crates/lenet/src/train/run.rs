@@ -71,17 +71,14 @@ impl Run {
     }
 
     /// Starts a run in `PARENT/NAME-N`, with the first number that is free.
-    ///
-    /// # Errors
-    /// A directory that cannot be written.
-    pub fn create_numbered(
-        parent: impl AsRef<Path>,
+    pub(super) fn create_numbered(
+        parent: &Path,
         name: &str,
         recipe: &Recipe,
         environment: &Value,
     ) -> Result<Run, RunError> {
         loop {
-            match Run::create(Run::free_name(&parent, name), recipe, environment) {
+            match Run::create(Run::free_name(parent, name), recipe, environment) {
                 // Another process has just taken the number.
                 Err(RunError::InUse(_) | RunError::Exists(_)) => {}
                 run => return run,
@@ -236,11 +233,11 @@ impl Run {
     }
 
     pub(super) fn save_checkpoint(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
-        checkpoint.save(network, &self.last_checkpoint())
+        checkpoint.save(network, self.last_checkpoint())
     }
 
     pub(super) fn save_best(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
-        checkpoint.save(network, &self.checkpoints().join(BEST))
+        checkpoint.save(network, self.checkpoints().join(BEST))
     }
 
     pub(super) fn save_model(&self, model: &Model) -> Result<(), ModelError> {

@@ -143,8 +143,7 @@ impl<'a> Session<'a> {
     }
 
     /// Makes the engine, opens the run, and prepares the first step: with initial parameters, those of the recipe's
-    /// `init_from`, or those of the run's last checkpoint. A new run's directory is made last, so that nothing is left of
-    /// a training that cannot start.
+    /// `init_from`, or those of the run's last checkpoint. A new run's directory is made only when data and engine fit.
     ///
     /// # Errors
     /// Data without images, an engine that cannot be, a directory that cannot be used, or a checkpoint that is damaged or
@@ -167,7 +166,7 @@ impl<'a> Session<'a> {
         let run = match place {
             Place::Nowhere => None,
             Place::New(dir) => Some(Run::create(dir, &recipe, &environment)?),
-            Place::Numbered(parent) => Some(Run::create_numbered(parent, &name, &recipe, &environment)?),
+            Place::Numbered(parent) => Some(Run::create_numbered(&parent, &name, &recipe, &environment)?),
             Place::Opened(run) => Some(run),
         };
         let trainer = Trainer::new(Plan { recipe, name, spec }, images, engine, run)?;

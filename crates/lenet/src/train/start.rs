@@ -40,7 +40,7 @@ pub(super) fn start(
         engine.set_buffers(&buffers)?;
         return Ok((Progress::default(), recipe.train.ema.map(|_| held(engine))));
     };
-    let invalid = |fault| CheckpointError::Invalid { path: path.clone(), fault };
+    let invalid = |fault| CheckpointError::invalid(&path, fault);
     check(&c, recipe, images).map_err(invalid)?;
     let slab = |name: &str| c.slabs.get(name).map_or(&[][..], |s| s);
     engine.set_parameters(&c.parameters)?;
@@ -75,6 +75,7 @@ fn initial(recipe: &Recipe, network: &Network) -> Result<(Vec<f32>, Vec<f32>), T
     let (theirs, ours) = (shapes(&model.network), shapes(network));
     let counts = [theirs.len(), ours.len()];
     if let Some(((theirs, had), (ours, needed))) = theirs.into_iter().zip(ours).find(|(a, b)| a.1 != b.1) {
+        let (had, needed) = (had.into(), needed.into());
         return Err(TrainError::InitShape { model: path.clone(), theirs, had, ours, needed });
     }
     let [had, needed] = counts;
