@@ -1,13 +1,15 @@
 //! The settings of augmentation: what training images go through. `kernel::augment` does it.
 
-/// What lies outside an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Border {
-    /// Zeros.
-    #[default]
-    Zeros,
-    /// The nearest pixel of the image.
-    Edge,
+use super::named::named;
+
+named! {
+    /// What lies outside an image.
+    pub enum Border {
+        /// Zeros.
+        Zeros = "zeros",
+        /// The nearest pixel of the image.
+        Edge = "edge",
+    }
 }
 
 /// What erased pixels become.

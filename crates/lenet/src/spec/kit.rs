@@ -1,32 +1,19 @@
 //! Optimizers and schedules, as recipes name them.
 
-/// What turns gradients into changes of parameters; PyTorch's formulas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptimizerKind {
-    /// Gradient descent; with `momentum` and `nesterov` as PyTorch's `SGD` without dampening.
-    Sgd,
-    /// Adam, weight decay added to the gradient.
-    Adam,
-    /// Adam, weight decay apart from the gradient.
-    AdamW,
-    /// Hidden layers' weights by orthogonal steps of the root mean square of AdamW's, all else by AdamW with the same
-    /// learning rate: PyTorch's `Muon` with `match_rms_adamw`, but with float32 where that has bfloat16.
-    Muon,
-}
+use super::named::named;
 
-impl OptimizerKind {
-    /// Every optimizer.
-    pub const ALL: [OptimizerKind; 4] =
-        [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW, OptimizerKind::Muon];
-
-    /// The name, as recipes spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            OptimizerKind::Sgd => "sgd",
-            OptimizerKind::Adam => "adam",
-            OptimizerKind::AdamW => "adamw",
-            OptimizerKind::Muon => "muon",
-        }
+named! {
+    /// What turns gradients into changes of parameters; PyTorch's formulas.
+    pub enum OptimizerKind {
+        /// Gradient descent; with `momentum` and `nesterov` as PyTorch's `SGD` without dampening.
+        Sgd = "sgd",
+        /// Adam, weight decay added to the gradient.
+        Adam = "adam",
+        /// Adam, weight decay apart from the gradient.
+        AdamW = "adamw",
+        /// Hidden layers' weights by orthogonal steps of the root mean square of AdamW's, all else by AdamW with the same
+        /// learning rate: PyTorch's `Muon` with `match_rms_adamw`, but with float32 where that has bfloat16.
+        Muon = "muon",
     }
 }
 
@@ -53,20 +40,21 @@ pub struct Optimizer {
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Optimizer {
-            kind: OptimizerKind::Sgd,
-            momentum: 0.0,
-            nesterov: false,
-            weight_decay: 0.0,
-            decay_norms_and_biases: false,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-        }
+        Optimizer::new(OptimizerKind::Sgd)
     }
 }
 
 impl Optimizer {
+    /// An optimizer with its usual settings, without weight decay.
+    pub fn new(kind: OptimizerKind) -> Self {
+        let (momentum, nesterov) = match kind {
+            OptimizerKind::Sgd | OptimizerKind::Adam | OptimizerKind::AdamW => (0.0, false),
+            OptimizerKind::Muon => (0.95, true),
+        };
+        let (beta1, beta2, eps) = (0.9, 0.999, 1e-8);
+        Optimizer { kind, momentum, nesterov, weight_decay: 0.0, decay_norms_and_biases: false, beta1, beta2, eps }
+    }
+
     /// Floats of state a parameter: velocity, or mean and squared mean of the gradients, or velocity and direction.
     pub fn slots(&self) -> usize {
         match self.kind {
@@ -76,32 +64,17 @@ impl Optimizer {
     }
 }
 
-/// How the learning rate goes over the steps, after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScheduleKind {
-    /// `lr` throughout.
-    Constant,
-    /// Times `gamma` every `step_epochs` epochs.
-    Step,
-    /// Half a cosine from `lr` to `final_lr`.
-    Cosine,
-    /// From `lr / 25` up to `lr` and down to `final_lr`, both by half a cosine.
-    OneCycle,
-}
-
-impl ScheduleKind {
-    /// Every schedule.
-    pub const ALL: [ScheduleKind; 4] =
-        [ScheduleKind::Constant, ScheduleKind::Step, ScheduleKind::Cosine, ScheduleKind::OneCycle];
-
-    /// The name, as recipes spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ScheduleKind::Constant => "constant",
-            ScheduleKind::Step => "step",
-            ScheduleKind::Cosine => "cosine",
-            ScheduleKind::OneCycle => "one_cycle",
-        }
+named! {
+    /// How the learning rate goes over the steps, after the warm-up.
+    pub enum ScheduleKind {
+        /// `lr` throughout.
+        Constant = "constant",
+        /// Times `gamma` every `step_epochs` epochs.
+        Step = "step",
+        /// Half a cosine from `lr` to `final_lr`.
+        Cosine = "cosine",
+        /// From `lr / 25` up to `lr` and down to `final_lr`, both by half a cosine.
+        OneCycle = "one_cycle",
     }
 }
 
@@ -138,7 +111,10 @@ impl Default for Schedule {
 impl Schedule {
     /// Whether the number of epochs changes the learning rate of earlier steps.
     pub fn depends_on_epochs(&self) -> bool {
-        matches!(self.kind, ScheduleKind::Cosine | ScheduleKind::OneCycle)
+        match self.kind {
+            ScheduleKind::Constant | ScheduleKind::Step => false,
+            ScheduleKind::Cosine | ScheduleKind::OneCycle => true,
+        }
     }
 
     /// The learning rate of a step, from 0, in a run of `epochs` epochs of `per_epoch` steps.

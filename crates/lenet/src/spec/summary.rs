@@ -164,7 +164,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use super::{Conv2d, Dense, Layer, Pool, Recipe, Spec};
+    use crate::spec::{Conv2d, Dense, Layer, Pool, Recipe, Spec};
 
     fn lenet() -> Summary {
         Summary::new(&Recipe::load("lenet").unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap())

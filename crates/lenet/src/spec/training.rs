@@ -1,5 +1,6 @@
 //! How a network learns, as data.
 
+use super::named::named;
 use super::{Optimizer, Schedule};
 use std::fmt;
 
@@ -43,27 +44,28 @@ pub struct TrainRecipe {
     pub evaluate_every: usize,
 }
 
-/// How weights start; `fan_in` and `fan_out` as PyTorch counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Init {
-    /// Uniform within ±√(6 / (fan_in + fan_out)).
-    XavierUniform,
-    /// Normal, variance 2 / (fan_in + fan_out).
-    XavierNormal,
-    /// Uniform within ±√(6 / fan_in).
-    KaimingUniform,
-    /// Normal, variance 2 / fan_in.
-    KaimingNormal,
-    /// Normal, variance 1 / fan_in.
-    LecunNormal,
-    /// Normal, with the recipe's standard deviation, [`TrainRecipe::init_std`].
-    Normal,
-    /// Uniform within ±√(3 / fan_in).
-    LecunUniform,
-    /// Uniform within ±0.05.
-    Uniform,
-    /// All zero.
-    Zero,
+named! {
+    /// How weights start; `fan_in` and `fan_out` as PyTorch counts them.
+    pub enum Init {
+        /// Uniform within ±√(6 / (fan_in + fan_out)).
+        XavierUniform = "xavier_uniform",
+        /// Normal, variance 2 / (fan_in + fan_out).
+        XavierNormal = "xavier_normal",
+        /// Uniform within ±√(6 / fan_in).
+        KaimingUniform = "kaiming_uniform",
+        /// Normal, variance 2 / fan_in.
+        KaimingNormal = "kaiming_normal",
+        /// Normal, variance 1 / fan_in.
+        LecunNormal = "lecun_normal",
+        /// Normal, with the standard deviation `init_std`.
+        Normal = "normal",
+        /// Uniform within ±√(3 / fan_in).
+        LecunUniform = "lecun_uniform",
+        /// Uniform within ±0.05.
+        Uniform = "uniform",
+        /// All zero.
+        Zero = "zero",
+    }
 }
 
 impl Default for TrainRecipe {
@@ -91,36 +93,8 @@ impl Default for TrainRecipe {
 }
 
 impl Init {
-    /// Every initialiser.
-    pub const ALL: [Init; 9] = [
-        Init::XavierUniform,
-        Init::XavierNormal,
-        Init::KaimingUniform,
-        Init::KaimingNormal,
-        Init::LecunNormal,
-        Init::Normal,
-        Init::LecunUniform,
-        Init::Uniform,
-        Init::Zero,
-    ];
-
-    /// The initialiser's name, as recipes spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Init::XavierUniform => "xavier_uniform",
-            Init::XavierNormal => "xavier_normal",
-            Init::KaimingUniform => "kaiming_uniform",
-            Init::KaimingNormal => "kaiming_normal",
-            Init::LecunNormal => "lecun_normal",
-            Init::Normal => "normal",
-            Init::LecunUniform => "lecun_uniform",
-            Init::Uniform => "uniform",
-            Init::Zero => "zero",
-        }
-    }
-
     /// The names of all.
-    pub fn names() -> [&'static str; 9] {
+    pub fn names() -> [&'static str; Init::ALL.len()] {
         Init::ALL.map(Init::name)
     }
 }
