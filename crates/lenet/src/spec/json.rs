@@ -43,7 +43,7 @@ fn layer(kind: &str, json: &Json) -> Result<Layer, JsonError> {
     let keys = layer.keys();
     json.only(&[&["type"], &keys.iter().map(|key| key.name).collect::<Vec<_>>()[..]].concat())?;
     for mut key in keys {
-        if json.get(key.name).is_some() || !(is_lenient || key.hidden) {
+        if json.get(key.name).is_some() || !(is_lenient || key.is_quiet) {
             json.field(key.name, |value| key.field.read_json(value))?;
         }
     }
@@ -51,7 +51,7 @@ fn layer(kind: &str, json: &Json) -> Result<Layer, JsonError> {
 }
 
 fn list(layers: &[Layer]) -> Json {
-    let value = |key: &Key| (!key.hidden).then(|| (key.name, key.field.write_json()));
+    let value = |key: &Key| key.is_said().then(|| (key.name, key.field.write_json()));
     let one = |layer: &Layer| {
         let kind = ("type", layer.kind().into());
         object([kind].into_iter().chain(layer.clone().keys().iter().filter_map(value)))
@@ -66,7 +66,7 @@ impl Field<'_> {
             Field::Whole(to, _) => to.set(json.number::<usize>()? as u64),
             Field::Number(to, _) => to.set(json.finite()?),
             Field::Flag(to) => **to = json.bool()?,
-            Field::Pair(to, _) => **to = json.numbers()?,
+            Field::Sides(to, _) => **to = json.numbers()?,
             Field::Units(to) => **to = json.number()?,
             Field::Connections(to) => {
                 let maps = |json: &Json| json.list_of(|map| map.list_of(Json::number));
@@ -79,6 +79,10 @@ impl Field<'_> {
                     return Err(JsonError(format!("cannot be {name:?}")));
                 }
             }
+            #[cfg(feature = "train")]
+            Field::Triple(..) | Field::Text(..) | Field::Form(_) => {
+                return Err(JsonError("is of recipes alone".into()));
+            }
         }
         Ok(())
     }
@@ -88,13 +92,15 @@ impl Field<'_> {
             Field::Whole(from, _) => from.get().map_or(Json::Null, Json::from),
             Field::Number(from, _) => from.get().map_or(Json::Null, Json::from),
             Field::Flag(from) => (**from).into(),
-            Field::Pair(from, _) => from[..].into(),
+            Field::Sides(from, _) => from[..].into(),
             Field::Units(from) => (**from).into(),
             Field::Connections(from) => {
                 from.as_ref().map_or(Json::Null, |maps| Json::List(maps.iter().map(|m| m[..].into()).collect()))
             }
             Field::Layers(from) => list(from),
             Field::Choice(from) => from.chosen().into(),
+            #[cfg(feature = "train")]
+            Field::Triple(..) | Field::Text(..) | Field::Form(_) => Json::Null,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Optimizers and schedules, as recipes name them.
 
+use super::keyed::keyed;
+#[cfg(feature = "train")]
+use super::layers::Range;
 use super::named::named;
 
 named! {
@@ -17,42 +20,39 @@ named! {
     }
 }
 
-/// An optimizer with its settings; those of other optimizers mean nothing to it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Optimizer {
-    /// Which one.
-    pub kind: OptimizerKind,
-    /// Share of the last step's velocity that is kept (`sgd`, `muon`).
-    pub momentum: f32,
-    /// Whether the gradient is taken ahead of the velocity (`sgd`, `muon`).
-    pub nesterov: bool,
-    /// Weight decay.
-    pub weight_decay: f32,
-    /// Whether biases and the scales of normalisations decay as well.
-    pub decay_norms_and_biases: bool,
-    /// Decay of the gradients' mean (`adam`, `adamw`, `muon`).
-    pub beta1: f32,
-    /// Decay of the squared gradients' mean (`adam`, `adamw`, `muon`).
-    pub beta2: f32,
-    /// Added to the root of that mean (`adam`, `adamw`, `muon`).
-    pub eps: f32,
-}
-
-impl Default for Optimizer {
-    fn default() -> Self {
-        Optimizer::new(OptimizerKind::Sgd)
+keyed! {
+    #![cfg(feature = "train")]
+    /// An optimizer with its settings; those of other optimizers mean nothing to it.
+    #[derive(Copy)]
+    pub struct Optimizer {
+        /// What turns gradients into changes of parameters.
+        pub kind: OptimizerKind = OptimizerKind::Sgd, Choice.named("optimizer");
+        /// Share of the last step's velocity that is kept (`sgd`; `muon`, there 0.95 by default).
+        pub momentum: f32 = 0.0, Number(Range::SHARE);
+        /// Whether the gradient is taken ahead of the velocity (`sgd`; `muon`, there by default).
+        pub nesterov: bool = false, Flag;
+        /// Weight decay: so much of a parameter is added to its gradient (`sgd`, `adam`), or subtracted from it in each step,
+        /// times the learning rate (`adamw`, `muon`).
+        pub weight_decay: f32 = 0.0, Number(Range::NOT_NEGATIVE);
+        /// Whether biases and the scales of normalisations decay as well.
+        pub decay_norms_and_biases: bool = false, Flag;
+        /// Decay of the gradients' running mean (`adam`, `adamw`, `muon`).
+        pub beta1: f32 = 0.9, Number(Range::SHARE);
+        /// Decay of the squared gradients' running mean (`adam`, `adamw`, `muon`).
+        pub beta2: f32 = 0.999, Number(Range::SHARE);
+        /// Added to the root of the squared gradients' mean (`adam`, `adamw`, `muon`).
+        pub eps: f32 = 1e-8, Number(Range::POSITIVE);
     }
 }
 
 impl Optimizer {
     /// An optimizer with its usual settings, without weight decay.
     pub fn new(kind: OptimizerKind) -> Self {
-        let (momentum, nesterov) = match kind {
-            OptimizerKind::Sgd | OptimizerKind::Adam | OptimizerKind::AdamW => (0.0, false),
-            OptimizerKind::Muon => (0.95, true),
-        };
-        let (beta1, beta2, eps) = (0.9, 0.999, 1e-8);
-        Optimizer { kind, momentum, nesterov, weight_decay: 0.0, decay_norms_and_biases: false, beta1, beta2, eps }
+        let usual = Optimizer { kind, ..Optimizer::default() };
+        match kind {
+            OptimizerKind::Sgd | OptimizerKind::Adam | OptimizerKind::AdamW => usual,
+            OptimizerKind::Muon => Optimizer { momentum: 0.95, nesterov: true, ..usual },
+        }
     }
 
     /// Floats of state a parameter: velocity, or mean and squared mean of the gradients, or velocity and direction.
@@ -78,33 +78,23 @@ named! {
     }
 }
 
-/// A schedule with its settings; those of other schedules mean nothing to it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Schedule {
-    /// Which one.
-    pub kind: ScheduleKind,
-    /// Epochs over which the learning rate rises linearly from near 0.
-    pub warmup_epochs: usize,
-    /// Epochs between changes (`step`).
-    pub step_epochs: usize,
-    /// Factor of a change (`step`).
-    pub gamma: f32,
-    /// Learning rate at the end (`cosine`, `one_cycle`).
-    pub final_lr: f32,
-    /// Share of the steps before the peak (`one_cycle`).
-    pub peak: f32,
-}
-
-impl Default for Schedule {
-    fn default() -> Self {
-        Schedule {
-            kind: ScheduleKind::Constant,
-            warmup_epochs: 0,
-            step_epochs: 1,
-            gamma: 0.1,
-            final_lr: 0.0,
-            peak: 0.3,
-        }
+keyed! {
+    #![cfg(feature = "train")]
+    /// A schedule with its settings; those of other schedules mean nothing to it.
+    #[derive(Copy)]
+    pub struct Schedule {
+        /// How the learning rate goes over the steps, after the warm-up.
+        pub kind: ScheduleKind = ScheduleKind::Constant, Choice.named("schedule");
+        /// Epochs over which the learning rate first rises linearly from near 0.
+        pub warmup_epochs: usize = 0, Whole(0..=1_000_000);
+        /// Epochs from one change of the learning rate to the next (`step`).
+        pub step_epochs: usize = 1, Whole(1..=1_000_000);
+        /// Factor of each change (`step`).
+        pub gamma: f32 = 0.1, Number(Range::POSITIVE);
+        /// Learning rate at the end (`cosine`, `one_cycle`).
+        pub final_lr: f32 = 0.0, Number(Range::NOT_NEGATIVE);
+        /// Share of the steps before the peak (`one_cycle`).
+        pub peak: f32 = 0.3, Number(Range::INSIDE);
     }
 }
 

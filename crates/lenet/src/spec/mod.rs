@@ -7,6 +7,7 @@
 mod augmentation;
 mod infer;
 mod json;
+mod keyed;
 mod kit;
 mod layers;
 mod named;
@@ -16,25 +17,27 @@ mod shape;
 mod training;
 
 #[cfg(feature = "train")]
-mod augment;
-#[cfg(feature = "train")]
 mod difference;
 #[cfg(feature = "train")]
 mod document;
 #[cfg(feature = "train")]
 mod error;
 #[cfg(feature = "train")]
+mod form;
+#[cfg(feature = "train")]
+mod node;
+#[cfg(feature = "train")]
 mod problems;
 #[cfg(feature = "train")]
 mod read;
-#[cfg(feature = "train")]
-mod read_train;
 #[cfg(feature = "train")]
 mod recipe;
 #[cfg(feature = "train")]
 mod schema;
 #[cfg(feature = "train")]
 mod summary;
+#[cfg(feature = "train")]
+mod targets;
 #[cfg(feature = "train")]
 mod write;
 
@@ -49,19 +52,23 @@ pub use shape::{Role, Shape};
 pub use training::{Init, TrainRecipe};
 
 #[cfg(feature = "train")]
-pub use augment::{ClassWeights, Normalize, TargetRecipe};
-#[cfg(feature = "train")]
 pub use difference::{Difference, differences};
 #[cfg(feature = "train")]
 pub use document::Document;
 #[cfg(feature = "train")]
-pub use error::{Place, RecipeError, UnknownInit};
+pub use error::{Place, Problem, RecipeError};
+#[cfg(feature = "train")]
+pub use normalization::Normalize;
 #[cfg(feature = "train")]
 pub use recipe::{DataRecipe, ModelRecipe, PRESETS, Recipe, preset};
 #[cfg(feature = "train")]
 pub use schema::json_schema;
 #[cfg(feature = "train")]
 pub use summary::{Summary, SummaryRow};
+#[cfg(feature = "train")]
+pub use targets::{ClassWeights, TargetRecipe};
+#[cfg(feature = "train")]
+pub use training::UnknownInit;
 
 /// A network as data: the input shape and the layers, first to last.
 ///

@@ -110,13 +110,17 @@ impl Network {
     /// The weights that an optimizer may take as matrices, `[outputs, inputs]`: those of plain convolutions and dense layers,
     /// each output's weights a row, but for the last layer's. Their places in the slab, and their sides.
     pub fn hidden_matrices(&self) -> impl Iterator<Item = (Range<usize>, [usize; 2])> {
-        let sums = |l: &LayerInfo| matches!(l.geometry, Geometry::Conv2d(_) | Geometry::Dense(_) | Geometry::Rbf(_));
-        let last = self.layers.iter().rposition(sums);
-        let plain = |l: &LayerInfo| match &l.geometry {
-            Geometry::Conv2d(s) => s.groups == 1,
-            geometry => matches!(geometry, Geometry::Dense(_)),
+        // Whether the layer's sums are one matrix's; `None` for what is no sum of products over all channels.
+        let is_matrix = |l: &LayerInfo| match l.geometry {
+            Geometry::Conv2d(s) => Some(s.groups == 1),
+            Geometry::Dense(_) => Some(true),
+            Geometry::Rbf(_) => Some(false),
+            Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Subsample(_) | Geometry::BatchNorm(_) => None,
+            Geometry::Flatten | Geometry::Activation(_) | Geometry::Dropout(_) | Geometry::Add => None,
         };
-        let hidden = self.layers.iter().enumerate().filter(move |(i, l)| Some(*i) != last && plain(l));
+        let last = self.layers.iter().rposition(|l| is_matrix(l).is_some());
+        let hidden =
+            self.layers.iter().enumerate().filter(move |(i, l)| Some(*i) != last && is_matrix(l) == Some(true));
         let weights = hidden.filter_map(|(_, l)| l.weight.as_ref().filter(|w| w.mask.is_none()));
         weights.map(|w| (w.range.clone(), [w.shape[0], w.range.len() / w.shape[0].max(1)]))
     }

@@ -1,22 +1,18 @@
 //! Batch normalisation.
 
 use super::fit::{At, Placed, SpecError};
-use super::{Field, Geometry, Key, Range};
+use super::{Geometry, Range};
+use crate::spec::keyed::keyed;
 use crate::spec::shape::{Role, Shape};
 
-/// Normalisation of each channel by the mean and variance of the batch, then a learnt scale and shift (PyTorch's
-/// `BatchNorm2d` and `BatchNorm1d`); evaluation uses running averages of both.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchNorm {
-    /// Added to the variance.
-    pub eps: f32,
-    /// Share of a batch in the running averages.
-    pub momentum: f32,
-}
-
-impl Default for BatchNorm {
-    fn default() -> Self {
-        BatchNorm { eps: 1e-5, momentum: 0.1 }
+keyed! {
+    /// Normalisation of each channel by the mean and variance of the batch, then a learnt scale and shift (PyTorch's
+    /// `BatchNorm2d` and `BatchNorm1d`); evaluation uses running averages of both.
+    pub struct BatchNorm {
+        /// Added to the variance.
+        pub eps: f32 = 1e-5, Number(Range::POSITIVE);
+        /// Share of each batch in the running averages. With 1, all but the last batch is forgotten.
+        pub momentum: f32 = 0.1, Number(Range::UP_TO_1);
     }
 }
 
@@ -34,19 +30,6 @@ impl BatchNorm {
     /// Takes this share of each batch into the running averages.
     pub fn momentum(self, momentum: f32) -> Self {
         BatchNorm { momentum, ..self }
-    }
-
-    pub(super) fn keys(&mut self) -> Vec<Key<'_>> {
-        let share = Range::new("a number from 0 to 1", 0.0, 1.0);
-        vec![
-            Key::new("eps", Field::Number(&mut self.eps, Range::POSITIVE), "Added to the variance."),
-            // Here, 1 forgets all but the last batch; for an optimizer it would never forget.
-            Key::new(
-                "momentum",
-                Field::Number(&mut self.momentum, share),
-                "Share of each batch in the running mean and variance, which evaluation normalises by.",
-            ),
-        ]
     }
 
     pub(super) fn fit(&self, at: &At) -> Result<Placed, SpecError> {

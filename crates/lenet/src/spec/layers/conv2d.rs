@@ -1,40 +1,36 @@
 //! Convolution.
 
-use super::fit::{At, LIMIT, Misfit, Placed, SpecError};
-use super::key::{PADDINGS, SIZES, WINDOWS};
-use super::{Field, Geometry, Key, Pair};
+use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SIZES, SpecError, WINDOWS};
+use super::{Geometry, Pair};
+use crate::spec::keyed::keyed;
 use crate::spec::shape::Shape;
 
-/// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conv2d {
-    /// Output channels.
-    pub channels: usize,
-    /// Window, rows × columns.
-    pub window: [usize; 2],
-    /// Step of the window, rows × columns.
-    pub stride: [usize; 2],
-    /// Zeros added on each side, rows × columns.
-    pub padding: [usize; 2],
-    /// Groups of channels that are convolved apart; as many as input channels is a depthwise convolution.
-    pub groups: usize,
-    /// The input channels that each output channel sees; `None` for all.
-    pub connections: Option<Vec<Vec<usize>>>,
-    /// Whether a bias is added to each output channel.
-    pub bias: bool,
-}
-
-impl Default for Conv2d {
-    fn default() -> Self {
-        Conv2d::new(1, 1)
+keyed! {
+    /// A 2-d convolution (cross-correlation, as PyTorch's `Conv2d`). Pairs are (rows, columns).
+    #[derive(Eq)]
+    pub struct Conv2d {
+        /// Number of output channels.
+        pub channels: usize = 1, Whole(SIZES).needed();
+        /// Rows and columns of the window.
+        pub window: [usize; 2] = [1, 1], Sides(WINDOWS).needed();
+        /// Rows and columns from one window to the next.
+        pub stride: [usize; 2] = [1, 1], Sides(WINDOWS);
+        /// Rows and columns of zeros on each side.
+        pub padding: [usize; 2] = [0, 0], Sides(PADDINGS);
+        /// Number of groups of channels that are convolved apart; with one for each input channel, the convolution is depthwise.
+        pub groups: usize = 1, Whole(SIZES).quiet();
+        /// The input channels that each output channel sees, a list for each; without, it sees all. In recipes `"lenet5"`
+        /// stands for the table of LeNet-5.
+        pub connections: Option<Vec<Vec<usize>>> = None, Connections.quiet();
+        /// Whether a learnt bias is added to each output channel.
+        pub bias: bool = true, Flag;
     }
 }
 
 impl Conv2d {
     /// So many output channels by this window: with stride 1, without padding, with a bias.
     pub fn new(channels: usize, window: impl Into<Pair>) -> Self {
-        let (window, stride, padding) = (window.into().into(), [1, 1], [0, 0]);
-        Conv2d { channels, window, stride, padding, groups: 1, connections: None, bias: true }
+        Conv2d { channels, window: window.into().into(), ..Conv2d::default() }
     }
 
     /// Moves the window by this step.
@@ -60,31 +56,6 @@ impl Conv2d {
     /// With a bias, or without.
     pub fn bias(self, bias: bool) -> Self {
         Conv2d { bias, ..self }
-    }
-
-    pub(super) fn keys(&mut self) -> Vec<Key<'_>> {
-        let (one_group, all_connected) = (self.groups == 1, self.connections.is_none());
-        vec![
-            Key::needed("channels", Field::Whole(&mut self.channels, SIZES), "Number of output channels."),
-            Key::needed("window", Field::Pair(&mut self.window, WINDOWS), "Rows and columns of the window."),
-            Key::new("stride", Field::Pair(&mut self.stride, WINDOWS), "Rows and columns from one window to the next."),
-            Key::new("padding", Field::Pair(&mut self.padding, PADDINGS), "Rows and columns of zeros on each side."),
-            Key::new(
-                "groups",
-                Field::Whole(&mut self.groups, SIZES),
-                "Number of groups of channels that are convolved apart; with one for each input channel, the \
-                 convolution is depthwise.",
-            )
-            .hidden(one_group),
-            Key::new(
-                "connections",
-                Field::Connections(&mut self.connections),
-                "For each output channel the list of the input channels that it sees, or \"lenet5\" for the table of \
-                 LeNet-5; without, it sees all.",
-            )
-            .hidden(all_connected),
-            Key::new("bias", Field::Flag(&mut self.bias), "Whether a learnt bias is added to each output channel."),
-        ]
     }
 
     pub(super) fn fit(&self, at: &At) -> Result<Placed, SpecError> {

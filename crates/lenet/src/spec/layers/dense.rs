@@ -1,16 +1,20 @@
 //! Fully connected layers.
 
+use super::Geometry;
 use super::fit::{At, LIMIT, Misfit, Placed, SpecError};
-use super::{Field, Geometry, Key};
+use crate::spec::keyed::keyed;
 use crate::spec::shape::Shape;
 
-/// A fully connected layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dense {
-    /// Output features.
-    pub units: usize,
-    /// Whether a bias is added.
-    pub bias: bool,
+keyed! {
+    /// A fully connected layer.
+    #[derive(Eq)]
+    pub struct Dense {
+        /// Number of output features. In the last dense layer of a recipe `"classes"` stands for the number of the data's
+        /// classes.
+        pub units: usize = 1, Units.needed();
+        /// Whether a learnt bias is added to each output.
+        pub bias: bool = true, Flag;
+    }
 }
 
 impl Dense {
@@ -22,17 +26,6 @@ impl Dense {
     /// With a bias, or without.
     pub fn bias(self, bias: bool) -> Self {
         Dense { bias, ..self }
-    }
-
-    pub(super) fn keys(&mut self) -> Vec<Key<'_>> {
-        vec![
-            Key::needed(
-                "units",
-                Field::Units(&mut self.units),
-                "Number of output features; in the last dense layer \"classes\" stands for the number of the data's classes.",
-            ),
-            Key::new("bias", Field::Flag(&mut self.bias), "Whether a learnt bias is added to each output."),
-        ]
     }
 
     pub(super) fn fit(&self, at: &At) -> Result<Placed, SpecError> {

@@ -3,6 +3,7 @@
 use super::Geometry;
 use crate::spec::shape::{Role, Shape};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Why a spec is no network. What is wrong with a layer names it by place and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +177,13 @@ pub(in crate::spec) const LIMIT: usize = 1 << 26;
 
 /// Largest window, stride or padding.
 pub(in crate::spec) const LIMIT_WINDOW: usize = 1 << 12;
+
+/// Sizes: channels, units, rows and columns of an input.
+pub(in crate::spec) const SIZES: RangeInclusive<u64> = 1..=LIMIT as u64;
+/// Rows and columns of a window, or of its step.
+pub(in crate::spec) const WINDOWS: RangeInclusive<u64> = 1..=LIMIT_WINDOW as u64;
+/// Rows and columns of padding.
+pub(in crate::spec) const PADDINGS: RangeInclusive<u64> = 0..=LIMIT_WINDOW as u64;
 
 /// The place of a layer, and the shape that reaches it.
 pub(in crate::spec) struct At {

@@ -1,51 +1,60 @@
 //! A row of the tables that describe layers and sections of recipes: one key.
 
 use super::Layer;
-use super::fit::{LIMIT, LIMIT_WINDOW};
 use crate::spec::named::Choice;
+#[cfg(feature = "train")]
+use crate::spec::{error::RecipeError, node::Node};
 use std::ops::RangeInclusive;
-
-/// Sizes: channels, units, rows and columns of an input.
-pub(in crate::spec) const SIZES: RangeInclusive<u64> = 1..=LIMIT as u64;
-/// Rows and columns of a window, or of its step.
-pub(in crate::spec) const WINDOWS: RangeInclusive<u64> = 1..=LIMIT_WINDOW as u64;
-/// Rows and columns of padding.
-pub(in crate::spec) const PADDINGS: RangeInclusive<u64> = 0..=LIMIT_WINDOW as u64;
 
 /// A key of a layer or of a section, and the value that it has.
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub(crate) struct Key<'a> {
     /// As recipes and models spell it.
     pub name: &'static str,
-    /// What the value may be, and where it is.
-    pub field: Field<'a>,
     /// What it means, for those who write recipes.
     pub doc: &'static str,
+    /// What the value may be, and where it is.
+    pub field: Field<'a>,
+    /// Whether the value is as by default.
+    is_usual: bool,
     /// Whether a recipe must have it.
-    pub needed: bool,
-    /// Whether it goes without saying: it is not written.
-    pub hidden: bool,
+    pub is_needed: bool,
+    /// Whether it is written only if it is not as by default.
+    pub is_quiet: bool,
     /// The key whose value it takes where a recipe lacks it.
     pub like: Option<&'static str>,
 }
 
 impl<'a> Key<'a> {
-    /// A key that has a default.
-    pub fn new(name: &'static str, field: Field<'a>, doc: &'static str) -> Self {
-        Key { name, field, doc, needed: false, hidden: false, like: None }
+    /// A key of this name and documentation.
+    pub fn new([name, doc]: [&'static str; 2], is_usual: bool, field: Field<'a>) -> Self {
+        Key { name, doc, field, is_usual, is_needed: false, is_quiet: false, like: None }
     }
 
-    /// A key that recipes must have.
-    pub fn needed(name: &'static str, field: Field<'a>, doc: &'static str) -> Self {
-        Key { needed: true, ..Key::new(name, field, doc) }
+    /// Must be in a recipe.
+    pub fn needed(self) -> Self {
+        Key { is_needed: true, ..self }
     }
 
-    pub fn hidden(self, hidden: bool) -> Self {
-        Key { hidden, ..self }
+    /// Goes without saying where it is as by default.
+    pub fn quiet(self) -> Self {
+        Key { is_quiet: true, ..self }
     }
 
+    /// Has the value of this key in a recipe that lacks it.
     pub fn like(self, other: &'static str) -> Self {
         Key { like: Some(other), ..self }
+    }
+
+    /// Has another name than its field.
+    #[cfg(feature = "train")]
+    pub fn named(self, name: &'static str) -> Self {
+        Key { name, ..self }
+    }
+
+    /// Whether it is written.
+    pub fn is_said(&self) -> bool {
+        !(self.is_quiet && self.is_usual)
     }
 }
 
@@ -59,7 +68,7 @@ pub(crate) enum Field<'a> {
     /// `true` or `false`.
     Flag(&'a mut bool),
     /// Rows and columns within a range; in recipes one number stands for both.
-    Pair(&'a mut [usize; 2], RangeInclusive<u64>),
+    Sides(&'a mut [usize; 2], RangeInclusive<u64>),
     /// Units of a layer; in recipes the last layer's may be `"classes"`.
     Units(&'a mut usize),
     /// The input channels of each output channel.
@@ -68,6 +77,26 @@ pub(crate) enum Field<'a> {
     Layers(&'a mut Vec<Layer>),
     /// One of several names.
     Choice(&'a mut dyn Choice),
+    /// Channels, rows and columns within a range.
+    #[cfg(feature = "train")]
+    Triple(&'a mut Option<[usize; 3]>, RangeInclusive<u64>),
+    /// A text that is not blank, and what it is, in words.
+    #[cfg(feature = "train")]
+    Text(&'a mut dyn Slot<String>, &'static str),
+    /// A value that is read and written by itself.
+    #[cfg(feature = "train")]
+    Form(&'a mut dyn Form),
+}
+
+/// A value with a form of its own: how it is read, written and checked by editors.
+#[cfg(feature = "train")]
+pub(crate) trait Form {
+    fn read(&mut self, node: &Node, key: &str) -> Result<(), RecipeError>;
+
+    /// As TOML; `None` where it goes without saying.
+    fn write(&self) -> Option<String>;
+
+    fn schema(&self) -> serde_json::Value;
 }
 
 /// A place for a value: a variable, or one that can do without.
@@ -131,15 +160,38 @@ pub(crate) struct Range {
     pub or_zero: bool,
 }
 
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 impl Range {
     pub const SHARE: Range = Range { open: [false, true], ..Range::new("from 0 to below 1", 0.0, 1.0) };
+    pub const UP_TO_1: Range = Range::new("a number from 0 to 1", 0.0, 1.0);
+    pub const NOT_NEGATIVE: Range = Range::new("0 or above", 0.0, f64::INFINITY);
+    pub const FACTOR: Range = Range::above_0("above 0 and at most 100", 100.0);
+    pub const INSIDE: Range = Range { open: [true, true], ..Range::new("above 0 and below 1", 0.0, 1.0) };
     pub const POSITIVE: Range = Range::above_0("a number above 0", f64::INFINITY);
 
     pub const fn new(words: &'static str, least: f64, most: f64) -> Self {
         Range { words, least, most, open: [false, false], or_zero: false }
     }
 
+    /// The same, called otherwise.
+    pub const fn said(self, words: &'static str) -> Self {
+        Range { words, ..self }
+    }
+
+    /// The same, and 0 besides.
+    pub const fn or_zero(self) -> Self {
+        Range { or_zero: true, ..self }
+    }
+
     pub const fn above_0(words: &'static str, most: f64) -> Self {
         Range { open: [true, false], ..Range::new(words, 0.0, most) }
+    }
+
+    #[cfg(feature = "train")]
+    pub fn contains(&self, x: f32) -> bool {
+        let [least, most] = [self.least as f32, self.most as f32];
+        let from = if self.open[0] { least < x } else { least <= x };
+        let to = if self.open[1] { x < most } else { x <= most };
+        x.is_finite() && (from && to || self.or_zero && x == 0.0)
     }
 }

@@ -25,12 +25,14 @@ pub use residual::Residual;
 
 pub(super) use fit::{At, LIMIT, Placed};
 pub(super) use key::{Field, Key, Range};
+#[cfg(feature = "train")]
+pub(super) use {fit::SIZES, key::Form};
 
 use super::shape::Shape;
 
-/// Defines [`Layer`] by one line a kind: what it is, its variant, its name, and what a variant holds at first.
+/// Defines [`Layer`] by a line for each kind: what it is, its variant, its name.
 macro_rules! layers {
-    ($($(#[doc = $doc:literal])+ $kind:ident $(($settings:ty))? = $name:literal $(, $first:expr)?;)+) => {
+    ($($(#[doc = $doc:literal])+ $kind:ident $(($settings:ty))? = $name:literal;)+) => {
         /// One layer of a network.
         #[derive(Clone, Debug, PartialEq)]
         #[cfg_attr(not(feature = "__exhaustive"), non_exhaustive)]
@@ -54,9 +56,9 @@ macro_rules! layers {
                 }
             }
 
-            /// A layer of every kind. What a key lacks that is not needed is as here.
+            /// A layer of every kind, its settings as by default.
             pub(super) fn all() -> Vec<Layer> {
-                let mut all = vec![$(Layer::$kind $(($first))?),+];
+                let mut all = vec![$(Layer::$kind $((<$settings>::default()))?),+];
                 all.extend(Activation::ALL.map(Layer::Activation));
                 all
             }
@@ -66,27 +68,27 @@ macro_rules! layers {
 
 layers! {
     /// Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`).
-    Conv2d(Conv2d) = "conv2d", Conv2d::default();
+    Conv2d(Conv2d) = "conv2d";
     /// Fully connected layer.
-    Dense(Dense) = "dense", Dense::new(1);
+    Dense(Dense) = "dense";
     /// Normalisation of each channel by the mean and variance of the batch, then a learnt scale and shift.
-    BatchNorm(BatchNorm) = "batch_norm", BatchNorm::new();
+    BatchNorm(BatchNorm) = "batch_norm";
     /// Maximum of each window; the first maximum in row-major order takes the gradient.
-    MaxPool(Pool) = "max_pool", Pool::new(1);
+    MaxPool(Pool) = "max_pool";
     /// Average of each window; divides by the window's size, padding included.
-    AvgPool(Pool) = "avg_pool", Pool::new(1);
+    AvgPool(Pool) = "avg_pool";
     /// Average over each channel: `[c, h, w]` to `[c, 1, 1]`.
     GlobalAvgPool = "global_avg_pool";
     /// Images to features: `[c, h, w]` to `c·h·w`.
     Flatten = "flatten";
     /// Sets values to 0 at random while training, and scales the others up so that their mean stays.
-    Dropout(Dropout) = "dropout", Dropout::new(0.0);
+    Dropout(Dropout) = "dropout";
     /// Two ways for one input, whose outputs are added.
-    Residual(Residual) = "residual", Residual::new([]);
+    Residual(Residual) = "residual";
     /// Sum over each window, times a learnt weight per channel, plus a learnt bias (the subsampling of LeNet-5).
-    Subsample(Pool) = "subsample", Pool::new(1);
+    Subsample(Pool) = "subsample";
     /// Squared distances to one fixed code per class, negated (the output of the historical LeNet-5).
-    Rbf(Rbf) = "rbf", Rbf::new(1);
+    Rbf(Rbf) = "rbf";
 }
 
 impl Layer {
@@ -125,7 +127,20 @@ impl Layer {
         placed.map(Fit::One)
     }
 
+    /// Whether what goes out always has the shape of what comes in.
+    #[cfg(feature = "train")]
+    pub(super) fn keeps_shape(&self) -> bool {
+        match self {
+            Layer::BatchNorm(_) | Layer::Dropout(_) | Layer::Activation(_) => true,
+            Layer::Conv2d(_) | Layer::Dense(_) | Layer::Residual(_) | Layer::Rbf(_) => false,
+            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::Subsample(_) | Layer::Flatten => {
+                false
+            }
+        }
+    }
+
     /// The number of units, of a layer that has such.
+    #[cfg(feature = "train")]
     pub(super) fn units(&mut self) -> Option<&mut usize> {
         self.keys().into_iter().find_map(|key| if let Field::Units(units) = key.field { Some(units) } else { None })
     }

@@ -1,19 +1,22 @@
 //! Pooling.
 
-use super::fit::{At, LIMIT, Misfit, Placed, SpecError};
-use super::key::{PADDINGS, WINDOWS};
-use super::{Field, Geometry, Key, Pair};
+use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SpecError, WINDOWS};
+use super::{Geometry, Pair};
+use crate::spec::keyed::keyed;
 use crate::spec::shape::{Role, Shape};
 
-/// A 2-d pooling window. Pairs are (rows, columns).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Window, rows × columns.
-    pub window: [usize; 2],
-    /// Step of the window, rows × columns.
-    pub stride: [usize; 2],
-    /// Padding on each side: zeros that count for the average, minus infinity for the maximum.
-    pub padding: [usize; 2],
+keyed! {
+    /// A 2-d pooling window. Pairs are (rows, columns).
+    #[derive(Eq)]
+    pub struct Pool {
+        /// Rows and columns of the window.
+        pub window: [usize; 2] = [1, 1], Sides(WINDOWS).needed();
+        /// Rows and columns from one window to the next; in recipes those of the window, if left out.
+        pub stride: [usize; 2] = [1, 1], Sides(WINDOWS).like("window");
+        /// Rows and columns added on each side, at most half of the window: zeros that count for an average, minus infinity for
+        /// a maximum.
+        pub padding: [usize; 2] = [0, 0], Sides(PADDINGS);
+    }
 }
 
 impl Pool {
@@ -31,24 +34,6 @@ impl Pool {
     /// Adds padding on each side, at most half of the window.
     pub fn padding(self, padding: impl Into<Pair>) -> Self {
         Pool { padding: padding.into().into(), ..self }
-    }
-
-    pub(super) fn keys(&mut self) -> Vec<Key<'_>> {
-        vec![
-            Key::needed("window", Field::Pair(&mut self.window, WINDOWS), "Rows and columns of the window."),
-            Key::new(
-                "stride",
-                Field::Pair(&mut self.stride, WINDOWS),
-                "Rows and columns from one window to the next; without, windows lie side by side.",
-            )
-            .like("window"),
-            Key::new(
-                "padding",
-                Field::Pair(&mut self.padding, PADDINGS),
-                "Rows and columns added on each side, at most half of the window: no maximum, but zeros that count for \
-                 an average.",
-            ),
-        ]
     }
 
     /// A pooling without parameters.
