@@ -65,12 +65,13 @@ keyed! {
         pub contrast: f32 = 0.0, Number(Range::UP_TO_1);
         /// Random erasing: its probability, or a table with that and the range of the rectangle's share of the image.
         pub erase: Option<Erase> = None, Form;
-        /// Side in pixels of a square around a random pixel that is always erased, cut at the image's borders; 0 for none.
+        /// Side in pixels of a square around a random pixel that is always erased, cut at the image's borders; 0 for
+        /// none.
         pub cutout: usize = 0, Whole(PIXELS);
         /// What erased pixels become: a byte, or `"noise"` for random bytes.
         pub fill: Fill = Fill::Byte(0), Form;
-        /// Mixup: each image and its label is mixed with another's, by a share from the distribution Beta(α, α) with this α; 0
-        /// for none.
+        /// Mixup: each image and its label is mixed with another's, by a share from the distribution Beta(α, α) with
+        /// this α; 0 for none.
         pub mixup: f32 = 0.0, Number(Range::new("0 or a number from 0.01 to 100", 0.01, 100.0).or_zero());
         /// Whether evaluation and prediction average the logits of image and mirror image.
         pub flip_test: bool = false, Flag;

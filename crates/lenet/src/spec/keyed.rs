@@ -1,16 +1,17 @@
 //! Structs whose fields are keys of recipes.
 
-/// Defines settings by one row for each: a field, what it is by default, and what its value may be. All else follows: how it
-/// is read and written, the schema, the names that are offered for one that is mistyped.
+/// Defines settings by one row for each: a field, what it is by default, and what its value may be. All else follows:
+/// how it is read and written, the schema, the names that are offered for one that is mistyped.
 ///
 /// ```text
 /// /// Rows and columns from one window to the next.
 /// pub stride: [usize; 2] = [1, 1], Sides(WINDOWS);
 /// ```
 ///
-/// What may be is a variant of [`Field`](crate::spec::layers::Field), which the macro points to the field; behind it stand
-/// methods of [`Key`](crate::spec::layers::Key), as in `Flag.named("bias")`. What documents the field documents the key. A row
-/// without such a value holds settings that have rows of their own. By `#![cfg(…)]` there are keys under a condition.
+/// What a value may be is a variant of [`Field`](crate::spec::layers::Field); behind it stand methods of
+/// [`Key`](crate::spec::layers::Key), as in `Flag.named("bias")`. What documents the field documents the key. A row
+/// that ends with the default holds settings with rows of their own, one that ends with `none` has no key. With
+/// `#![cfg(…)]` at the head there are keys under a condition.
 macro_rules! keyed {
     (
         $(#![$condition:meta])?
@@ -51,6 +52,10 @@ macro_rules! keyed {
 
     (@row $settings:ident.$field:ident, $usual:expr, $row:expr) => {
         $settings.$field.keys()
+    };
+
+    (@row $settings:ident.$field:ident, $usual:expr, $row:expr, none) => {
+        []
     };
 
     (

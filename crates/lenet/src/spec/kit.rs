@@ -14,8 +14,8 @@ named! {
         Adam = "adam",
         /// Adam, weight decay apart from the gradient.
         AdamW = "adamw",
-        /// Hidden layers' weights by orthogonal steps of the root mean square of AdamW's, all else by AdamW with the same
-        /// learning rate: PyTorch's `Muon` with `match_rms_adamw`, but with float32 where that has bfloat16.
+        /// Hidden layers' weights by orthogonal steps of the root mean square of AdamW's, all else by AdamW with the
+        /// same learning rate: PyTorch's `Muon` with `match_rms_adamw`, but with float32 where that has bfloat16.
         Muon = "muon",
     }
 }
@@ -31,8 +31,8 @@ keyed! {
         pub momentum: f32 = 0.0, Number(Range::SHARE);
         /// Whether the gradient is taken ahead of the velocity (`sgd`; `muon`, there by default).
         pub nesterov: bool = false, Flag;
-        /// Weight decay: so much of a parameter is added to its gradient (`sgd`, `adam`), or subtracted from it in each step,
-        /// times the learning rate (`adamw`, `muon`).
+        /// Weight decay: so much of a parameter is added to its gradient (`sgd`, `adam`), or subtracted from it in each
+        /// step, times the learning rate (`adamw`, `muon`).
         pub weight_decay: f32 = 0.0, Number(Range::NOT_NEGATIVE);
         /// Whether biases and the scales of normalisations decay as well.
         pub decay_norms_and_biases: bool = false, Flag;

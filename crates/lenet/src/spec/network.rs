@@ -86,22 +86,43 @@ impl LayerInfo {
     }
 }
 
-/// A spec whose shapes fit, with everything that follows from them.
+/// A spec whose shapes fit, with everything that follows from them. It comes from [`Spec::infer`](super::Spec::infer)
+/// alone and stays as it is: what computes relies on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Channels, rows, columns of one input image.
-    pub input: [usize; 3],
-    /// The layers in the order of their computation: of a residual block the body, the shortcut, the sum.
-    pub layers: Vec<LayerInfo>,
-    /// Length of the parameter slab.
-    pub parameters: usize,
-    /// Length of the buffer slab.
-    pub buffers: usize,
-    /// Outputs of the last layer.
-    pub outputs: usize,
+    pub(crate) input: [usize; 3],
+    pub(crate) layers: Vec<LayerInfo>,
+    pub(crate) parameters: usize,
+    pub(crate) buffers: usize,
+    pub(crate) outputs: usize,
 }
 
 impl Network {
+    /// Channels, rows, columns of one input image.
+    pub fn input(&self) -> [usize; 3] {
+        self.input
+    }
+
+    /// The layers in the order of their computation: of a residual block the body, the shortcut, the sum.
+    pub fn layers(&self) -> &[LayerInfo] {
+        &self.layers
+    }
+
+    /// Length of the parameter slab.
+    pub fn parameters(&self) -> usize {
+        self.parameters
+    }
+
+    /// Length of the buffer slab.
+    pub fn buffers(&self) -> usize {
+        self.buffers
+    }
+
+    /// Outputs of the last layer.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// The named tensors of the slab, in slab order.
     pub fn tensors(&self) -> impl Iterator<Item = &ParameterInfo> {
         self.layers.iter().flat_map(|l| l.weight.iter().chain(&l.bias))

@@ -199,23 +199,23 @@ struct Wrong {
 /// Reads the values that a section has for these keys.
 fn fill(node: &Node, table: &str, keys: Vec<Key>) -> Wrong {
     let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
-    fill_known(node, table, keys, &known, At { depth: 0, is_last: false })
+    fill_known(node, table, keys, &known, Around { depth: 0, is_last: false })
 }
 
-/// Where a layer stands.
+/// What a value may be by where it stands.
 #[derive(Clone, Copy)]
-struct At {
+struct Around {
     /// Residual blocks around what is within it.
     depth: usize,
     /// Whether its units may be the data's classes.
     is_last: bool,
 }
 
-fn fill_known(node: &Node, table: &str, keys: Vec<Key>, known: &[&str], at: At) -> Wrong {
+fn fill_known(node: &Node, table: &str, keys: Vec<Key>, known: &[&str], around: Around) -> Wrong {
     let mut wrong = Wrong { errors: node.unknown_keys(table, known), keys: Vec::new() };
     for key in keys {
         let read = match node.get(key.name).or_else(|| node.get(key.like?)) {
-            Some(value) => read(key.field, value, key.name, at),
+            Some(value) => read(key.field, value, key.name, around),
             None if key.is_needed => node.need(key.name, table).map(drop),
             None => Ok(()),
         };
@@ -227,7 +227,7 @@ fn fill_known(node: &Node, table: &str, keys: Vec<Key>, known: &[&str], at: At) 
     wrong
 }
 
-fn read(field: Field, node: &Node, key: &str, at: At) -> Result<(), RecipeError> {
+fn read(field: Field, node: &Node, key: &str, around: Around) -> Result<(), RecipeError> {
     match field {
         Field::Whole(to, range) => to.set(node.integer(key, &range)?),
         Field::Number(to, range) => {
@@ -243,11 +243,11 @@ fn read(field: Field, node: &Node, key: &str, at: At) -> Result<(), RecipeError>
             _ => *to = [node.integer(key, &range)? as usize; 2],
         },
         Field::Triple(to, range) => *to = Some(sizes(node, key, "[channels, rows, columns]", &range)?),
-        Field::Units(to) => *to = units(node, key, at.is_last)?,
+        Field::Units(to) => *to = units(node, key, around.is_last)?,
         Field::Connections(to) => *to = Some(connections(node, key)?),
         Field::Layers(to) => {
             let nodes = node.list().ok_or_else(|| node.must(key, "a list of at least one layer"))?;
-            *to = each_layer(nodes, at.depth).collect::<Result<_, _>>()?;
+            *to = each_layer(nodes, around.depth).collect::<Result<_, _>>()?;
         }
         Field::Choice(to) => {
             let names: Vec<&str> = to.rows().into_iter().map(|[name, _]| name).collect();
@@ -321,22 +321,23 @@ fn connections(node: &Node, key: &str) -> Result<Vec<Vec<usize>>, RecipeError> {
     }
 }
 
-/// Each layer of a list by itself. In the network's own list the last one with units may have as many as there are classes.
+/// Each layer of a list by itself. In the network's own list the last one with units may have as many as there are
+/// classes.
 pub(super) fn each_layer(nodes: &[Node], depth: usize) -> impl Iterator<Item = Result<Layer, RecipeError>> {
     let has_units = |n: &Node| kind(n).is_ok_and(|mut layer| layer.units().is_some());
     let last = if depth == 0 { nodes.iter().rposition(has_units) } else { None };
-    nodes.iter().enumerate().map(move |(i, node)| layer(node, At { depth, is_last: last == Some(i) }))
+    nodes.iter().enumerate().map(move |(i, node)| layer(node, Around { depth, is_last: last == Some(i) }))
 }
 
-fn layer(node: &Node, at: At) -> Result<Layer, RecipeError> {
+fn layer(node: &Node, around: Around) -> Result<Layer, RecipeError> {
     let mut layer = kind(node)?;
-    if matches!(layer, Layer::Residual(_)) && at.depth == DEPTH {
+    if matches!(layer, Layer::Residual(_)) && around.depth == DEPTH {
         return Err(RecipeError::at(&node.place, Problem::TooDeep(DEPTH)));
     }
     let table = format!("a {} layer", layer.kind());
     let keys = layer.keys();
     let known: Vec<&str> = std::iter::once("type").chain(keys.iter().map(|key| key.name)).collect();
-    first(fill_known(node, &table, keys, &known, At { depth: at.depth + 1, ..at }).errors)?;
+    first(fill_known(node, &table, keys, &known, Around { depth: around.depth + 1, ..around }).errors)?;
     Ok(layer)
 }
 

@@ -1,7 +1,7 @@
 //! The recipe: data, network and training as one text file.
 
 use super::keyed::keyed;
-use super::layers::{Field, Key, SIZES};
+use super::layers::{Key, SIZES};
 use super::{Augment, ClassWeights, Layer, Normalize, RecipeError, Spec, TargetRecipe, TrainRecipe};
 
 /// The recipes that come with the program: name and text.
@@ -41,10 +41,11 @@ pub struct Recipe {
 keyed! {
     /// What is learnt from.
     pub struct DataRecipe {
-        /// Name of a dataset (`fashion-mnist`), or where it is: `idx:DIR` for IDX files, `dir:DIR` for a folder of pictures.
+        /// Name of a dataset (`fashion-mnist`), or where it is: `idx:DIR` for IDX files, `dir:DIR` for a folder of
+        /// pictures.
         pub source: String = String::new(), Text("the name of a dataset or \"idx:DIR\"").needed();
-        /// How bytes become inputs: `"unit"` divides by 255, `"dataset"` takes mean and standard deviation of the training
-        /// images, a table gives both for each channel: (byte / 255 - mean) / std.
+        /// How bytes become inputs: `"unit"` divides by 255, `"dataset"` takes mean and standard deviation of the
+        /// training images, a table gives both for each channel: (byte / 255 - mean) / std.
         pub normalization: Normalize = Normalize::Unit, Form.named("normalize");
         /// Only the first so many training images.
         pub train_limit: Option<usize> = None, Whole(1..=1_000_000_000);
@@ -55,29 +56,22 @@ keyed! {
     }
 }
 
-/// What learns.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelRecipe {
-    /// Channels, rows, columns; `None` takes the data's.
-    pub input: Option<[usize; 3]>,
-    /// The layers, first to last.
-    pub layers: Vec<Layer>,
-    /// Whether the last dense layer has as many units as the data has classes (`units = "classes"`). Its `units` here
-    /// are then 0 and mean nothing; [`Recipe::spec`] fills them in.
-    pub units_from_classes: bool,
+keyed! {
+    /// What learns.
+    pub struct ModelRecipe {
+        /// Channels, rows and columns of an image; without, those of the data.
+        pub input: Option<[usize; 3]> = None, Triple(SIZES);
+        /// The layers, from the image to one score per class.
+        pub layers: Vec<Layer> = Vec::new(), Layers.needed();
+        /// Whether the last dense layer has as many units as the data has classes (`units = "classes"`). Its `units`
+        /// here are then 0 and mean nothing; [`Recipe::spec`] fills them in.
+        pub units_from_classes: bool = false, none;
+    }
 }
 
 impl ModelRecipe {
-    pub(super) fn keys(&mut self) -> Vec<Key<'_>> {
-        let input = ["input", "Channels, rows and columns of an image; without, those of the data."];
-        let layers = ["layers", "The layers, from the image to one score per class."];
-        vec![
-            Key::new(input, false, Field::Triple(&mut self.input, SIZES)),
-            Key::new(layers, false, Field::Layers(&mut self.layers)).needed(),
-        ]
-    }
-
-    /// These layers as they are read, for images of any shape: no number of units is 0, so 0 stands for the number of classes.
+    /// These layers as they are read, for images of any shape: no number of units is 0, so 0 stands for the number of
+    /// classes.
     pub(super) fn of(mut layers: Vec<Layer>) -> Self {
         let units_from_classes = layers.iter_mut().any(|layer| layer.units() == Some(&mut 0));
         ModelRecipe { input: None, layers, units_from_classes }

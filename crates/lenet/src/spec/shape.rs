@@ -37,6 +37,7 @@ impl fmt::Display for Shape {
 
 /// What a parameter is for its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "__exhaustive"), non_exhaustive)]
 pub enum Role {
     /// Multiplies inputs.
     Weight,

@@ -7,9 +7,10 @@ keyed! {
     /// What the labels become in training; evaluation takes them as they are.
     pub struct TargetRecipe {
         /// Share of the target that is spread evenly over all classes, from 0 to below 1.
-        pub label_smoothing: f32 = 0.0, Number(Range::SHARE.said("a number from 0 to below 1, for example 0.1")).quiet();
-        /// How much each class counts in the loss: `"balanced"` for images / (classes · images of the class), or one number per
-        /// class. Without, all count alike.
+        pub label_smoothing: f32 = 0.0,
+            Number(Range::SHARE.said("a number from 0 to below 1, for example 0.1")).quiet();
+        /// How much each class counts in the loss: `"balanced"` for images / (classes · images of the class), or one
+        /// number per class. Without, all count alike.
         pub class_weights: ClassWeights = ClassWeights::Even, Form;
     }
 }

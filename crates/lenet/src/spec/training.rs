@@ -43,8 +43,8 @@ keyed! {
         pub ema: Option<f32> = None, Number(Range::INSIDE.said("above 0 and below 1, for example 0.999"));
         /// Share of the training images of each class that is kept for validation; 0 for none.
         pub val_fraction: f32 = 0.0, Number(Range::SHARE);
-        /// Evaluations without a better validation accuracy after which training ends; there is one every `evaluate_every`
-        /// epochs.
+        /// Evaluations without a better validation accuracy after which training ends; there is one every
+        /// `evaluate_every` epochs.
         pub patience: Option<usize> = None, Whole(1..=1_000_000);
         /// Epochs from one evaluation on validation and test images to the next; the last epoch is evaluated always.
         pub evaluate_every: usize = 1, Whole(1..=1_000_000);

@@ -59,7 +59,7 @@ impl Golden {
     /// An engine with the initial parameters.
     pub fn engine(&self, make: Make) -> Box<dyn Engine> {
         let init = SafeTensors::deserialize(self.init).unwrap();
-        let mut parameters = vec![0.0; self.network.parameters];
+        let mut parameters = vec![0.0; self.network.parameters()];
         for t in self.network.tensors() {
             let (floats, _) = init.tensor(&t.name).unwrap().data().as_chunks::<4>();
             let values: Vec<f32> = floats.iter().map(|b| f32::from_le_bytes(*b)).collect();

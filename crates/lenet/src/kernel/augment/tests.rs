@@ -1,5 +1,6 @@
 use super::geometry::Move;
 use super::*;
+use crate::spec::{Border, Erase};
 
 /// Images `[n, c, h, w]` without any symmetry.
 fn images(n: usize, shape: [usize; 3]) -> Vec<u8> {
@@ -312,18 +313,4 @@ fn the_same_bytes_in_every_version() {
         let fnv = |h: u64, &b: &u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
         assert_eq!(out.iter().fold(0xcbf2_9ce4_8422_2325, fnv), 1_097_397_979_986_597_276, "{path}");
     }
-}
-
-#[test]
-fn examples_are_the_first_images_as_they_are_and_then_as_the_epochs_see_them() {
-    let shape = [1, 6, 6];
-    let labels = vec![1, 1, 0, 3, 0];
-    let classes = ["a", "b", "none", "d"].map(String::from).to_vec();
-    let data = Dataset { shape, images: images(5, shape), labels, classes };
-    let augment = Augment { shift: 2, flip: true, ..Augment::default() };
-    let shown = augment.examples(Path::Portable, 4, &data, 3);
-    assert_eq!(shown.labels, [0, 1, 3].repeat(3));
-    assert_eq!([shown.image(0), shown.image(1), shown.image(2)], [data.image(2), data.image(0), data.image(3)]);
-    assert_eq!(shown.images[3 * 36..6 * 36], augmented(&augment, 4, 0, &data.images, &[2, 0, 3], shape));
-    assert_eq!(shown.images[6 * 36..], augmented(&augment, 4, 1, &data.images, &[2, 0, 3], shape));
 }

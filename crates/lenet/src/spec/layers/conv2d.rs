@@ -17,10 +17,11 @@ keyed! {
         pub stride: [usize; 2] = [1, 1], Sides(WINDOWS);
         /// Rows and columns of zeros on each side.
         pub padding: [usize; 2] = [0, 0], Sides(PADDINGS);
-        /// Number of groups of channels that are convolved apart; with one for each input channel, the convolution is depthwise.
+        /// Number of groups of channels that are convolved apart; with one for each input channel, the convolution is
+        /// depthwise.
         pub groups: usize = 1, Whole(SIZES).quiet();
-        /// The input channels that each output channel sees, a list for each; without, it sees all. In recipes `"lenet5"`
-        /// stands for the table of LeNet-5.
+        /// The input channels that each output channel sees, a list for each; without, it sees all. In recipes
+        /// `"lenet5"` stands for the table of LeNet-5.
         pub connections: Option<Vec<Vec<usize>>> = None, Connections.quiet();
         /// Whether a learnt bias is added to each output channel.
         pub bias: bool = true, Flag;

@@ -9,8 +9,8 @@ keyed! {
     /// A fully connected layer.
     #[derive(Eq)]
     pub struct Dense {
-        /// Number of output features. In the last dense layer of a recipe `"classes"` stands for the number of the data's
-        /// classes.
+        /// Number of output features. In the last dense layer of a recipe `"classes"` stands for the number of the
+        /// data's classes.
         pub units: usize = 1, Units.needed();
         /// Whether a learnt bias is added to each output.
         pub bias: bool = true, Flag;

@@ -1,6 +1,7 @@
 //! The kinds of layers. Each stands in a file of its own: its settings, its keys, what it does to a shape.
 //!
-//! [`layers!`] is the table of all kinds. A new one is a line there, an arm in [`Layer::keys`] and [`Layer::fit`], and its file.
+//! `layers!` below is the table of all kinds. A new one is its file, a line in the table, and an arm in each match
+//! behind it.
 
 mod activation;
 mod batch_norm;
@@ -148,6 +149,7 @@ impl Layer {
 
 /// What a layer computes, with its sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(not(feature = "__exhaustive"), non_exhaustive)]
 #[allow(missing_docs)]
 pub enum Geometry {
     Conv2d(ConvShape),

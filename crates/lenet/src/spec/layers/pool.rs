@@ -13,8 +13,8 @@ keyed! {
         pub window: [usize; 2] = [1, 1], Sides(WINDOWS).needed();
         /// Rows and columns from one window to the next; in recipes those of the window, if left out.
         pub stride: [usize; 2] = [1, 1], Sides(WINDOWS).like("window");
-        /// Rows and columns added on each side, at most half of the window: zeros that count for an average, minus infinity for
-        /// a maximum.
+        /// Rows and columns added on each side, at most half of the window: zeros that count for an average, minus
+        /// infinity for a maximum.
         pub padding: [usize; 2] = [0, 0], Sides(PADDINGS);
     }
 }

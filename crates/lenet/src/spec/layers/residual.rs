@@ -4,7 +4,8 @@ use super::Layer;
 use crate::spec::keyed::keyed;
 
 keyed! {
-    /// Two ways for one input, whose outputs are added. In files the layers are named `INDEX.body.0`, `INDEX.shortcut.0`.
+    /// Two ways for one input, whose outputs are added. In files the layers are named `INDEX.body.0`,
+    /// `INDEX.shortcut.0`.
     pub struct Residual {
         /// The layers of one way.
         pub body: Vec<Layer> = Vec::new(), Layers.needed();
