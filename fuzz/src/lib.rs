@@ -42,7 +42,7 @@ pub fn model() -> Model {
     let spec = Spec { input: [1, 4, 4], layers };
     let network = spec.infer().expect("the layers fit");
     let values = |n: usize| (0..n).map(|i| i as f32 / 8.0).collect();
-    let (parameters, buffers) = (values(network.parameters), values(network.buffers));
+    let (parameters, buffers) = (values(network.parameters()), values(network.buffers()));
     let classes = vec!["a".into(), "b".into()];
     let (normalization, training) = (Normalization::unit(1), Training::default());
     Model { spec, network, normalization, flip_test: false, classes, training, parameters, buffers }
@@ -88,8 +88,8 @@ fn understood<T>(result: &Result<T, RecipeError>) -> bool {
 
 fn is_finite(model: &Model) {
     assert!(model.parameters.iter().chain(&model.buffers).all(|v| v.is_finite()));
-    assert_eq!([model.parameters.len(), model.buffers.len()], [model.network.parameters, model.network.buffers]);
-    assert_eq!(model.classes.len(), model.network.outputs);
+    assert_eq!([model.parameters.len(), model.buffers.len()], [model.network.parameters(), model.network.buffers()]);
+    assert_eq!(model.classes.len(), model.network.outputs());
 }
 
 /// A model's `config.json`.

@@ -32,7 +32,7 @@ impl Values<'_> {
     /// Logits `[n, outputs]`, and in training what normalisations saw.
     pub fn logits(&self, x: Tensor<4>) -> (Tensor<2>, Statistics) {
         let n = x.dims()[0];
-        let layers = &self.network.layers;
+        let layers = self.network.layers();
         // A value is dropped behind the last layer that reads it.
         let mut last = vec![0; layers.len() + 1];
         for (number, layer) in layers.iter().enumerate() {
@@ -58,7 +58,7 @@ impl Values<'_> {
             values.push(Some(y));
         }
         let logits = values.pop().flatten().expect("the last layer's values, which no layer reads");
-        (logits.reshape([n, self.network.outputs]), statistics)
+        (logits.reshape([n, self.network.outputs()]), statistics)
     }
 
     /// What a layer gives; `track` takes what a normalisation sees of a batch.

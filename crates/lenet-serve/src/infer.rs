@@ -120,7 +120,7 @@ fn answer(
     let output = OutputTensor {
         name: OUTPUT,
         datatype: "FP32",
-        shape: [samples, loaded.model.network.outputs],
+        shape: [samples, loaded.model.network.outputs()],
         data: (!binary).then_some(logits),
         parameters: binary.then_some(BinarySize { binary_data_size: 4 * logits.len() }),
     };

@@ -11,10 +11,10 @@ use std::path::Path;
 const ENOUGH: f64 = 0.75;
 
 fn recipe(source: &str) -> Recipe {
-    let conv = |channels| Layer::Conv2d(Conv2d { channels, window: [5, 5], padding: [2, 2], ..Conv2d::default() });
-    let pool = || Layer::MaxPool(Pool { window: [2, 2], stride: [2, 2], padding: [0, 0] });
-    let relu = || Layer::Activation(Activation::Relu);
-    let dense = |units| Layer::Dense(Dense { units, bias: true });
+    let conv = |channels| Conv2d::new(channels, 5).padding(2).into();
+    let pool = || Layer::MaxPool(Pool::new(2));
+    let relu = || Activation::Relu.into();
+    let dense = |units| Dense::new(units).into();
     Recipe {
         data: DataRecipe { source: source.to_string(), ..DataRecipe::default() },
         model: ModelRecipe {

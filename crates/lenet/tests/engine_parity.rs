@@ -123,7 +123,7 @@ fn random_network(r: &mut Stream) -> Network {
                 layers.push(pool_layer(r));
             }
             let spec = Spec { input, layers: layers.iter().cloned().chain([Layer::Flatten]).collect() };
-            match spec.infer().map(|n| n.layers[n.layers.len() - 1].input) {
+            match spec.infer().map(|n| n.layers()[n.layers().len() - 1].input) {
                 Ok(lenet::spec::Shape::Image([c, ..])) => channels = c,
                 _ => break,
             }
@@ -147,7 +147,7 @@ fn random_network(r: &mut Stream) -> Network {
             _ => Layer::Dense(Dense { units, bias: true }),
         });
         if let Ok(network) = (Spec { input, layers }).infer()
-            && network.parameters > 0
+            && network.parameters() > 0
         {
             return network;
         }
@@ -175,7 +175,7 @@ impl Case {
     fn random(seed: u64) -> Case {
         let mut r = Stream(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678);
         let network = random_network(&mut r);
-        let mut parameters = vec![0.0; network.parameters];
+        let mut parameters = vec![0.0; network.parameters()];
         for t in network.tensors() {
             let (scale, start) = match t.role {
                 Role::Scale => (0.4, 1.0),
@@ -188,11 +188,11 @@ impl Case {
             }
         }
         // A mean, a variance above 0, or codes: any will do.
-        let buffers = (0..network.buffers).map(|_| 0.5 + r.unit()).collect();
+        let buffers = (0..network.buffers()).map(|_| 0.5 + r.unit()).collect();
         let n = 1 + r.below(40);
         let total = n + 5;
-        let samples = (0..total * network.input.iter().product::<usize>()).map(|_| r.unit()).collect();
-        let labels = (0..total).map(|_| r.below(network.outputs) as u16).collect();
+        let samples = (0..total * network.input().iter().product::<usize>()).map(|_| r.unit()).collect();
+        let labels = (0..total).map(|_| r.below(network.outputs()) as u16).collect();
         let indices = (0..n).map(|_| r.below(total) as u32).collect();
         Case { network, parameters, buffers, samples, labels, indices }
     }
@@ -210,7 +210,7 @@ impl Case {
     }
 
     fn x(&self) -> Vec<Vec<f64>> {
-        let n = self.network.input.iter().product::<usize>();
+        let n = self.network.input().iter().product::<usize>();
         self.indices.iter().map(|&i| f64s(&self.samples[i as usize * n..][..n])).collect()
     }
 
@@ -231,7 +231,7 @@ impl Case {
             Reference { network: &self.network, parameters: &parameters, buffers: &buffers, train: Some(&keys) };
         let all = reference.values(&self.x());
         let near = |x: &[f64], kink: f64| x.iter().any(|v| (v - kink).abs() < NEAR && *v != 0.0);
-        self.network.layers.iter().any(|layer| {
+        self.network.layers().iter().any(|layer| {
             let values = &all[layer.source];
             if let Geometry::BatchNorm(s) = layer.geometry {
                 // Few values leave hardly any gradient behind their own mean and variance.
@@ -272,7 +272,7 @@ impl Case {
 }
 
 fn logits(engine: &mut CpuEngine, batch: &Batch) -> Vec<f32> {
-    let mut out = vec![0.0; batch.indices.len() * engine.network().outputs];
+    let mut out = vec![0.0; batch.indices.len() * engine.network().outputs()];
     engine.forward(batch, &mut out).unwrap();
     out
 }
@@ -301,11 +301,11 @@ proptest! {
             prop_assert!((score.loss - want_loss).abs() < allowed, "{path} loss {} {want_loss}", score.loss);
             // What a normalisation takes away again (a bias, a scale) has a gradient of 0 but for rounding: there the
             // whole network's gradient is the measure.
-            let normalizes = case.network.layers.iter().any(|l| l.kind == "batch_norm");
+            let normalizes = case.network.layers().iter().any(|l| l.kind == "batch_norm");
             let largest = want_gradient.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
             let least = if normalizes { largest } else { 1e-6 };
             // Distances to codes are large, and what is left of them behind a softmax is small.
-            let distances = case.network.layers.iter().any(|l| l.kind == "rbf");
+            let distances = case.network.layers().iter().any(|l| l.kind == "rbf");
             let allowed = if distances { 2e-3 } else if normalizes { 3e-4 } else { 1e-4 };
             for t in case.network.tensors() {
                 let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()], least);
@@ -326,7 +326,7 @@ proptest! {
             let mut engine = case.engine(path, threads);
             prop_assert_eq!(&bits(&logits(&mut engine, &case.batch())), &want_logits, "{}", path);
             // One by one: pixels or outputs in the lanes.
-            for (i, row) in case.indices.iter().zip(want_logits.chunks(case.network.outputs)) {
+            for (i, row) in case.indices.iter().zip(want_logits.chunks(case.network.outputs())) {
                 let single = Batch { indices: &[*i], ..case.batch() };
                 prop_assert_eq!(&bits(&logits(&mut engine, &single)), row, "{} alone", path);
             }
@@ -444,7 +444,7 @@ fn the_reference_agrees_with_finite_differences() {
 
 #[test]
 fn training_that_diverges_stops_and_names_the_layer() {
-    let case = (0..).map(Case::random).find(|c| c.network.layers[0].kind == "conv2d").unwrap();
+    let case = (0..).map(Case::random).find(|c| c.network.layers()[0].kind == "conv2d").unwrap();
     let mut engine = case.engine(Path::available()[0], 2);
     let mut bad = case.parameters.clone();
     let tensor = case.network.tensors().next().unwrap().range.clone();
@@ -462,7 +462,7 @@ fn a_batch_that_does_not_fit_is_refused() {
     let beyond = [case.labels.len() as u32];
     assert!(engine.backward(&Batch { indices: &beyond, ..case.batch() }, &STEP).is_err());
     assert!(engine.backward(&Batch { indices: &[], ..case.batch() }, &STEP).is_err());
-    let labels = vec![case.network.outputs as u16; case.labels.len()];
+    let labels = vec![case.network.outputs() as u16; case.labels.len()];
     assert!(engine.backward(&Batch { labels: &labels, ..case.batch() }, &STEP).is_err());
     assert!(engine.forward(&case.batch(), &mut [0.0]).is_err());
     assert!(engine.set_parameters(&[0.0]).is_err());

@@ -23,8 +23,8 @@ fn model(spec: Spec, value: impl Fn(usize) -> f32) -> Model {
     let mut model = untrained(spec, &TrainRecipe::default());
     model.normalization = Normalization { mean: vec![0.25; channels], std: vec![0.5; channels] };
     model.training.recipe = "test".into();
-    model.parameters = (0..model.network.parameters).map(&value).collect();
-    model.buffers = (0..model.network.buffers).map(|i| 0.5 + value(i).abs()).collect();
+    model.parameters = (0..model.network.parameters()).map(&value).collect();
+    model.buffers = (0..model.network.buffers()).map(|i| 0.5 + value(i).abs()).collect();
     model
 }
 
@@ -200,13 +200,13 @@ fn layers_and_classes_are_found_or_the_nearest_named() {
     let find =
         |names: &[&str]| inspect::find_layers(&network, &names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
     assert_eq!(find(&["3.body.0", "input", "3", "3.body.0"]), Ok(vec![4, 0, 9]));
-    assert_eq!(find(&["all"]).unwrap(), (1..=network.layers.len()).collect::<Vec<_>>());
+    assert_eq!(find(&["all"]).unwrap(), (1..=network.layers().len()).collect::<Vec<_>>());
     let error = find(&["3.body.9"]).unwrap_err().to_string();
     assert!(error.contains("\"3.body.9\"") && error.contains("3.body.0 (conv2d)"), "{error}");
     // Behind the normalisation and the activation of the first, at the second itself.
     assert_eq!(inspect::first_two(&network), [3, 6]);
     let mlp = preset("mlp").infer().unwrap();
-    assert!(inspect::first_two(&mlp).iter().all(|&v| matches!(mlp.layers[v - 1].output, Shape::Flat(_))));
+    assert!(inspect::first_two(&mlp).iter().all(|&v| matches!(mlp.layers()[v - 1].output, Shape::Flat(_))));
     let classes = ["coat", "T-shirt"].map(String::from);
     assert_eq!(["Coat", "t-shirt", "1"].map(|c| inspect::find_class(&classes, c)), [Ok(0), Ok(1), Ok(1)]);
     let error = inspect::find_class(&classes, "2").unwrap_err().to_string();
@@ -255,7 +255,7 @@ fn pictures_are_whole_in_both_formats() {
         let pixels: Vec<u8> = inputs.iter().flat_map(|i| i.pixels.clone()).collect();
         let layers = inspect::activations(&model, &pixels).unwrap();
         let all: Vec<usize> = (1..layers.len()).collect();
-        let [c, h, w] = model.network.input;
+        let [c, h, w] = model.network.input();
         let mean = |class| inspect::ClassMean {
             class,
             images: 3,
@@ -315,6 +315,6 @@ fn every_preset_has_a_picture_of_its_network() {
         let svg = picture::network(&network, name).to_svg().unwrap();
         let document = roxmltree::Document::parse(&svg).unwrap();
         let texts: Vec<&str> = document.descendants().filter_map(|n| n.text()).collect();
-        assert!(network.layers.iter().all(|l| texts.contains(&&l.name[..])), "{name}");
+        assert!(network.layers().iter().all(|l| texts.contains(&&l.name[..])), "{name}");
     }
 }

@@ -19,9 +19,9 @@ fn floats(n: usize, seed: u64) -> Vec<f32> {
 /// Logits of normalised inputs, as the model has them without mirror images.
 fn plain(model: &Model, x: &[f32]) -> Vec<f32> {
     let mut engine = model.engine(CpuOptions { threads: 1, path: None }).unwrap();
-    let n = x.len() / model.network.input.iter().product::<usize>();
+    let n = x.len() / model.network.input().iter().product::<usize>();
     let indices: Vec<u32> = (0..n as u32).collect();
-    let mut logits = vec![0.0; n * model.network.outputs];
+    let mut logits = vec![0.0; n * model.network.outputs()];
     let labels = vec![0; n];
     let batch = Batch { pixels: Pixels::Floats(x), labels: &labels, indices: &indices };
     engine.forward(&batch, &mut logits).unwrap();
@@ -55,7 +55,7 @@ fn both_of_pytorchs_exporters_are_understood() {
 fn patterns_of_nodes_become_the_layers_that_they_are() {
     let kinds = |name: &str| {
         let model = Model::load_onnx(&fixture(name), &ImportOptions::default()).unwrap();
-        model.network.layers.iter().map(|l| l.kind).collect::<Vec<_>>()
+        model.network.layers().iter().map(|l| l.kind).collect::<Vec<_>>()
     };
     for way in ["script", "dynamo"] {
         let plain =

@@ -19,7 +19,7 @@ fn error_in_layer(line: &str) -> String {
 fn lenet_has_61706_parameters() {
     for name in ["lenet", "lenet-relu-max"] {
         let network = Recipe::load(name).unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap();
-        assert_eq!((network.parameters, network.outputs, network.layers.len()), (61_706, 10, 12), "{name}");
+        assert_eq!((network.parameters(), network.outputs(), network.layers().len()), (61_706, 10, 12), "{name}");
     }
 }
 
@@ -244,7 +244,7 @@ fn a_preset_is_overridden_key_by_key_and_layers_as_a_whole() {
                 { type = \"dense\", units = \"classes\" }]";
     let recipe = Recipe::parse(text, "r.toml").unwrap();
     assert_eq!((recipe.train.epochs, recipe.train.batch, recipe.model.layers.len()), (2, 256, 2));
-    assert_eq!(recipe.spec([1, 28, 28], 7).unwrap().infer().unwrap().parameters, 784 * 7 + 7);
+    assert_eq!(recipe.spec([1, 28, 28], 7).unwrap().infer().unwrap().parameters(), 784 * 7 + 7);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn data_that_does_not_fit_the_recipe() {
         "the data's images are [3, 32, 32] (channels, rows, columns), the recipe's model.input is [1, 28, 28]: \
          change model.input or leave it out"
     );
-    assert_eq!(recipe.spec([1, 28, 28], 26).unwrap().infer().unwrap().outputs, 26);
+    assert_eq!(recipe.spec([1, 28, 28], 26).unwrap().infer().unwrap().outputs(), 26);
     recipe.set("model.layers.11.units=10").unwrap();
     assert_eq!(
         message(&recipe, [1, 28, 28], 26),

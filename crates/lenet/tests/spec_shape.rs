@@ -24,7 +24,7 @@ fn windows_fit_as_often_as_counted() {
                     let network = with_head(image, conv).infer();
                     assert_eq!(network.is_ok(), oh > 0 && ow > 0, "{image:?} {window:?} {stride:?} {padding:?}");
                     if let Ok(network) = network {
-                        let conv = &network.layers[0];
+                        let conv = &network.layers()[0];
                         assert_eq!(conv.output, Shape::Image([4, oh, ow]));
                         assert_eq!(conv.parameters(), 4 * 3 * window[0] * window[1] + 4);
                         assert_eq!(conv.multiply_adds, (4 * 3 * window[0] * window[1] * oh * ow) as u64);
@@ -35,7 +35,7 @@ fn windows_fit_as_often_as_counted() {
                     let network = with_head(image, Layer::MaxPool(Pool { window, stride, padding })).infer();
                     assert_eq!(network.is_ok(), half && oh > 0 && ow > 0);
                     if let Ok(network) = network {
-                        assert_eq!(network.layers[0].output, Shape::Image([3, oh, ow]));
+                        assert_eq!(network.layers()[0].output, Shape::Image([3, oh, ow]));
                     }
                 }
             }

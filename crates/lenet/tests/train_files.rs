@@ -112,7 +112,7 @@ fn parameters_that_were_changed_on_purpose_are_read_without_the_checksum() {
     config.as_object_mut().unwrap().remove("model_sha256").unwrap();
     fs::write(dir.path().join(CONFIG), config.to_string()).unwrap();
     // The tensor whose name sorts last is at the end of the file, and of this slab's weights of the dense layer.
-    let weight = model().network.layers[4].weight.clone().unwrap().range;
+    let weight = model().network.layers()[4].weight.clone().unwrap().range;
     assert_eq!(Model::load(dir.path()).unwrap().parameters[weight.end - 1], 0.25);
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&path, &bytes).unwrap();

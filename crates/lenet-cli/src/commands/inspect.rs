@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
     fn saliency(&mut self, inputs: &[Input], how: Saliency) -> Result<View, Failure> {
         let target = self.args.target.as_ref().map(|t| inspect::find_class(&self.model.classes, t)).transpose()?;
         let targets: Vec<usize> = inputs.iter().map(|i| target.unwrap_or(i.verdict.class)).collect();
-        let [c, h, w] = self.model.network.input;
+        let [c, h, w] = self.model.network.input();
         let (pixels, model, n) = (pixels(inputs), &self.model, inputs.len());
         let (values, occlusion, shape) = match how {
             Saliency::Gradient => (inspect::gradient_times_input(model, &pixels, &targets)?, None, vec![n, c, h, w]),

@@ -55,7 +55,7 @@ impl TrainProgress {
         let [images, tests] = s.images.map(|n| thousands(n as u64));
         let parameters = thousands(s.network.learnt() as u64);
         eprintln!("data     {}, {images} training and {tests} test images, from {}", s.data, s.provenance);
-        eprintln!("model    {}, {} layers, {parameters} parameters", s.model, s.network.layers.len());
+        eprintln!("model    {}, {} layers, {parameters} parameters", s.model, s.network.layers().len());
         eprintln!("device   {}", s.device);
         let (epochs, s_if_many) = (train.epochs, if train.epochs == 1 { "" } else { "s" });
         eprintln!("training {epochs} epoch{s_if_many}, batch {}, learning rate {lr}, seed {}", train.batch, train.seed);

@@ -57,7 +57,7 @@ pub async fn activations(call: Call<'_>) -> Result<Response, Problem> {
 fn layers(model: &Model, pixels: &[u8]) -> Result<Vec<Value>, Problem> {
     let all = inspect::activations(model, pixels).map_err(|e| Problem::internal(e.to_string()))?;
     let describe = |(number, layer): (usize, &inspect::LayerValues)| {
-        let info = number.checked_sub(1).and_then(|i| model.network.layers.get(i));
+        let info = number.checked_sub(1).and_then(|i| model.network.layers().get(i));
         let (low, high) =
             layer.values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
         let shape = match layer.shape {
@@ -84,7 +84,7 @@ pub async fn weights(call: Call<'_>) -> Result<Response, Problem> {
     let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
     let model = &loaded.model;
     let wanted = parameter(query, "layer").ok_or_else(|| Problem::bad("say which layer: layer=NAME"))?;
-    let layer = model.network.layers.iter().find(|l| l.name == wanted);
+    let layer = model.network.layers().iter().find(|l| l.name == wanted);
     let layer = layer.ok_or_else(|| Problem::not_found("there is no such layer: layer=NAME as activations name it"))?;
     let tensor = |info: &Option<ParameterInfo>| info.as_ref().map(|p| &model.parameters[p.range.clone()]);
     let (weight, bias) = (tensor(&layer.weight), tensor(&layer.bias));

@@ -214,12 +214,14 @@ pub fn first_two(network: &Network) -> Vec<usize> {
 
 /// The position behind a layer and the normalisation and activation that follow it at once.
 pub(crate) fn stage_end(network: &Network, start: usize) -> usize {
+    let follows = |g: &Geometry| match g {
+        Geometry::BatchNorm(_) | Geometry::Activation(_) => true,
+        Geometry::Conv2d(_) | Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::Flatten => false,
+        Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Subsample(_) => false,
+        Geometry::Dropout(_) | Geometry::Add => false,
+    };
     let mut end = start + 1;
-    while network
-        .layers
-        .get(end)
-        .is_some_and(|l| l.source == end && matches!(l.geometry, Geometry::BatchNorm(_) | Geometry::Activation(_)))
-    {
+    while network.layers.get(end).is_some_and(|l| l.source == end && follows(&l.geometry)) {
         end += 1;
     }
     end

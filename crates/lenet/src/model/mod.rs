@@ -70,7 +70,9 @@ impl Model {
                 let [c, h, w] = network.input;
                 [s.outputs, c, h, w]
             }
-            _ => return None,
+            Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::BatchNorm(_) | Geometry::Subsample(_) => return None,
+            Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Flatten | Geometry::Activation(_) => return None,
+            Geometry::Dropout(_) | Geometry::Add => return None,
         };
         Some((layer.title(), shape, &self.parameters[weight.range.clone()]))
     }

@@ -128,7 +128,9 @@ fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
     let shape = match layer.geometry {
         Geometry::Conv2d(s) => [s.group_inputs(), s.kh, s.kw],
         Geometry::Dense(_) if before => network.input,
-        _ => return Ok(None),
+        Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::BatchNorm(_) | Geometry::Subsample(_) => return Ok(None),
+        Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Flatten | Geometry::Activation(_) => return Ok(None),
+        Geometry::Dropout(_) | Geometry::Add => return Ok(None),
     };
     let [c, h, w] = shape;
     let weights = &model.parameters[weight.range.clone()];

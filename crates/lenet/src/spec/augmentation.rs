@@ -1,13 +1,22 @@
 //! The settings of augmentation: what training images go through. `kernel::augment` does it.
 
-/// What lies outside an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Border {
-    /// Zeros.
-    #[default]
-    Zeros,
-    /// The nearest pixel of the image.
-    Edge,
+use super::keyed::keyed;
+#[cfg(feature = "train")]
+use super::layers::Range;
+use super::named::named;
+
+/// Pixels that a shift or a cutout can matter for: the largest side of a picture.
+#[cfg(feature = "train")]
+const PIXELS: std::ops::RangeInclusive<u64> = 0..=1 << 16;
+
+named! {
+    /// What lies outside an image.
+    pub enum Border {
+        /// Zeros.
+        Zeros = "zeros",
+        /// The nearest pixel of the image.
+        Edge = "edge",
+    }
 }
 
 /// What erased pixels become.
@@ -34,54 +43,38 @@ impl Default for Erase {
     }
 }
 
-/// The section `[augment]` of a recipe. The default changes nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Augment {
-    /// Shift in pixels, uniform in `-shift..=shift`, rows and columns apart: padding and a random crop.
-    pub shift: usize,
-    /// What comes in from outside.
-    pub border: Border,
-    /// Mirror left and right, half of the time.
-    pub flip: bool,
-    /// Rotation in degrees, uniform in ±; 0 to 180.
-    pub rotate: f32,
-    /// Size, uniform in 1 ± scale; 0 to 0.9.
-    pub scale: f32,
-    /// Shear in degrees, uniform in ±; 0 to 60.
-    pub shear: f32,
-    /// Brightness, a factor uniform in 1 ±; 0 to 1.
-    pub brightness: f32,
-    /// Contrast, a factor uniform in 1 ±; 0 to 1.
-    pub contrast: f32,
-    /// Random erasing.
-    pub erase: Option<Erase>,
-    /// Side in pixels of a square around a uniform pixel that is always erased, cut at the image's borders; 0 for none.
-    pub cutout: usize,
-    /// What erased pixels become.
-    pub fill: Fill,
-    /// α of the Beta(α, α) distribution of mixup's shares; 0 for none.
-    pub mixup: f32,
-    /// Whether evaluation and prediction average the logits of image and mirror image.
-    pub flip_test: bool,
-}
-
-impl Default for Augment {
-    fn default() -> Self {
-        Augment {
-            shift: 0,
-            border: Border::Zeros,
-            flip: false,
-            rotate: 0.0,
-            scale: 0.0,
-            shear: 0.0,
-            brightness: 0.0,
-            contrast: 0.0,
-            erase: None,
-            cutout: 0,
-            fill: Fill::Byte(0),
-            mixup: 0.0,
-            flip_test: false,
-        }
+keyed! {
+    #![cfg(feature = "train")]
+    /// The section `[augment]` of a recipe. The default changes nothing.
+    pub struct Augment {
+        /// Shift in pixels, uniform in `-shift..=shift`, rows and columns apart: padding and a random crop.
+        pub shift: usize = 0, Whole(PIXELS);
+        /// What comes in from outside an image.
+        pub border: Border = Border::Zeros, Choice;
+        /// Whether images are mirrored left and right, half of the time.
+        pub flip: bool = false, Flag;
+        /// Rotation in degrees, uniform in ±; 0 to 180.
+        pub rotate: f32 = 0.0, Number(Range::new("a number from 0 to 180", 0.0, 180.0));
+        /// Size, a factor uniform in 1 ± `scale`; 0 to 0.9.
+        pub scale: f32 = 0.0, Number(Range::new("a number from 0 to 0.9", 0.0, 0.9));
+        /// Shear in degrees, uniform in ±; 0 to 60.
+        pub shear: f32 = 0.0, Number(Range::new("a number from 0 to 60", 0.0, 60.0));
+        /// Brightness, a factor uniform in 1 ± `brightness`; 0 to 1.
+        pub brightness: f32 = 0.0, Number(Range::UP_TO_1);
+        /// Contrast, a factor uniform in 1 ± `contrast`; 0 to 1.
+        pub contrast: f32 = 0.0, Number(Range::UP_TO_1);
+        /// Random erasing: its probability, or a table with that and the range of the rectangle's share of the image.
+        pub erase: Option<Erase> = None, Form;
+        /// Side in pixels of a square around a random pixel that is always erased, cut at the image's borders; 0 for
+        /// none.
+        pub cutout: usize = 0, Whole(PIXELS);
+        /// What erased pixels become: a byte, or `"noise"` for random bytes.
+        pub fill: Fill = Fill::Byte(0), Form;
+        /// Mixup: each image and its label is mixed with another's, by a share from the distribution Beta(α, α) with
+        /// this α; 0 for none.
+        pub mixup: f32 = 0.0, Number(Range::new("0 or a number from 0.01 to 100", 0.01, 100.0).or_zero());
+        /// Whether evaluation and prediction average the logits of image and mirror image.
+        pub flip_test: bool = false, Flag;
     }
 }
 

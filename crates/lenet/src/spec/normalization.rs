@@ -21,3 +21,24 @@ impl Normalization {
         self.mean.iter().zip(&self.std).map(|(&m, &s)| std::array::from_fn(|b| value(b, m, s))).collect()
     }
 }
+
+/// How bytes become inputs.
+#[cfg(feature = "train")]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Normalize {
+    /// `byte / 255`.
+    #[default]
+    Unit,
+    /// By mean and standard deviation of the training images, a channel each.
+    Dataset,
+    /// By these numbers.
+    Given(Normalization),
+}
+
+#[cfg(feature = "train")]
+impl Normalize {
+    /// The numbers that the recipe itself gives.
+    pub fn given(&self) -> Option<&Normalization> {
+        if let Normalize::Given(n) = self { Some(n) } else { None }
+    }
+}

@@ -1,8 +1,9 @@
 //! All that is wrong with a recipe, where reading stops at the first of each section.
 
-use super::document::{Document, Node, Value};
-use super::read::{SECTIONS, check_keys, each_layer, kind, model_of};
-use super::{Activation, Layer, Recipe, RecipeError, Spec, augment};
+use super::document::Document;
+use super::node::Node;
+use super::read::{each_layer, kind};
+use super::{Layer, ModelRecipe, Recipe, RecipeError, Spec};
 
 impl Recipe {
     /// Whether everything that a training reads of the recipe may be in a text, as is always so if it was read from one: the
@@ -19,9 +20,12 @@ impl Recipe {
         // TOML spells it in small letters.
         let document = Document::parse(&recipe.to_toml().replace("NaN", "nan"), "recipe")?;
         let mut found = Vec::new();
-        let mut note = |error: Option<RecipeError>| found.extend(error);
-        note(document.data().err());
-        document.training_problems(&mut note);
+        for error in [document.data().err(), document.train().err(), document.augment().err()].into_iter().flatten() {
+            match error {
+                RecipeError::Many(errors) => found.extend(errors),
+                error => found.push(error),
+            }
+        }
         match found.len() {
             0 => Ok(()),
             1 => Err(found.remove(0)),
@@ -39,26 +43,19 @@ impl Document {
             Some(RecipeError::Many(errors)) => found.extend(errors),
             other => found.extend(other),
         };
-        let names = SECTIONS.map(|(name, _)| name);
-        note(check_keys(&self.root, "the recipe", &[&names[..], &["preset"]].concat()).err());
+        note(self.unknown_sections().into_iter().next());
         note(self.data().err());
-        let layers = self.layer_problems();
+        let layers: Vec<_> = each_layer(self.layer_nodes(), 0).filter_map(Result::err).collect();
         if layers.is_empty() {
             note(self.model().err());
         }
         layers.into_iter().for_each(|e| note(Some(e)));
-        self.training_problems(&mut note);
+        note(self.train().err());
+        note(self.augment().err());
         if found.is_empty() {
             found.extend(self.recipe().err());
         }
         found
-    }
-
-    /// What is wrong with `[train]` and `[augment]`.
-    fn training_problems(&self, note: &mut dyn FnMut(Option<RecipeError>)) {
-        note(self.train().err());
-        note(self.root.get("train").and_then(|n| augment::read_targets(n).err()));
-        note(self.root.get("augment").and_then(|n| augment::read(n).err()));
     }
 
     /// As [`Document::problems`], for data of this shape and so many classes: also whether the layers fit, as far as their
@@ -78,30 +75,18 @@ impl Document {
         self.data().ok().map(|data| data.source)
     }
 
-    fn layer_nodes(&self) -> &[Node] {
-        match self.root.get("model").and_then(|m| m.get("layers")).map(|l| &l.value) {
-            Some(Value::List(nodes)) => nodes,
-            _ => &[],
-        }
-    }
-
-    /// What is wrong with each layer by itself.
-    fn layer_problems(&self) -> Vec<RecipeError> {
-        each_layer(self.layer_nodes()).filter_map(Result::err).collect()
-    }
-
     /// The first layer that does not fit what is before it. A layer that changes no shape may be wrong in itself.
     fn misfit(&self, input: [usize; 3], classes: usize) -> Option<RecipeError> {
         let nodes = self.layer_nodes();
         let as_far = |(node, read): (&Node, Result<_, _>)| match (read, kind(node)) {
             (Ok(layer), _) => Some(layer),
-            (Err(_), Ok("dropout" | "batch_norm")) => Some((Layer::Activation(Activation::Relu), false)),
-            _ => None,
+            (Err(_), Ok(layer)) => Some(layer).filter(Layer::keeps_shape),
+            (Err(_), Err(_)) => None,
         };
-        let layers: Vec<_> = nodes.iter().zip(each_layer(nodes)).map(as_far).collect::<Option<_>>()?;
+        let layers: Vec<_> = nodes.iter().zip(each_layer(nodes, 0)).map(as_far).collect::<Option<_>>()?;
         if layers.is_empty() {
             return None;
         }
-        Spec::from_model(&model_of(layers), input, classes).infer().err().map(|e| self.locate(e))
+        Spec::from_model(&ModelRecipe::of(layers), input, classes).infer().err().map(|e| self.locate(e))
     }
 }

@@ -69,7 +69,7 @@ impl Golden {
 
     pub fn initial(&self) -> Vec<f32> {
         let init = SafeTensors::deserialize(self.init).unwrap();
-        let mut parameters = vec![0.0; self.network.parameters];
+        let mut parameters = vec![0.0; self.network.parameters()];
         for t in self.network.tensors() {
             let (floats, _) = init.tensor(&t.name).unwrap().data().as_chunks::<4>();
             let values: Vec<f32> = floats.iter().map(|b| f32::from_le_bytes(*b)).collect();

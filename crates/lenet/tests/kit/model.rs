@@ -19,7 +19,7 @@ pub fn untrained(spec: Spec, how: &TrainRecipe) -> Model {
         buffers: initial_buffers(&network),
         normalization: Normalization::unit(spec.input[0]),
         flip_test: false,
-        classes: (0..network.outputs).map(|i| format!("class {i}")).collect(),
+        classes: (0..network.outputs()).map(|i| format!("class {i}")).collect(),
         training: Training::default(),
         spec,
         network,

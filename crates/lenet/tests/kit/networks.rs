@@ -33,7 +33,7 @@ fn floats(hex: &str) -> Vec<f32> {
 }
 
 fn parameters(network: &Network, seed: u64) -> Vec<f32> {
-    let mut all = vec![0.0; network.parameters];
+    let mut all = vec![0.0; network.parameters()];
     for (number, t) in network.tensors().enumerate() {
         let fan = if t.role == Role::Weight { t.range.len() / t.shape[0] } else { 4 };
         let (scale, start) = if t.role == Role::Scale { (0.4, 1.0) } else { ((3.0 / fan as f64).sqrt(), 0.0) };
@@ -62,8 +62,9 @@ fn engine(case: &Case, make: Make) -> (Box<dyn Engine>, Vec<f32>, Vec<u16>) {
     let mut engine = make(network.clone());
     engine.set_parameters(&parameters(&network, case.seed)).unwrap();
     engine.set_buffers(&buffers(&network, case.seed)).unwrap();
-    let x = uniform(SAMPLES * network.input.iter().product::<usize>(), case.seed + 90_001).map(|u| u as f32).collect();
-    let labels = (0..SAMPLES).map(|i| (i * 7 % network.outputs) as u16).collect();
+    let x =
+        uniform(SAMPLES * network.input().iter().product::<usize>(), case.seed + 90_001).map(|u| u as f32).collect();
+    let labels = (0..SAMPLES).map(|i| (i * 7 % network.outputs()) as u16).collect();
     (engine, x, labels)
 }
 
@@ -84,7 +85,7 @@ pub fn gradients(numbers: Range<usize>, make: Make, bound: f64) {
         let (mut engine, x, labels) = engine(case, make);
         let place = format!("network {number}, {}", engine.device());
         let batch = Batch { pixels: Pixels::Floats(&x), labels: &labels, indices: &INDICES };
-        let mut logits = vec![0.0; SAMPLES * engine.network().outputs];
+        let mut logits = vec![0.0; SAMPLES * engine.network().outputs()];
         engine.forward(&batch, &mut logits).unwrap();
         let e = error(&logits, &floats(&case.logits), 1e-3);
         assert!(e < bound, "{place}: logits off by {e:.1e}");

@@ -170,7 +170,10 @@ impl Plan {
 /// What keeps its shape and has little to say needs no tall box.
 fn is_flat(layer: &LayerInfo) -> bool {
     use Geometry::*;
-    matches!(layer.geometry, Activation(_) | BatchNorm(_) | Dropout(_) | Add | Flatten)
+    match layer.geometry {
+        Activation(_) | BatchNorm(_) | Dropout(_) | Add | Flatten => true,
+        Conv2d(_) | Dense(_) | Rbf(_) | AvgPool(_) | MaxPool(_) | Subsample(_) => false,
+    }
 }
 
 /// Whether a sum's second source comes as it is.
