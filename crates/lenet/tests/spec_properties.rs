@@ -139,19 +139,14 @@ fn settle_train(train: &mut Map<String, Value>) {
     if is(train, "schedule", "one_cycle") {
         train.remove("warmup_epochs");
     }
-    let epochs = 1 + ["warmup_epochs", "step_epochs"]
-        .map(|key| train.get(key).and_then(Value::as_u64))
-        .into_iter()
-        .flatten()
-        .max()
-        .unwrap_or(1);
-    let drawn = train.get("epochs").and_then(Value::as_u64).unwrap_or(0);
-    train.insert("epochs".into(), drawn.max(epochs).min(1_000_000).into());
-    for key in ["warmup_epochs", "step_epochs"] {
-        if train.get(key).and_then(Value::as_u64) == Some(1_000_000) {
-            train.insert(key.into(), 999_999.into());
-        }
-    }
+    // Both end before the last epoch.
+    let [warmup, step] = ["warmup_epochs", "step_epochs"].map(|key| {
+        let epochs = train.get(key).and_then(Value::as_u64).unwrap_or(1).min(999_999);
+        train.entry(key).and_modify(|drawn| *drawn = epochs.into());
+        epochs
+    });
+    let drawn = train.get("epochs").and_then(Value::as_u64).unwrap_or(1);
+    train.insert("epochs".into(), drawn.max(warmup.max(step) + 1).into());
     if train.get("val_fraction").and_then(Value::as_f64).is_none_or(|share| share == 0.0) {
         train.remove("patience");
     }

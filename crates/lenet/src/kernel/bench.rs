@@ -19,12 +19,15 @@ pub(crate) fn agree(what: &str, got: &[f64], want: &[f64], tolerance: f64) -> Re
     if error <= tolerance { Ok(()) } else { Err(Disagreement { what: what.to_string(), error }) }
 }
 
+/// Takes a name, the multiply-adds of a run, and what a run does.
+pub(crate) type Time<'a> = dyn FnMut(String, u64, &mut dyn FnMut()) + 'a;
+
 /// What operators give to be timed.
 pub(crate) struct Bench<'a> {
     /// The instructions to use.
     pub path: Path,
-    /// Takes a name, the multiply-adds of a run, and what a run does.
-    pub time: &'a mut dyn FnMut(String, u64, &mut dyn FnMut()),
+    /// Who times it.
+    pub time: &'a mut Time<'a>,
 }
 
 impl Bench<'_> {

@@ -67,15 +67,14 @@ impl<'a> Naive<'a> {
     /// What the layer gives, from what it takes; of a sum that is two values.
     pub fn forward(&self, x: &[Vec<f64>], other: Option<&[Vec<f64>]>) -> Values {
         let (w, b) = (self.weight(), self.bias());
-        let each = |f: &dyn Fn(&[f64]) -> Vec<f64>| x.iter().map(|x| f(x)).collect();
         match &self.layer.geometry {
-            Geometry::Conv2d(s) => each(&|x| conv::naive::forward(s, x, w, b)),
-            Geometry::Dense(s) => each(&|x| dense::naive::forward(s, x, w, b)),
-            Geometry::Rbf(s) => each(&|x| rbf::naive::forward(s, self.buffer(0), x)),
-            Geometry::AvgPool(s) => each(&|x| pool::naive::forward(PoolKind::Average, s, x).0),
-            Geometry::MaxPool(s) => each(&|x| pool::naive::forward(PoolKind::Maximum, s, x).0),
-            Geometry::Subsample(s) => each(&|x| pool::naive::subsample(s, x, w, b)),
-            Geometry::Activation(a) => each(&|x| x.iter().map(|&x| activation::naive(*a, x).0).collect()),
+            Geometry::Conv2d(s) => each(x, |x| conv::naive::forward(s, x, w, b)),
+            Geometry::Dense(s) => each(x, |x| dense::naive::forward(s, x, w, b)),
+            Geometry::Rbf(s) => each(x, |x| rbf::naive::forward(s, self.buffer(0), x)),
+            Geometry::AvgPool(s) => each(x, |x| pool::naive::forward(PoolKind::Average, s, x).0),
+            Geometry::MaxPool(s) => each(x, |x| pool::naive::forward(PoolKind::Maximum, s, x).0),
+            Geometry::Subsample(s) => each(x, |x| pool::naive::subsample(s, x, w, b)),
+            Geometry::Activation(a) => each(x, |x| x.iter().map(|&x| activation::naive(*a, x).0).collect()),
             Geometry::BatchNorm(s) => norm::naive::forward_all(s, x, self.running(), [w, b.unwrap_or(&[])]),
             Geometry::Dropout(rate) => {
                 let scaled = |(i, x): (usize, &Vec<f64>)| product(x, &self.factors(*rate, i, x.len()));
@@ -90,7 +89,6 @@ impl<'a> Naive<'a> {
     /// network's slab.
     pub fn backward(&self, x: &[Vec<f64>], dy: &[Vec<f64>], slab: &mut [f64]) -> Values {
         let w = self.weight();
-        let plain = |f: &dyn Fn(&[f64], &[f64]) -> Vec<f64>| x.iter().zip(dy).map(|(x, dy)| f(x, dy)).collect();
         match &self.layer.geometry {
             Geometry::Conv2d(s) => {
                 self.learning(x, dy, slab, |x, dy, dw, db| conv::naive::backward(s, x, w, dy, dw, db))
@@ -102,18 +100,18 @@ impl<'a> Naive<'a> {
                 self.learning(x, dy, slab, |x, dy, dw, db| pool::naive::subsample_backward(s, x, w, dy, dw, db))
             }
             Geometry::BatchNorm(s) => {
-                let mut places = [&self.layer.weight, &self.layer.bias].map(|p| p.as_ref().map(|p| p.range.start));
+                let places = [&self.layer.weight, &self.layer.bias];
                 norm::naive::backward_all(s, x, dy, self.running(), w, |c, gradients| {
-                    for (start, gradient) in places.iter_mut().zip(gradients) {
-                        start.iter().for_each(|start| slab[start + c] += gradient);
+                    for (place, gradient) in places.into_iter().zip(gradients) {
+                        place.iter().for_each(|p| slab[p.range.start + c] += gradient);
                     }
                 })
             }
-            Geometry::Rbf(s) => plain(&|x, dy| rbf::naive::backward(s, self.buffer(0), x, dy)),
-            Geometry::AvgPool(s) => plain(&|x, dy| pool::naive::backward(PoolKind::Average, s, x, dy)),
-            Geometry::MaxPool(s) => plain(&|x, dy| pool::naive::backward(PoolKind::Maximum, s, x, dy)),
+            Geometry::Rbf(s) => each_back(x, dy, |x, dy| rbf::naive::backward(s, self.buffer(0), x, dy)),
+            Geometry::AvgPool(s) => each_back(x, dy, |x, dy| pool::naive::backward(PoolKind::Average, s, x, dy)),
+            Geometry::MaxPool(s) => each_back(x, dy, |x, dy| pool::naive::backward(PoolKind::Maximum, s, x, dy)),
             Geometry::Activation(a) => {
-                plain(&|x, dy| x.iter().zip(dy).map(|(&x, d)| activation::naive(*a, x).1 * d).collect())
+                each_back(x, dy, |x, dy| x.iter().zip(dy).map(|(&x, d)| activation::naive(*a, x).1 * d).collect())
             }
             Geometry::Dropout(rate) => {
                 let scaled = |(i, dy): (usize, &Vec<f64>)| product(dy, &self.factors(*rate, i, dy.len()));
@@ -142,6 +140,14 @@ impl<'a> Naive<'a> {
         };
         x.iter().zip(dy).map(sample).collect()
     }
+}
+
+fn each(x: &[Vec<f64>], f: impl Fn(&[f64]) -> Vec<f64>) -> Values {
+    x.iter().map(|x| f(x)).collect()
+}
+
+fn each_back(x: &[Vec<f64>], dy: &[Vec<f64>], f: impl Fn(&[f64], &[f64]) -> Vec<f64>) -> Values {
+    x.iter().zip(dy).map(|(x, dy)| f(x, dy)).collect()
 }
 
 fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
