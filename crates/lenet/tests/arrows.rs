@@ -1,6 +1,6 @@
-//! The structure of the source: which room may use which.
+//! The structure of the source: which room may use which, and that no file uses one that uses it.
 //!
-//! It is read from the source as it stands, so the table below and its picture in DESIGN.md cannot drift from the code.
+//! Both are read from the source as it stands, so the table below and its picture in DESIGN.md cannot drift from the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -130,8 +130,8 @@ impl<'ast> Visit<'ast> for Paths<'_> {
 struct Graph(BTreeMap<String, BTreeSet<String>>);
 
 impl Graph {
-    fn new() -> Self {
-        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    fn new(package: &str) -> Self {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src");
         let files = files(&src);
         let modules: BTreeSet<Module> = files.keys().cloned().collect();
         let mut used = Vec::new();
@@ -161,6 +161,24 @@ impl Graph {
         });
         Graph(arrows.collect())
     }
+
+    /// All files that a file uses, directly or through others.
+    fn reached(&self, from: &str) -> BTreeSet<&str> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(next) = open.pop() {
+            let new = self.0.get(next).into_iter().flatten().filter(|to| reached.insert(to.as_str()));
+            open.extend(new.map(String::as_str).collect::<Vec<_>>());
+        }
+        reached
+    }
+
+    /// The files that use one another in a circle: each circle once.
+    fn circles(&self) -> BTreeSet<Vec<&str>> {
+        let reached: BTreeMap<&str, _> = self.0.keys().map(|file| (file.as_str(), self.reached(file))).collect();
+        let in_circle = reached.iter().filter(|(file, to)| to.contains(*file));
+        in_circle.map(|(file, to)| to.iter().copied().filter(|t| reached[t].contains(file)).collect()).collect()
+    }
 }
 
 /// The files of a crate by module, without those of tests alone.
@@ -188,7 +206,7 @@ fn files(src: &Path) -> BTreeMap<Module, PathBuf> {
 
 #[test]
 fn rooms_use_only_what_the_table_allows() {
-    let graph = Graph::new();
+    let graph = Graph::new("lenet");
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().chain(GROUND.map(|room| (room, &[][..]))).collect();
     let room = |module: &str| module.split("::").next().unwrap_or_default().to_string();
     let mut wrong = Vec::new();
@@ -201,6 +219,18 @@ fn rooms_use_only_what_the_table_allows() {
         wrong.extend(targets.iter().filter(|to| !is_allowed(&room(to))).map(|to| format!("{from} uses {to}")));
     }
     assert!(wrong.is_empty(), "arrows that the table does not allow:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_uses_one_that_uses_it() {
+    let mut circles = Vec::new();
+    for package in ["lenet", "lenet-cli", "lenet-gpu", "lenet-mpi", "lenet-py", "lenet-serve"] {
+        let graph = Graph::new(package);
+        let arrows: usize = graph.0.values().map(BTreeSet::len).sum();
+        assert!(graph.0.len() > 2 && arrows > 2, "{package}: {} files and {arrows} arrows were read", graph.0.len());
+        circles.extend(graph.circles().iter().map(|files| format!("{package}: {}", files.join(", "))));
+    }
+    assert!(circles.is_empty(), "files that use one another in a circle:\n{}", circles.join("\n"));
 }
 
 /// DESIGN.md has a line for each room, `room → what it may use`.
