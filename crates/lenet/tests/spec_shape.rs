@@ -139,7 +139,7 @@ fn all_activations_together_are_bounded() {
     let (stride, padding) = ([4095, 4095], [2047, 2047]);
     let large = Layer::Conv2d(Conv2d { stride, padding, ..Conv2d::default() });
     let error = spec([1, 1, 1], vec![large; 17]).infer().unwrap_err();
-    assert!(matches!(error, SpecError::TooLarge { .. }) && error.layer() == Some(16), "{error}");
+    assert!(matches!(error, SpecError::TooManyValues { .. }) && error.layer() == Some(16), "{error}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Each layer of a network, forward and backward, on one chunk.
 
-use super::{BenchOptions, BenchRow, Disagreement, measure};
+use super::measure::{BenchOptions, BenchRow, measure};
 use crate::kernel::bench::Bench;
+use crate::kernel::bench::Disagreement;
 use crate::kernel::{Path, op};
 use crate::spec::Network;
 

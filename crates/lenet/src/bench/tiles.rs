@@ -1,7 +1,8 @@
 //! Each register tile on data that fits the first-level cache. A tile that a compiler spills shows here, and only here.
 
-use super::{BenchOptions, BenchRow, Disagreement, measure};
+use super::measure::{BenchOptions, BenchRow, measure};
 use crate::kernel::Path;
+use crate::kernel::bench::Disagreement;
 use crate::kernel::bench::agree;
 use crate::kernel::kit::{f64s, values};
 use crate::kernel::plan::tile::{OuterArgs, Tap, TileArgs, Tiles};

@@ -1,10 +1,12 @@
 //! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
 
-use super::{BenchOptions, BenchRow, Disagreement, measure, median, peak};
+use super::measure::{BenchOptions, BenchRow, measure, median};
+use super::peak::peak;
 use crate::engine::initialize;
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
+use crate::kernel::bench::Disagreement;
 use crate::kernel::bench::agree;
 use crate::kernel::kit::{f64s, values};
 use crate::spec::Augment;
