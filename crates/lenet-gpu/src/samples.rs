@@ -4,8 +4,8 @@ use crate::device::Gpu;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use lenet::data::Dataset;
 use lenet::engine::{Batch, EngineError, Pixels, TrainStep, resolve_threads};
+use lenet::engine::{CHUNK, Path};
 use lenet::kernel::augment::{Context, Scratch};
-use lenet::kernel::{CHUNK, Path};
 use lenet::spec::Augment;
 
 /// The datasets of a training, whose bytes go to the device once, and what turns bytes into values.

@@ -2,8 +2,8 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use lenet::engine::CHUNK;
 use lenet::engine::{Batch, Score, TrainStep};
-use lenet::kernel::CHUNK;
 use lenet::kernel::op::loss::Labels;
 use std::time::{Duration, Instant};
 

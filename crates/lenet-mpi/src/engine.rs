@@ -3,8 +3,8 @@
 use crate::cluster::Cluster;
 use crate::message::{Kind, Message};
 use lenet::data::Dataset;
+use lenet::engine::Targets;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, Score, TrainStep, Update};
-use lenet::kernel::op::loss::Targets;
 use lenet::spec::Augment;
 use lenet::spec::{Network, Optimizer, OptimizerKind};
 

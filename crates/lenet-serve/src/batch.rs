@@ -6,8 +6,8 @@
 use crate::http::Problem;
 use crate::metrics::Histogram;
 use hyper::StatusCode;
+use lenet::engine::CHUNK;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, EngineError, Pixels, resolve_threads};
-use lenet::kernel::CHUNK;
 use lenet::model::Model;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,7 +6,7 @@
 //! data → train::sampler → engine::Batch → engine::Engine::step → parameters → model
 //! ```
 //!
-//! What computes ([`kernel`], [`engine`], [`predict`]) reads no files and prints nothing; what reads files ([`data`],
+//! What computes ([`engine`], [`predict`]) reads no files and prints nothing; what reads files ([`data`],
 //! [`model`]) computes nothing; progress leaves [`train`] as events that others render.
 //!
 //! # In other programs
@@ -28,11 +28,10 @@
 //! # }
 //! ```
 //!
-//! `examples/` holds a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
-//! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
+//! `examples/` holds a program for each. Kernels and plans are not public.
 //!
 //! On WebAssembly (`wasm32-unknown-unknown`, with `-C target-feature=+simd128`) everything without the feature `train` runs,
-//! training steps included; multiply-adds are rounded twice there ([`kernel::Path`]).
+//! training steps included; multiply-adds are rounded twice there ([`engine::Path`]).
 //!
 //! # Features
 //!
@@ -64,6 +63,12 @@ mod fs;
 #[cfg(feature = "train")]
 pub mod inspect;
 mod json;
+// What only this workspace's tests and engines use is no dead code.
+#[cfg_attr(not(feature = "__kernels"), allow(dead_code, unused_imports))]
+#[cfg(not(feature = "__kernels"))]
+mod kernel;
+#[cfg(feature = "__kernels")]
+#[doc(hidden)]
 pub mod kernel;
 #[cfg(feature = "train")]
 pub mod metrics;

@@ -5,8 +5,8 @@ use crate::failure::Failure;
 use crate::plan;
 use crate::terminal::{print_json, print_line};
 use lenet::bench::{self, BenchOptions, BenchRow};
+use lenet::engine::Path;
 use lenet::engine::resolve_threads;
-use lenet::kernel::Path;
 use lenet::spec::Recipe;
 
 pub fn run(args: BenchArgs) -> Result<(), Failure> {

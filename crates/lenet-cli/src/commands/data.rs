@@ -6,7 +6,7 @@ use crate::inputs;
 use crate::terminal::{self, print, print_json, print_line};
 use crate::text::bytes;
 use lenet::data::{self, CacheOptions, Loaded, Options};
-use lenet::kernel::Path;
+use lenet::engine::Path;
 use lenet::spec::Recipe;
 use lenet::thousands;
 use serde_json::json;

@@ -5,8 +5,8 @@ use crate::failure::Failure;
 use crate::terminal::{print_json, print_line};
 use crate::text::bytes;
 use lenet::data::{self, CacheOptions};
+use lenet::engine::Path;
 use lenet::engine::resolve_threads;
-use lenet::kernel::Path;
 use lenet::train::Machine;
 use serde_json::json;
 

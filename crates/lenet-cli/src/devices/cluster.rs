@@ -8,9 +8,9 @@ use lenet::spec::{Network, Recipe};
 use lenet::sweep::Sweeper;
 
 #[cfg(feature = "mpi")]
-use lenet::engine::CpuOptions;
+use lenet::engine::CHUNK;
 #[cfg(feature = "mpi")]
-use lenet::kernel::CHUNK;
+use lenet::engine::CpuOptions;
 #[cfg(feature = "mpi")]
 use lenet::sweep::Team;
 #[cfg(feature = "mpi")]

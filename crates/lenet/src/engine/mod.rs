@@ -8,13 +8,13 @@ mod step;
 mod threads;
 
 pub use crate::kernel::input::Pixels;
+pub use crate::kernel::op::loss::Targets;
+pub use crate::kernel::{CHUNK, NoMemory, Path, PathError};
 pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
 pub use initial::{initial_buffers, initialize};
 
-use crate::kernel::op::loss::Targets;
 use crate::kernel::optim::move_average;
 use crate::kernel::sums::sum_of_squares;
-use crate::kernel::{NoMemory, PathError};
 use crate::random::{Purpose, Stream};
 use crate::spec::{Augment, Network, Optimizer};
 use std::fmt;
