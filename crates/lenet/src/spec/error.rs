@@ -40,7 +40,7 @@ pub enum RecipeError {
         /// Where.
         place: Place,
         /// What, and what to do.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// Several things in the text are wrong.
     #[error("{}", .0.iter().map(|e| e.to_string()).collect::<Vec<_>>().join("\n"))]
@@ -185,7 +185,7 @@ pub enum Problem {
 
 impl RecipeError {
     pub(super) fn at(place: &Place, problem: Problem) -> Self {
-        RecipeError::Invalid { place: place.clone(), problem }
+        RecipeError::Invalid { place: place.clone(), problem: problem.into() }
     }
 }
 

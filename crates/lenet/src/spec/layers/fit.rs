@@ -38,7 +38,7 @@ pub enum SpecError {
         /// The shape that reaches the layer.
         input: Shape,
         /// What is wrong.
-        reason: Misfit,
+        reason: Box<Misfit>,
     },
     /// The layer is larger than this program works with.
     TooLarge {
@@ -214,7 +214,7 @@ pub(in crate::spec) struct At {
 
 impl At {
     pub fn misfit(&self, reason: Misfit) -> SpecError {
-        SpecError::DoesNotFit { layer: self.name.clone(), kind: self.kind, input: self.input, reason }
+        SpecError::DoesNotFit { layer: self.name.clone(), kind: self.kind, input: self.input, reason: reason.into() }
     }
 
     /// Channels, rows and columns of the input.
