@@ -3,6 +3,8 @@
 /// What numbers are drawn for; each purpose has its own streams. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
+// Builds with fewer features draw for fewer purposes.
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub enum Purpose {
     /// Initial weights; the stream's number is that of the tensor.
     Init = 1,
