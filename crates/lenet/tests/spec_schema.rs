@@ -25,7 +25,7 @@ fn every_recipe_that_ships_is_valid_as_written_and_resolved() {
         assert_eq!(errors(&validator, &Recipe::load(name).unwrap().to_toml()), [""; 0], "{name}, resolved");
         assert_eq!(errors(&validator, &format!("preset = {name:?}")), [""; 0], "{name}, by its name");
     }
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(errors(&validator, &std::fs::read_to_string(&path).unwrap()), [""; 0], "{}", path.display());

@@ -6,16 +6,16 @@ use super::{Augment, ClassWeights, Layer, Normalize, RecipeError, Spec, TargetRe
 
 /// The recipes that come with the program: name and text.
 pub const PRESETS: [(&str, &str); 10] = [
-    ("lenet", include_str!("../../../../recipes/lenet.toml")),
-    ("lenet-d2l-v1", include_str!("../../../../recipes/lenet-d2l-v1.toml")),
-    ("lenet-relu-max", include_str!("../../../../recipes/lenet-relu-max.toml")),
-    ("lenet-modern", include_str!("../../../../recipes/lenet-modern.toml")),
-    ("lenet5-1998", include_str!("../../../../recipes/lenet5-1998.toml")),
-    ("softmax", include_str!("../../../../recipes/softmax.toml")),
-    ("mlp", include_str!("../../../../recipes/mlp.toml")),
-    ("small", include_str!("../../../../recipes/small.toml")),
-    ("medium", include_str!("../../../../recipes/medium.toml")),
-    ("fast", include_str!("../../../../recipes/fast.toml")),
+    ("lenet", include_str!("../../recipes/lenet.toml")),
+    ("lenet-d2l-v1", include_str!("../../recipes/lenet-d2l-v1.toml")),
+    ("lenet-relu-max", include_str!("../../recipes/lenet-relu-max.toml")),
+    ("lenet-modern", include_str!("../../recipes/lenet-modern.toml")),
+    ("lenet5-1998", include_str!("../../recipes/lenet5-1998.toml")),
+    ("softmax", include_str!("../../recipes/softmax.toml")),
+    ("mlp", include_str!("../../recipes/mlp.toml")),
+    ("small", include_str!("../../recipes/small.toml")),
+    ("medium", include_str!("../../recipes/medium.toml")),
+    ("fast", include_str!("../../recipes/fast.toml")),
 ];
 
 /// The text of a preset.
