@@ -186,6 +186,7 @@ fn activation(a: Activation, x: Tensor<4>) -> Tensor<4> {
         Activation::Sigmoid => sigmoid(x),
         Activation::Tanh => x.tanh(),
         Activation::Relu => relu(x),
+        Activation::Relu6 => relu(x.clone()).mask_fill(x.greater_equal_elem(6.0), 6.0),
         Activation::LeakyRelu { slope } => negative(&x).mul_scalar(slope) + relu(x),
         Activation::Elu { alpha } => negative(&x).exp().sub_scalar(1.0).mul_scalar(alpha) + relu(x),
         // Burn's own has the derivative of an approximation.

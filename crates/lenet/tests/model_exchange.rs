@@ -175,6 +175,7 @@ fn the_model_card_has_the_settings_of_activations_that_are_not_pytorchs() {
     let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
     for line in [
         "class ScaledTanh(nn.Module):",
+        "    nn.ReLU6(),",
         "    nn.LeakyReLU(),",
         "    nn.LeakyReLU(0.2),",
         "    nn.ELU(),",

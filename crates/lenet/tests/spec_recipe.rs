@@ -54,7 +54,7 @@ fn both_forms_of_the_list_and_of_a_window_are_the_same() {
 
 #[test]
 fn errors_in_layers() {
-    let kinds = "(known: conv2d, dense, batch_norm, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
+    let kinds = "(known: conv2d, dense, batch_norm, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, relu6, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
     let whole = "must be a whole number from";
     for (line, want) in [
         (
@@ -373,7 +373,7 @@ fn errors_of_overrides() {
     let bare = "[data]\nsource = \"x\"\n[model]\nlayers = [{ type = \"flatten\" }, { type = \"dense\", units = 2 }]";
     assert_eq!(
         Recipe::parse(bare, "r.toml").unwrap().set("activation=relu").unwrap_err().to_string(),
-        "--set activation=relu: the recipe has no layer of that sort (sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)"
+        "--set activation=relu: the recipe has no layer of that sort (sigmoid, tanh, relu, relu6, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)"
     );
 }
 

@@ -51,6 +51,10 @@ pub fn form(activation: Activation) -> Form {
         Activation::Sigmoid => Form::new("Sigmoid()", single!("Sigmoid")),
         Activation::Tanh => Form::new("Tanh()", single!("Tanh")),
         Activation::Relu => Form::new("ReLU()", single!("Relu")),
+        Activation::Relu6 => Form {
+            constants: &[("least", 0.0), ("most", 6.0)],
+            ..Form::new("ReLU6()", &[("", "Clip", &[X, "least", "most"])])
+        },
         Activation::LeakyRelu { slope } => Form::new("LeakyReLU()", single!("LeakyRelu")).alpha(slope, 0.01),
         Activation::Elu { alpha } => Form::new("ELU()", single!("Elu")).alpha(alpha, 1.0),
         // Operator sets before 20 have no Gelu.
@@ -114,6 +118,7 @@ pub fn candidates(at_minus_1: f64) -> Vec<Activation> {
         Activation::Sigmoid
         | Activation::Tanh
         | Activation::Relu
+        | Activation::Relu6
         | Activation::Silu
         | Activation::HardSwish
         | Activation::ScaledTanh

@@ -55,6 +55,8 @@ activations! {
     Tanh = "tanh";
     /// max(x, 0), with derivative 0 at 0
     Relu = "relu";
+    /// min(max(x, 0), 6), with derivative 0 at 0 and at 6
+    Relu6 = "relu6";
     /// x for x > 0, else `slope` · x
     LeakyRelu {
         /// Slope below 0.

@@ -148,6 +148,14 @@ activations! { $ S:
     slope value a => S::select(S::gt(a, S::splat(0.0)), S::splat(1.0), S::splat(0.0));
     naive x => (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 });
 
+    Relu6 {}: &[0.0, 6.0], Rises;
+    value x => S::min(S::splat(6.0), S::max(S::splat(0.0), x));
+    slope value a => {
+        let below = S::select(S::gt(S::splat(6.0), a), S::splat(1.0), S::splat(0.0));
+        S::select(S::gt(a, S::splat(0.0)), below, S::splat(0.0))
+    };
+    naive x => (x.clamp(0.0, 6.0), if x > 0.0 && x < 6.0 { 1.0 } else { 0.0 });
+
     LeakyRelu { slope: f32 }: &[0.0], Rises;
     value x => S::select(S::gt(x, S::splat(0.0)), x, S::mul(x, S::splat(slope)));
     slope value a => S::select(S::gt(a, S::splat(0.0)), S::splat(1.0), S::splat(slope));
