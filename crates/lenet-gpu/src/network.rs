@@ -6,7 +6,9 @@ use burn::tensor::activation::{log_sigmoid, relu, sigmoid};
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor};
-use lenet::spec::{Activation, ConvShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape};
+use lenet::spec::{
+    Activation, Approximate, ConvShape, Geometry, LayerInfo, Network, NormShape, ParameterInfo, PoolShape,
+};
 
 /// Most products that a weight's gradient sums in one chain, as Burn's convolutions do over samples and positions: the
 /// rounding errors of 200,000 of them (LeNet, 256 images) are 1e-5 of the largest gradient. Mesa's llvmpipe, moreover, leaves
@@ -184,12 +186,18 @@ fn activation(a: Activation, x: Tensor<4>) -> Tensor<4> {
         Activation::Sigmoid => sigmoid(x),
         Activation::Tanh => x.tanh(),
         Activation::Relu => relu(x),
-        Activation::LeakyRelu => negative(&x).mul_scalar(0.01) + relu(x),
-        Activation::Elu => negative(&x).exp().sub_scalar(1.0) + relu(x),
+        Activation::Relu6 => relu(x.clone()).mask_fill(x.greater_equal_elem(6.0), 6.0),
+        Activation::LeakyRelu { slope } => negative(&x).mul_scalar(slope) + relu(x),
+        Activation::Elu { alpha } => negative(&x).exp().sub_scalar(1.0).mul_scalar(alpha) + relu(x),
         // Burn's own has the derivative of an approximation.
-        Activation::Gelu => {
+        Activation::Gelu { approximate: Approximate::None } => {
             let share = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0);
             x * share.mul_scalar(0.5)
+        }
+        // (1 + tanh(t)) / 2 is sigmoid(2t).
+        Activation::Gelu { approximate: Approximate::Tanh } => {
+            let cubic = (x.clone() * x.clone()).mul_scalar(0.044_715).add_scalar(1.0) * x.clone();
+            x * sigmoid(cubic.mul_scalar(2.0 * (2.0 / std::f64::consts::PI).sqrt()))
         }
         Activation::Silu => x.clone() * sigmoid(x),
         Activation::HardSwish => x.clone() * x.add_scalar(3.0).clamp(0.0, 6.0).div_scalar(6.0),

@@ -4,9 +4,11 @@
 use crate::kit::{Path, Targets, bits, error, f64s};
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update};
+use lenet::kernel::op::activation::facts;
 use lenet::kernel::op::pool::{self, PoolKind};
 use lenet::spec::{
-    Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
+    Activation, Approximate, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role,
+    Spec,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, Barrier, Mutex};
@@ -33,7 +35,12 @@ const STEP: TrainStep =
     TrainStep { seed: 3, epoch: 2, augment: None, targets: Targets { smoothing: 0.0, weights: &[] } };
 
 fn activation(r: &mut Stream) -> Layer {
-    Layer::Activation(Activation::ALL[r.below(10)])
+    Layer::Activation(match Activation::ALL[r.below(Activation::ALL.len())] {
+        Activation::LeakyRelu { slope } => Activation::LeakyRelu { slope: [slope, 0.0, 0.3][r.below(3)] },
+        Activation::Elu { alpha } => Activation::Elu { alpha: [alpha, 0.4, 1.7][r.below(3)] },
+        Activation::Gelu { .. } => Activation::Gelu { approximate: Approximate::ALL[r.below(2)] },
+        other => other,
+    })
 }
 
 fn conv(r: &mut Stream, inputs: usize) -> Layer {
@@ -243,8 +250,7 @@ impl Case {
                     });
             }
             values.iter().any(|x| match layer.geometry {
-                Geometry::Activation(Activation::Relu | Activation::LeakyRelu | Activation::Elu) => near(x, 0.0),
-                Geometry::Activation(Activation::HardSwish) => near(x, 3.0) || near(x, -3.0),
+                Geometry::Activation(a) => facts(a).kinks.iter().any(|kink| near(x, *kink)),
                 Geometry::MaxPool(s) => {
                     let (best, takes) = pool::naive::forward(PoolKind::Maximum, &s, x);
                     // Another maximum, were the taken one a little smaller?

@@ -4,7 +4,7 @@ use crate::kit::{Normalization, error, fixtures, networks, preset, uniform, untr
 use lenet::engine::{Batch, CpuOptions, Engine, Pixels};
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training};
-use lenet::spec::{Conv2d, Init, Layer, PRESETS, Recipe, Residual, Spec, TrainRecipe};
+use lenet::spec::{Activation, Approximate, Conv2d, Dense, Init, Layer, PRESETS, Recipe, Residual, Spec, TrainRecipe};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -140,6 +140,51 @@ fn every_preset_and_random_networks_come_back_from_onnx() {
             let e = error(&plain(&back, &x), &plain(&model, &x), 1.0);
             assert!(e < 2e-6, "network {number}: off by {e}");
         }
+    }
+}
+
+/// Every activation, and those with settings with others too.
+fn activations() -> impl Iterator<Item = Activation> {
+    let others = [
+        Activation::LeakyRelu { slope: 0.2 },
+        Activation::LeakyRelu { slope: 0.999 },
+        Activation::Elu { alpha: 0.3 },
+        Activation::Elu { alpha: 2.5 },
+        Activation::Gelu { approximate: Approximate::Tanh },
+    ];
+    Activation::ALL.into_iter().chain(others)
+}
+
+#[test]
+fn every_activation_comes_back_from_onnx_with_its_settings() {
+    for activation in activations() {
+        let layers = vec![Conv2d::new(2, 3).into(), activation.into(), Layer::Flatten, Dense::new(3).into()];
+        let model = model(Spec { input: [1, 5, 5], layers }, 1);
+        let back = Model::from_onnx(&model.to_onnx(false), &ImportOptions::default()).unwrap();
+        assert_eq!(back.spec, model.spec);
+        let x = floats(8 * 25, 9);
+        assert!(error(&plain(&back, &x), &plain(&model, &x), 1.0) < 2e-6, "{activation:?}");
+    }
+}
+
+#[test]
+fn the_model_card_has_the_settings_of_activations_that_are_not_pytorchs() {
+    let layers: Vec<Layer> = activations().map(Layer::from).chain([Layer::Flatten, Dense::new(2).into()]).collect();
+    let dir = tempfile::tempdir().unwrap();
+    model(Spec { input: [1, 2, 2], layers }, 1).save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    for line in [
+        "class ScaledTanh(nn.Module):",
+        "    nn.ReLU6(),",
+        "    nn.LeakyReLU(),",
+        "    nn.LeakyReLU(0.2),",
+        "    nn.ELU(),",
+        "    nn.ELU(2.5),",
+        "    nn.GELU(),",
+        "    nn.GELU(approximate=\"tanh\"),",
+        "    ScaledTanh(),",
+    ] {
+        assert!(card.lines().any(|l| l == line), "{line:?} is not in:\n{card}");
     }
 }
 

@@ -11,6 +11,21 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+/// What is not said is what is usual, to the bit, in what is learnt and in the model's files.
+#[test]
+fn a_leaky_relu_that_says_its_usual_slope_learns_the_same() {
+    let data = data();
+    let model = |sets: &[&str]| {
+        let recipe = recipe(&[&["layers.1.type=leaky_relu"], sets].concat());
+        trained(&recipe, &data, engine(&recipe, &data, 1))
+    };
+    let (silent, said, steeper) = (model(&[]), model(&["layers.1.slope=0.01"]), model(&["layers.1.slope=0.2"]));
+    assert_eq!(bits(&silent.parameters), bits(&said.parameters));
+    assert_eq!(silent.spec.to_json(), said.spec.to_json());
+    assert!(!said.spec.to_json().contains("slope") && steeper.spec.to_json().contains("\"slope\":0.2"));
+    assert_ne!(bits(&silent.parameters), bits(&steeper.parameters));
+}
+
 #[test]
 fn a_network_learns_and_leaves_a_run() {
     let recipe = recipe(&["data.train_limit=512", "data.test_limit=256", "train.epochs=12", "train.batch=16"]);

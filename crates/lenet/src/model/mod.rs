@@ -1,5 +1,7 @@
 //! Models as files: all that a prediction needs, and nothing of the training's state.
 
+#[cfg(feature = "train")]
+mod activation;
 mod error;
 pub mod layout;
 mod load;

@@ -3,6 +3,7 @@
 use super::error::{Place, Problem, RecipeError, did_you_mean};
 use super::layers::Activation;
 use super::node::{Entry, Node, Value, unknown_key};
+use super::read::kind;
 use super::recipe::{PRESETS, Recipe, preset};
 use std::fs::File;
 use std::io::Read;
@@ -159,7 +160,7 @@ impl Document {
         Ok(())
     }
 
-    /// Sets the type of every layer whose type is one of `kinds`.
+    /// Sets the type of every layer whose type is one of `kinds`. Settings that the new type does not have go.
     fn set_all(&mut self, sort: &str, kinds: &[&str], to: Node) -> Result<(), RecipeError> {
         if !is_of(Some(&to), kinds) {
             return Err(to.must(sort, &format!("one of {}", kinds.join(", "))));
@@ -167,11 +168,14 @@ impl Document {
         let mut changed = 0;
         let layers = self.root.get_mut("model").and_then(|m| m.get_mut("layers"));
         if let Some(Value::List(layers)) = layers.map(|l| &mut l.value) {
-            for kind in layers.iter_mut().filter_map(|layer| layer.get_mut("type")) {
-                if is_of(Some(kind), kinds) {
-                    *kind = to.clone();
-                    changed += 1;
+            for layer in layers.iter_mut().filter(|layer| is_of(layer.get("type"), kinds)) {
+                let before = key_names(layer);
+                layer.get_mut("type").into_iter().for_each(|kind| *kind = to.clone());
+                let after = key_names(layer);
+                if let Value::Table(entries) = &mut layer.value {
+                    entries.retain(|e| after.contains(&e.key.as_str()) || !before.contains(&e.key.as_str()));
                 }
+                changed += 1;
             }
         }
         if changed == 0 {
@@ -179,6 +183,11 @@ impl Document {
         }
         Ok(())
     }
+}
+
+/// The keys of a layer of this type.
+fn key_names(layer: &Node) -> Vec<&'static str> {
+    kind(layer).map(|mut layer| layer.keys().into_iter().map(|key| key.name).collect()).unwrap_or_default()
 }
 
 /// Whether this is the name of one of these types of layers.

@@ -87,7 +87,7 @@ impl Field<'_> {
         Ok(())
     }
 
-    fn write_json(&self) -> Json {
+    pub(super) fn write_json(&self) -> Json {
         match self {
             Field::Whole(from, _) => from.get().map_or(Json::Null, Json::from),
             Field::Number(from, _) => from.get().map_or(Json::Null, Json::from),

@@ -78,7 +78,8 @@ fn settings(layer: &LayerInfo) -> String {
         Geometry::Dense(_) => ([0, 0], [0, 0], [0, 0], [0, 0]),
         Geometry::Dropout(rate) => return rate.to_string(),
         Geometry::Add => return "sum".into(),
-        Geometry::Activation(_) | Geometry::Flatten | Geometry::BatchNorm(_) | Geometry::Rbf(_) => {
+        Geometry::Activation(a) => return a.settings(),
+        Geometry::Flatten | Geometry::BatchNorm(_) | Geometry::Rbf(_) => {
             return String::new();
         }
     };

@@ -1,7 +1,7 @@
 //! A model as an ONNX file.
 
 use super::kind::{FLOAT, INT64, UINT8};
-use crate::model::Model;
+use crate::model::{Model, activation};
 use crate::protobuf::Message;
 use crate::spec::{Activation, Geometry, LayerInfo, ParameterInfo, PoolShape};
 use serde_json::json;
@@ -247,42 +247,21 @@ impl<'a> Builder<'a> {
     }
 
     fn activation(&mut self, activation: Activation, name: &str, x: &str) -> String {
-        let single = |op| (op, None);
-        let (op, alpha) = match activation {
-            Activation::Sigmoid => single("Sigmoid"),
-            Activation::Tanh => single("Tanh"),
-            Activation::Relu => single("Relu"),
-            Activation::LeakyRelu => ("LeakyRelu", Some(0.01)),
-            Activation::Elu => ("Elu", Some(1.0)),
-            Activation::HardSwish => single("HardSwish"),
-            Activation::Softplus => single("Softplus"),
-            Activation::Silu => {
-                let sigmoid = self.node(&format!("{name}.sigmoid"), "Sigmoid", &[x], &[]);
-                return self.node(name, "Mul", &[x, &sigmoid], &[]);
-            }
-            Activation::Gelu => return self.gelu(name, x),
-            Activation::ScaledTanh => {
-                let inner = self.floats(&format!("{name}.inner"), &[], &[2.0 / 3.0]);
-                let outer = self.floats(&format!("{name}.outer"), &[], &[1.7159]);
-                let y = self.node(&format!("{name}.argument"), "Mul", &[x, &inner], &[]);
-                let y = self.node(&format!("{name}.tanh"), "Tanh", &[&y], &[]);
-                return self.node(name, "Mul", &[&y, &outer], &[]);
-            }
+        let form = activation::form(activation);
+        let full = |part: &str| match part {
+            "" => name.to_string(),
+            activation::X => x.to_string(),
+            _ => format!("{name}.{part}"),
         };
-        let alpha: Vec<_> = alpha.map(|a| ("alpha", Attribute::Float(a))).into_iter().collect();
-        self.node(name, op, &[x], &alpha)
-    }
-
-    /// x / 2 · (1 + erf(x / √2)): operator sets before 20 have no Gelu.
-    fn gelu(&mut self, name: &str, x: &str) -> String {
-        let root = self.floats(&format!("{name}.root"), &[], &[std::f32::consts::SQRT_2]);
-        let one = self.floats(&format!("{name}.one"), &[], &[1.0]);
-        let half = self.floats(&format!("{name}.half"), &[], &[0.5]);
-        let y = self.node(&format!("{name}.argument"), "Div", &[x, &root], &[]);
-        let y = self.node(&format!("{name}.erf"), "Erf", &[&y], &[]);
-        let y = self.node(&format!("{name}.sum"), "Add", &[&y, &one], &[]);
-        let y = self.node(&format!("{name}.product"), "Mul", &[x, &y], &[]);
-        self.node(name, "Mul", &[&y, &half], &[])
+        for &(constant, value) in form.constants {
+            self.floats(&full(constant), &[], &[value]);
+        }
+        let alpha: Vec<_> = form.alpha.map(|a| ("alpha", Attribute::Float(a))).into_iter().collect();
+        for &(node, op, inputs) in form.nodes {
+            let inputs: Vec<String> = inputs.iter().map(|input| full(input)).collect();
+            self.node(&full(node), op, &texts(&inputs), if node.is_empty() { &alpha } else { &[] });
+        }
+        name.to_string()
     }
 }
 

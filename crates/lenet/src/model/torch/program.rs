@@ -1,18 +1,12 @@
 //! The lines of Python that rebuild a model in PyTorch.
 
 use crate::model::Model;
+use crate::model::activation::form;
 use crate::spec::{Activation, Layer, Shape, Spec};
 use std::fmt::Write;
 
 /// Classes for layers that PyTorch does not have: the layer's type, and the text.
-const CLASSES: [(&str, &str); 4] = [
-    (
-        "scaled_tanh",
-        "class ScaledTanh(nn.Module):
-    def forward(self, x):
-        return 1.7159 * torch.tanh(2 * x / 3)
-",
-    ),
+const CLASSES: [(&str, &str); 3] = [
     (
         "residual",
         "class Residual(nn.Module):
@@ -52,7 +46,8 @@ const CLASSES: [(&str, &str); 4] = [
 /// A program that loads `model.safetensors` into exactly this network.
 pub fn program(model: &Model) -> String {
     let mut text = String::from("import torch\nfrom safetensors.torch import load_file\nfrom torch import nn\n\n");
-    for (kind, class) in CLASSES {
+    let activations = Activation::ALL.into_iter().filter_map(|a| Some((a.name(), form(a).class?)));
+    for (kind, class) in activations.chain(CLASSES) {
         if uses(&model.spec.layers, kind) {
             text += &format!("\n{class}\n");
         }
@@ -141,7 +136,7 @@ impl Lines {
             }
             Layer::Dropout(l) => format!("nn.Dropout({:?})", l.rate),
             Layer::Rbf(l) => format!("Rbf({channels}, {})", l.units),
-            Layer::Activation(a) => activation(*a).into(),
+            Layer::Activation(a) => form(*a).torch,
             Layer::Residual(_) => String::new(),
         }
     }
@@ -153,19 +148,4 @@ fn bias(bias: bool) -> &'static str {
 
 fn pair([rows, columns]: [usize; 2]) -> String {
     if rows == columns { rows.to_string() } else { format!("({rows}, {columns})") }
-}
-
-fn activation(a: Activation) -> &'static str {
-    match a {
-        Activation::Sigmoid => "nn.Sigmoid()",
-        Activation::Tanh => "nn.Tanh()",
-        Activation::Relu => "nn.ReLU()",
-        Activation::LeakyRelu => "nn.LeakyReLU()",
-        Activation::Elu => "nn.ELU()",
-        Activation::Gelu => "nn.GELU()",
-        Activation::Silu => "nn.SiLU()",
-        Activation::HardSwish => "nn.Hardswish()",
-        Activation::ScaledTanh => "ScaledTanh()",
-        Activation::Softplus => "nn.Softplus()",
-    }
 }

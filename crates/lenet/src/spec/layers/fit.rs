@@ -98,6 +98,8 @@ pub enum Misfit {
     NoChannel { channel: usize, inputs: usize },
     /// Connections leave an output channel without any input.
     Unconnected,
+    /// A setting is none of those that it can be.
+    Setting { key: &'static str, must_be: &'static str },
     /// A residual block's body has no layers.
     NoBody,
     /// The two ways of a residual block give different shapes.
@@ -165,6 +167,7 @@ impl fmt::Display for Misfit {
             }
             Misfit::NoChannel { channel, inputs } => write!(f, "connections name input channel {channel} of {inputs}"),
             Misfit::Unconnected => f.write_str("connections leave an output channel without any input"),
+            Misfit::Setting { key, must_be } => write!(f, "{key} must be {must_be}"),
             Misfit::NoBody => f.write_str("its body has no layers"),
             Misfit::Sum { body, shortcut } => write!(
                 f,

@@ -148,7 +148,6 @@ impl Slot<u64> for Option<usize> {
 
 /// Numbers from one bound to another, which may be none of them.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub(crate) struct Range {
     /// What a value must be, in words.
     pub words: &'static str,
@@ -187,7 +186,6 @@ impl Range {
         Range { open: [true, false], ..Range::new(words, 0.0, most) }
     }
 
-    #[cfg(feature = "train")]
     pub fn contains(&self, x: f32) -> bool {
         let [least, most] = [self.least as f32, self.most as f32];
         let from = if self.open[0] { least < x } else { least <= x };

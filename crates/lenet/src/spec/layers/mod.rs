@@ -14,7 +14,7 @@ mod pool;
 mod rbf;
 mod residual;
 
-pub use activation::Activation;
+pub use activation::{Activation, Approximate};
 pub use batch_norm::{BatchNorm, NormShape};
 pub use conv2d::{Conv2d, ConvShape, lenet5_connections};
 pub use dense::{Dense, DenseShape};
@@ -122,7 +122,7 @@ impl Layer {
             Layer::Flatten => Ok(Placed::new(Geometry::Flatten, Shape::Flat(at.input.len()))),
             Layer::Dropout(l) => unchanged(Geometry::Dropout(l.rate)),
             Layer::Rbf(l) => l.fit(at),
-            Layer::Activation(a) => unchanged(Geometry::Activation(*a)),
+            Layer::Activation(a) => a.fit(at),
             Layer::Residual(l) => return Ok(Fit::Ways(l)),
         };
         placed.map(Fit::One)

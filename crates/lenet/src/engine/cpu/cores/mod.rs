@@ -51,7 +51,7 @@ pub(super) fn kind(geometry: &Geometry) -> Kind {
 pub(super) fn compares(network: &Network) -> bool {
     network.layers.iter().any(|layer| match layer.geometry {
         Geometry::MaxPool(_) => true,
-        Geometry::Activation(a) => activation::facts(a).kink,
+        Geometry::Activation(a) => !activation::facts(a).kinks.is_empty(),
         Geometry::Conv2d(_) | Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::Add => false,
         Geometry::AvgPool(_) | Geometry::Subsample(_) | Geometry::BatchNorm(_) => false,
         Geometry::Flatten | Geometry::Dropout(_) => false,
