@@ -1,6 +1,6 @@
 //! Convolution.
 
-use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SIZES, SpecError, WINDOWS};
+use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SIZES, SpecError, WINDOWS, pair, setting};
 use super::{Geometry, Pair};
 use crate::spec::keyed::keyed;
 use crate::spec::shape::Shape;
@@ -72,6 +72,11 @@ impl Conv2d {
         at.limited("output", &[oc, oh, ow], LIMIT)?;
         let (stride, padding) = (self.stride, self.padding);
         let s = ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride, padding, groups };
+        let grouped = if groups > 1 { format!("groups {groups}") } else { String::new() };
+        let sparse = if self.connections.is_some() { "sparse" } else { "" };
+        let plain = Placed::new(Geometry::Conv2d(s), Shape::Image([oc, oh, ow]))
+            .said([pair(self.window), setting("stride", stride, [1, 1]), setting("padding", padding, [0, 0]), grouped])
+            .said([sparse, if self.bias { "" } else { "no bias" }].map(String::from));
         Ok(Placed {
             weight: vec![oc, s.group_inputs(), kh, kw],
             mask: self.mask(at, &s)?,
@@ -79,7 +84,7 @@ impl Conv2d {
             fan_in: s.taps(),
             fan_out: oc * kh * kw / groups,
             uses: oh * ow,
-            ..Placed::new(Geometry::Conv2d(s), Shape::Image([oc, oh, ow]))
+            ..plain
         })
     }
 

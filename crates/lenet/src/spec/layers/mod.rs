@@ -120,7 +120,7 @@ impl Layer {
             Layer::GlobalAvgPool => at.image().and_then(|[_, h, w]| Pool::new([h, w]).fit(at, Geometry::AvgPool)),
             Layer::Subsample(l) => l.fit_subsample(at),
             Layer::Flatten => Ok(Placed::new(Geometry::Flatten, Shape::Flat(at.input.len()))),
-            Layer::Dropout(l) => unchanged(Geometry::Dropout(l.rate)),
+            Layer::Dropout(l) => unchanged(Geometry::Dropout(l.rate)).map(|p| p.said([l.rate.to_string()])),
             Layer::Rbf(l) => l.fit(at),
             Layer::Activation(a) => unchanged(Geometry::Activation(*a)),
             Layer::Residual(l) => return Ok(Fit::Ways(l)),
@@ -167,6 +167,41 @@ pub enum Geometry {
     Add,
     /// Distances to the codes in the layer's buffer, `[outputs, inputs]`.
     Rbf(DenseShape),
+}
+
+/// What sort of layer one is, for those who show networks or look for layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "__exhaustive"), non_exhaustive)]
+pub enum Sort {
+    /// Sums over windows and channels.
+    Convolution,
+    /// Sums over all that comes in.
+    Dense,
+    /// Windows of each channel.
+    Pooling,
+    /// Normalisation of each channel.
+    Norm,
+    /// A function of each value.
+    Function,
+    /// What evaluation passes on as it comes.
+    Pass,
+    /// The sum of two values.
+    Sum,
+}
+
+impl Geometry {
+    /// What sort of layer it is.
+    pub fn sort(&self) -> Sort {
+        match self {
+            Geometry::Conv2d(_) => Sort::Convolution,
+            Geometry::Dense(_) | Geometry::Rbf(_) => Sort::Dense,
+            Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Subsample(_) => Sort::Pooling,
+            Geometry::BatchNorm(_) => Sort::Norm,
+            Geometry::Activation(_) => Sort::Function,
+            Geometry::Flatten | Geometry::Dropout(_) => Sort::Pass,
+            Geometry::Add => Sort::Sum,
+        }
+    }
 }
 
 /// What a layer becomes in a network.
