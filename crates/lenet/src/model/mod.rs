@@ -1,6 +1,8 @@
 //! Models as files: all that a prediction needs, and nothing of the training's state.
 
 mod error;
+#[cfg(feature = "train")]
+mod layers;
 pub mod layout;
 mod load;
 #[cfg(feature = "onnx")]

@@ -4,7 +4,7 @@ mod order;
 mod program;
 mod state_dict;
 
-pub(super) use program::program;
+pub(super) use program::{activation, program};
 pub use state_dict::{StateDictError, parameters};
 
 use super::{Model, ModelError, Training, read_bounded};
