@@ -54,7 +54,7 @@ fn both_forms_of_the_list_and_of_a_window_are_the_same() {
 
 #[test]
 fn errors_in_layers() {
-    let kinds = "(known: conv2d, dense, batch_norm, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
+    let kinds = "(known: conv2d, dense, batch_norm, prelu, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
     let whole = "must be a whole number from";
     for (line, want) in [
         (

@@ -36,6 +36,7 @@ pub(super) fn constructor(layer: &Layer, input: Shape) -> String {
         Layer::BatchNorm(l) => {
             format!("nn.BatchNorm{dimensions}d({channels}, eps={:?}, momentum={:?})", l.eps, l.momentum)
         }
+        Layer::Prelu(_) => format!("nn.PReLU({channels})"),
         Layer::Dropout(l) => format!("nn.Dropout({:?})", l.rate),
         Layer::Rbf(l) => format!("Rbf({channels}, {})", l.units),
         Layer::Activation(a) => activation(*a).into(),
@@ -57,10 +58,10 @@ mod onnx {
     use crate::model::onnx::export::{Attribute, Builder, texts};
     use crate::model::onnx::import::{Importer, Value, int, is_function, only, refuse};
     use crate::model::onnx::read::Node;
-    use crate::spec::{Geometry, Layer, LayerInfo};
+    use crate::spec::{Geometry, Layer, LayerInfo, Prelu, Shape};
 
     /// What refusals of whole operators add.
-    const KNOWN: &str = "known are Conv, Gemm, MatMul, BatchNormalization, MaxPool, AveragePool, GlobalAveragePool, \
+    const KNOWN: &str = "known are Conv, Gemm, MatMul, BatchNormalization, PRelu, MaxPool, AveragePool, GlobalAveragePool, \
                          ReduceMean, Flatten, Reshape, Squeeze, Dropout, Identity, Add, and elementwise functions";
 
     impl Builder<'_> {
@@ -93,6 +94,13 @@ mod onnx {
                         [("epsilon", Attribute::Float(s.eps)), ("momentum", Attribute::Float(1.0 - s.momentum))];
                     self.node(name, "BatchNormalization", &texts(&inputs), &attributes)
                 }
+                Geometry::Prelu(s) => {
+                    // Slopes meet channels from behind.
+                    let dims = if let Shape::Image(_) = layer.output { &[s.channels, 1, 1][..] } else { &[s.channels] };
+                    let slopes = layer.weight.iter();
+                    inputs.extend(slopes.map(|p| self.floats(&p.name, dims, &self.model.parameters[p.range.clone()])));
+                    self.node(name, "PRelu", &texts(&inputs), &[])
+                }
                 Geometry::MaxPool(s) => self.pool(name, "MaxPool", x, s),
                 Geometry::AvgPool(s) => self.pool(name, "AveragePool", x, s),
                 Geometry::Subsample(s) => self.subsample(layer, name, x, s),
@@ -119,6 +127,7 @@ mod onnx {
                 "Gemm" => self.gemm(node)?,
                 "MatMul" => self.matmul(node)?,
                 "BatchNormalization" => self.batch_norm(node)?,
+                "PRelu" => self.prelu(node)?,
                 "MaxPool" | "AveragePool" => self.pool(node)?,
                 "GlobalAveragePool" => {
                     let x = self.datum(node, 0)?;
@@ -142,6 +151,28 @@ mod onnx {
                 _ => return Err(refuse(node, format!("this operator is not known ({KNOWN})"))),
             };
             Ok(Value::Datum(id))
+        }
+
+        /// One slope a channel, or one for all.
+        fn prelu(&mut self, node: &Node) -> Result<usize, OnnxError> {
+            let (x, c) = (self.datum(node, 0)?, self.constant(node, 1)?);
+            let shape = self.data[x].shape;
+            let channels = match shape {
+                Shape::Image([c, _, _]) => c,
+                Shape::Flat(n) => n,
+            };
+            if channels > self.room {
+                return Err(refuse(node, "it has more slopes than the file has values"));
+            }
+            let slopes = match (c.channels(shape), &c.values[..]) {
+                (Some(slopes), _) => slopes,
+                (None, &[slope]) => vec![slope; channels],
+                (None, _) => {
+                    let dims = c.dims;
+                    return Err(refuse(node, format!("slopes of the shape {dims:?} do not go with {shape}")));
+                }
+            };
+            self.layer(node, x, Prelu::default().into(), slopes, Vec::new())
         }
     }
 }
