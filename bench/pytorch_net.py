@@ -79,7 +79,7 @@ def layer(spec, shape):
         return ACTIVATIONS[kind]()
     if kind == "conv2d":
         args = (channels, spec["channels"], window, stride, padding)
-        kwargs = dict(groups=spec.get("groups", 1), bias=spec["bias"])
+        kwargs = dict(dilation=spec.get("dilation", 1), groups=spec.get("groups", 1), bias=spec["bias"])
         return Masked(spec["connections"], *args, **kwargs) if "connections" in spec else nn.Conv2d(*args, **kwargs)
     if kind == "dense":
         return nn.Linear(channels, spec["units"], bias=spec["bias"])

@@ -120,7 +120,7 @@ impl Values<'_> {
     }
 
     fn convolution(&self, s: &ConvShape, x: Tensor<4>, w: Tensor<4>, b: Option<Tensor<1>>) -> Tensor<4> {
-        let one = |x| conv2d(x, w.clone(), b.clone(), ConvOptions::new(s.stride, s.padding, [1, 1], s.groups));
+        let one = |x| conv2d(x, w.clone(), b.clone(), ConvOptions::new(s.stride, s.padding, s.dilation, s.groups));
         // Burn takes four samples at a time.
         let samples = (CHAIN / (s.oh * s.ow) / 4 * 4).max(4);
         match self.keys.is_some() && x.dims()[0] > samples {

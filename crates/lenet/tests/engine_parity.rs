@@ -59,6 +59,7 @@ fn conv(r: &mut Stream, inputs: usize) -> Layer {
         window,
         stride: if r.below(2) == 0 { [1, 1] } else { [1 + r.below(3), 1 + r.below(3)] },
         padding: [r.below(window[0].min(3) + 1), r.below(window[1].min(3) + 1)],
+        dilation: if r.below(4) == 0 { [1 + r.below(3), 1 + r.below(3)] } else { [1, 1] },
         groups,
         connections,
         bias: r.below(4) != 0,

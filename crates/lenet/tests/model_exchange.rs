@@ -175,6 +175,25 @@ fn a_state_dict_of_a_sequential_with_other_numbers_is_read() {
 }
 
 #[test]
+fn a_dilation_comes_back() {
+    let conv = |dilation: [usize; 2]| Conv2d::new(2, 3).stride(2).padding(1).dilation(dilation).into();
+    let spec = |dilation| Spec::new([1, 9, 12], [conv(dilation), Layer::Flatten, Dense::new(3).into()]);
+    let model = |dilation| model(spec(dilation), 1);
+    let says = |bytes: &[u8]| bytes.windows(9).any(|w| w == b"dilations");
+    let (plain, dilated) = (model([1, 1]).to_onnx(false), model([2, 3]).to_onnx(false));
+    assert!(!says(&plain) && says(&dilated));
+    let model = model([2, 3]);
+    assert_eq!(model.network.layers()[0].settings, "3×3, stride 2, padding 1, dilation 2×3");
+    let back = Model::from_onnx(&dilated, &ImportOptions::default()).unwrap();
+    assert_eq!((&back.spec, &back.parameters), (&model.spec, &model.parameters));
+    assert_eq!(Spec::from_json(&model.spec.to_json()).unwrap(), model.spec);
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(card.contains("nn.Conv2d(1, 2, 3, stride=2, padding=1, dilation=(2, 3)),"), "{card}");
+}
+
+#[test]
 fn slopes_come_back_whether_one_a_channel_or_one_for_all() {
     let layers = [
         Conv2d::new(2, 3).into(),

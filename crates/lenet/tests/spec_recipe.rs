@@ -60,7 +60,7 @@ fn errors_in_layers() {
         (
             "{ type = \"conv2d\", chanels = 6, window = 5 }",
             "20: unknown key \"chanels\" in a conv2d layer, did you mean \"channels\"? \
-             (known: type, channels, window, stride, padding, groups, connections, bias)"
+             (known: type, channels, window, stride, padding, dilation, groups, connections, bias)"
                 .to_string(),
         ),
         (

@@ -16,7 +16,9 @@ pub(super) fn constructor(layer: &Layer, input: Shape) -> String {
     match layer {
         Layer::Conv2d(l) => {
             let mut args = format!("{channels}, {}, {}", l.channels, pair(l.window));
-            for (key, value, usual) in [("stride", l.stride, [1, 1]), ("padding", l.padding, [0, 0])] {
+            let pairs =
+                [("stride", l.stride, [1, 1]), ("padding", l.padding, [0, 0]), ("dilation", l.dilation, [1, 1])];
+            for (key, value, usual) in pairs {
                 if value != usual {
                     let _ = write!(args, ", {key}={}", pair(value));
                 }
@@ -73,12 +75,16 @@ mod onnx {
                 Geometry::Conv2d(s) => {
                     inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
                     let [py, px] = s.padding;
-                    let attributes = [
+                    let (window, pads) = ([s.kh, s.kw], [py, px, py, px]);
+                    let mut attributes = vec![
                         ("group", Attribute::Int(s.groups as i64)),
-                        ("kernel_shape", Attribute::Ints(&[s.kh, s.kw])),
-                        ("pads", Attribute::Ints(&[py, px, py, px])),
+                        ("kernel_shape", Attribute::Ints(&window)),
+                        ("pads", Attribute::Ints(&pads)),
                         ("strides", Attribute::Ints(&s.stride)),
                     ];
+                    if s.dilation != [1, 1] {
+                        attributes.push(("dilations", Attribute::Ints(&s.dilation)));
+                    }
                     self.node(name, "Conv", &texts(&inputs), &attributes)
                 }
                 Geometry::Dense(_) => {

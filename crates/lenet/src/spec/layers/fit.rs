@@ -241,6 +241,15 @@ impl At {
         Err(SpecError::TooLarge { layer: self.name.clone(), kind: self.kind, what, size: size.into(), limit })
     }
 
+    /// The rows and columns that a window spans, whose own are so far apart.
+    pub fn spread(&self, window: [usize; 2], dilation: [usize; 2]) -> Result<[usize; 2], SpecError> {
+        for (field, pair) in [("window", window), ("dilation", dilation)] {
+            self.positive(field, pair[0].min(pair[1]))?;
+            self.limited(field, &[pair[0].max(pair[1])], LIMIT_WINDOW)?;
+        }
+        Ok([0, 1].map(|i| (window[i] - 1) * dilation[i] + 1))
+    }
+
     /// Output rows and columns of a sliding window.
     pub fn slide(
         &self,

@@ -79,7 +79,6 @@ impl<'a> Importer<'a> {
                 format!("its weights have the shape {:?}: only 2-d convolutions are known", w.dims),
             ));
         };
-        ones(node, "dilations")?;
         let groups = int(node, "group", 1);
         let groups = usize::try_from(groups).map_err(|_| refuse(node, format!("group is {groups}")))?;
         if let Shape::Image([c, _, _]) = self.data[x].shape
@@ -91,9 +90,9 @@ impl<'a> Importer<'a> {
             return Err(refuse(node, "kernel_shape is not that of its weights"));
         }
         let stride = window(node, "strides")?.unwrap_or([1, 1]);
-        let bias = self.given(node, 2);
-        let layer =
-            Conv2d { channels: oc, window: [kh, kw], stride, padding: padding(node)?, groups, connections: None, bias };
+        let (padding, dilation) = (padding(node)?, window(node, "dilations")?.unwrap_or([1, 1]));
+        let (window, bias) = ([kh, kw], self.given(node, 2));
+        let layer = Conv2d { channels: oc, window, stride, padding, dilation, groups, connections: None, bias };
         let mut parameters = w.values.to_vec();
         if bias {
             parameters.extend(self.vector(node, 2, oc)?);
