@@ -77,7 +77,7 @@ def layer(spec, shape):
     window, stride, padding = (tuple(spec.get(k, ())) for k in ("window", "stride", "padding"))
     if kind == "conv2d":
         args = (channels, spec["channels"], window, stride, padding)
-        kwargs = dict(groups=spec.get("groups", 1), bias=spec["bias"])
+        kwargs = dict(dilation=spec.get("dilation", 1), groups=spec.get("groups", 1), bias=spec["bias"])
         return Masked(spec["connections"], *args, **kwargs) if "connections" in spec else nn.Conv2d(*args, **kwargs)
     if kind == "dense":
         return nn.Linear(channels, spec["units"], bias=spec["bias"])

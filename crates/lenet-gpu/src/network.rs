@@ -104,6 +104,7 @@ impl Values<'_> {
                 max_pool2d(x, options)
             }
             Geometry::Activation(a) => activation(*a, x),
+            Geometry::Prelu(_) => negative(&x) * channels(weight(w)) + relu(x),
             Geometry::Dropout(rate) => match &self.keys {
                 Some(keys) if *rate > 0.0 => {
                     let dims = x.dims();
@@ -121,7 +122,7 @@ impl Values<'_> {
     }
 
     fn convolution(&self, s: &ConvShape, x: Tensor<4>, w: Tensor<4>, b: Option<Tensor<1>>) -> Tensor<4> {
-        let one = |x| conv2d(x, w.clone(), b.clone(), ConvOptions::new(s.stride, s.padding, [1, 1], s.groups));
+        let one = |x| conv2d(x, w.clone(), b.clone(), ConvOptions::new(s.stride, s.padding, s.dilation, s.groups));
         // Burn takes four samples at a time.
         let samples = (CHAIN / (s.oh * s.ow) / 4 * 4).max(4);
         match self.keys.is_some() && x.dims()[0] > samples {
@@ -178,10 +179,13 @@ fn average(s: &PoolShape, x: Tensor<4>) -> Tensor<4> {
     avg_pool2d(x, AvgPoolOptions::new([s.kh, s.kw]).with_stride(s.stride).with_padding(s.padding))
 }
 
+/// x where it is not above 0, else 0.
+fn negative(x: &Tensor<4>) -> Tensor<4> {
+    x.clone().mask_fill(x.clone().greater_elem(0.0), 0.0)
+}
+
 /// The activations, with the CPU's derivatives also at 0, where blank images put many values.
 fn activation(a: Activation, x: Tensor<4>) -> Tensor<4> {
-    // x where it is not above 0, else 0.
-    let negative = |x: &Tensor<4>| x.clone().mask_fill(x.clone().greater_elem(0.0), 0.0);
     match a {
         Activation::Sigmoid => sigmoid(x),
         Activation::Tanh => x.tanh(),

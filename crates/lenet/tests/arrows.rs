@@ -52,8 +52,9 @@ impl Paths<'_> {
             }
             rest = others;
         }
-        let is_child =
-            || rest.first().is_some_and(|first| self.modules.contains(&[&full[..], std::slice::from_ref(first)].concat()));
+        let is_child = || {
+            rest.first().is_some_and(|first| self.modules.contains(&[&full[..], std::slice::from_ref(first)].concat()))
+        };
         if rest.len() == path.len() && !is_child() {
             return None;
         }

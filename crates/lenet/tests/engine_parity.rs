@@ -3,12 +3,12 @@
 
 use crate::kit::{Path, Targets, bits, error, f64s};
 use lenet::engine::reference::Reference;
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update, initialize};
 use lenet::kernel::op::activation::facts;
 use lenet::kernel::op::pool::{self, PoolKind};
 use lenet::spec::{
-    Activation, Approximate, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role,
-    Spec,
+    Activation, Approximate, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Optimizer, Pool, Prelu, Rbf,
+    Residual, Role, Spec, TrainRecipe,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, Barrier, Mutex};
@@ -35,6 +35,9 @@ const STEP: TrainStep =
     TrainStep { seed: 3, epoch: 2, augment: None, targets: Targets { smoothing: 0.0, weights: &[] } };
 
 fn activation(r: &mut Stream) -> Layer {
+    if r.below(6) == 0 {
+        return Prelu::new().slope(0.5).into();
+    }
     Layer::Activation(match Activation::ALL[r.below(Activation::ALL.len())] {
         Activation::LeakyRelu { slope } => Activation::LeakyRelu { slope: [slope, 0.0, 0.3][r.below(3)] },
         Activation::Elu { alpha } => Activation::Elu { alpha: [alpha, 0.4, 1.7][r.below(3)] },
@@ -62,6 +65,7 @@ fn conv(r: &mut Stream, inputs: usize) -> Layer {
         window,
         stride: if r.below(2) == 0 { [1, 1] } else { [1 + r.below(3), 1 + r.below(3)] },
         padding: [r.below(window[0].min(3) + 1), r.below(window[1].min(3) + 1)],
+        dilation: if r.below(4) == 0 { [1 + r.below(3), 1 + r.below(3)] } else { [1, 1] },
         groups,
         connections,
         bias: r.below(4) != 0,
@@ -185,7 +189,7 @@ impl Case {
         let mut parameters = vec![0.0; network.parameters()];
         for t in network.tensors() {
             let (scale, start) = match t.role {
-                Role::Scale => (0.4, 1.0),
+                Role::Scale => (0.4, t.start),
                 _ => ((3.0 / t.fan_in.max(1) as f32).sqrt(), 0.0),
             };
             let mask = t.mask.clone().unwrap_or_else(|| vec![true; t.range.len()]);
@@ -251,6 +255,7 @@ impl Case {
             }
             values.iter().any(|x| match layer.geometry {
                 Geometry::Activation(a) => facts(a).kinks.iter().any(|kink| near(x, *kink)),
+                Geometry::Prelu(_) => near(x, 0.0),
                 Geometry::MaxPool(s) => {
                     let (best, takes) = pool::naive::forward(PoolKind::Maximum, &s, x);
                     // Another maximum, were the taken one a little smaller?
@@ -446,6 +451,67 @@ fn the_reference_agrees_with_finite_differences() {
         }
     }
     assert!(seen > 10, "{seen}");
+}
+
+/// Twenty steps by hand, in f64, as one writes them in PyTorch: `Linear(3, 4)`, `PReLU(4)`, `Linear(4, 2)`, the mean
+/// cross-entropy, SGD with momentum and a weight decay for the two matrices alone.
+#[test]
+fn slopes_learn_as_by_hand() {
+    const LR: f64 = 0.2;
+    let layers = [Layer::Flatten, Dense::new(4).into(), Prelu::new().into(), Dense::new(2).into()];
+    let network = Spec::new([1, 1, 3], layers).infer().unwrap();
+    let start = initialize(&network, &TrainRecipe { seed: 4, ..TrainRecipe::default() });
+    assert_eq!(start[16..20], [0.25; 4], "slopes start where their layer says");
+    let samples: Vec<f32> = (0..36).map(|i| ((i * 7 + 3) % 11) as f32 / 5.0 - 1.0).collect();
+    let (labels, indices): (Vec<u16>, Vec<u32>) = ((0..12).map(|i| i % 2).collect(), (0..12).collect());
+
+    let mut p = f64s(&start);
+    let (mut velocity, mut want) = (vec![0.0; p.len()], Vec::new());
+    for _ in 0..20 {
+        let mut gradient = vec![0.0; p.len()];
+        let mut loss = 0.0;
+        for (x, &label) in f64s(&samples).chunks(3).zip(&labels) {
+            let h: Vec<f64> = (0..4).map(|o| (0..3).map(|i| p[3 * o + i] * x[i]).sum::<f64>() + p[12 + o]).collect();
+            let a: Vec<f64> = (0..4).map(|o| h[o].max(0.0) + p[16 + o] * h[o].min(0.0)).collect();
+            let y: Vec<f64> =
+                (0..2).map(|o| (0..4).map(|i| p[20 + 4 * o + i] * a[i]).sum::<f64>() + p[28 + o]).collect();
+            let total: f64 = y.iter().map(|y| y.exp()).sum();
+            loss += total.ln() - y[usize::from(label)];
+            for (o, y) in y.iter().enumerate() {
+                let dy = (y.exp() / total - f64::from(usize::from(label) == o)) / 12.0;
+                gradient[28 + o] += dy;
+                for i in 0..4 {
+                    gradient[20 + 4 * o + i] += dy * a[i];
+                    let da = dy * p[20 + 4 * o + i];
+                    gradient[16 + i] += da * h[i].min(0.0);
+                    let dh = if h[i] > 0.0 { da } else { p[16 + i] * da };
+                    gradient[12 + i] += dh;
+                    (0..3).for_each(|k| gradient[3 * i + k] += dh * x[k]);
+                }
+            }
+        }
+        want.push(loss);
+        for i in 0..p.len() {
+            let decay = if i < 12 || (20..28).contains(&i) { 0.01 } else { 0.0 };
+            velocity[i] = 0.9 * velocity[i] + gradient[i] + decay * p[i];
+            p[i] -= LR * velocity[i];
+        }
+    }
+
+    let optimizer = Optimizer { momentum: 0.9, weight_decay: 0.01, ..Optimizer::default() };
+    let batch = Batch { pixels: Pixels::Floats(&samples), labels: &labels, indices: &indices };
+    for path in Path::available() {
+        let options = CpuOptions { threads: 1, path: Some(path) };
+        let mut engine = CpuEngine::new(network.clone(), options).unwrap();
+        engine.set_parameters(&start).unwrap();
+        for (step, want) in want.iter().enumerate() {
+            let update = Update { optimizer, lr: LR as f32, scale: 1.0, step: step as u64 + 1 };
+            let score = engine.step(&batch, &STEP, update).unwrap();
+            assert!((score.loss - want).abs() < 1e-4, "{path}, step {step}: {score:?} {want}");
+        }
+        assert!(error(engine.parameters(), &p, 1e-3) < 1e-5, "{path}: {:?} {p:?}", engine.parameters());
+    }
+    assert!((16..20).any(|i| (p[i] - 0.25).abs() > 0.05), "the slopes moved");
 }
 
 #[test]

@@ -36,7 +36,7 @@ const ONNX: [(&str, &str); 25] = [
     ("loop.onnx", "nothing before it gives its input 'b'"),
     ("ladder.onnx", "residual blocks"),
     ("unknown-operator.onnx", "node 'y' (LSTM): this operator is not known"),
-    ("dilated.onnx", "node 'c' (Conv): dilations are [2, 2]"),
+    ("dilated.onnx", "node 'c' (Conv): dilations is [0, 2]"),
     ("average-without-padding.onnx", "count_include_pad must be 1"),
 ];
 

@@ -4,7 +4,9 @@ use crate::kit::{Normalization, error, fixtures, networks, preset, uniform, untr
 use lenet::engine::{Batch, CpuOptions, Engine, Pixels};
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training};
-use lenet::spec::{Activation, Approximate, Conv2d, Dense, Init, Layer, PRESETS, Recipe, Residual, Spec, TrainRecipe};
+use lenet::spec::{
+    Activation, Approximate, Conv2d, Dense, Init, Layer, PRESETS, Prelu, Recipe, Residual, Spec, TrainRecipe,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -217,6 +219,59 @@ fn a_state_dict_of_a_sequential_with_other_numbers_is_read() {
     assert!(error.contains("'8.weight' (here 7.weight) has the shape [8, 24] instead of [9, 24]"), "{error}");
     assert!(error.contains("'10.weight' (here 9.weight) has the shape [3, 8] instead of [3, 9]"), "{error}");
     assert!(!error.contains('\n'));
+}
+
+#[test]
+fn a_dilation_comes_back() {
+    let conv = |dilation: [usize; 2]| Conv2d::new(2, 3).stride(2).padding(1).dilation(dilation).into();
+    let spec = |dilation| Spec::new([1, 9, 12], [conv(dilation), Layer::Flatten, Dense::new(3).into()]);
+    let model = |dilation| model(spec(dilation), 1);
+    let says = |bytes: &[u8]| bytes.windows(9).any(|w| w == b"dilations");
+    let (plain, dilated) = (model([1, 1]).to_onnx(false), model([2, 3]).to_onnx(false));
+    assert!(!says(&plain) && says(&dilated));
+    let model = model([2, 3]);
+    assert_eq!(model.network.layers()[0].settings, "3×3, stride 2, padding 1, dilation 2×3");
+    let back = Model::from_onnx(&dilated, &ImportOptions::default()).unwrap();
+    assert_eq!((&back.spec, &back.parameters), (&model.spec, &model.parameters));
+    assert_eq!(Spec::from_json(&model.spec.to_json()).unwrap(), model.spec);
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(card.contains("nn.Conv2d(1, 2, 3, stride=2, padding=1, dilation=(2, 3)),"), "{card}");
+}
+
+#[test]
+fn slopes_come_back_whether_one_a_channel_or_one_for_all() {
+    let layers = [
+        Conv2d::new(2, 3).into(),
+        Prelu::new().into(),
+        Layer::Flatten,
+        Dense::new(5).into(),
+        Prelu::new().into(),
+        Dense::new(3).into(),
+    ];
+    let mut model = model(Spec::new([1, 4, 4], layers), 1);
+    let bytes = model.to_onnx(false);
+    let back = Model::from_onnx(&bytes, &ImportOptions::default()).unwrap();
+    assert_eq!((&back.spec, &back.parameters), (&model.spec, &model.parameters));
+    assert!(model.network.tensors().any(|t| t.name == "1.weight" && t.shape == [2]), "as in PyTorch's state dict");
+
+    // In the file: dimensions, element type, name, values. Texts without a meaning fill what is left of the shorter form.
+    let slopes = model.network.tensors().find(|t| t.name == "1.weight").unwrap().range.clone();
+    let tensor = |dims: [u8; 6], values: &[u8]| [&dims[..], &[16, 1, 66, 8], b"1.weight", &[74], values].concat();
+    let values: Vec<u8> = model.parameters[slopes.clone()].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let one_each = tensor([8, 2, 8, 1, 8, 1], &[&[8], &values[..]].concat());
+    let for_all = tensor([8, 1, 98, 2, b'a', b'a'], &[&[4], &values[..4], &[98, 2, b'a', b'a']].concat());
+    let at = bytes.windows(one_each.len()).position(|w| w == one_each).expect("slopes of the shape [2, 1, 1]");
+    let patched = [&bytes[..at], &for_all[..], &bytes[at + one_each.len()..]].concat();
+    let back = Model::from_onnx(&patched, &ImportOptions::default()).unwrap();
+    model.parameters[slopes.start + 1] = model.parameters[slopes.start];
+    assert_eq!(back.parameters, model.parameters);
+
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(card.contains("    nn.PReLU(2),\n") && card.contains("    nn.PReLU(5),\n"), "{card}");
 }
 
 #[test]

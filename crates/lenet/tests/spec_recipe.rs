@@ -54,13 +54,13 @@ fn both_forms_of_the_list_and_of_a_window_are_the_same() {
 
 #[test]
 fn errors_in_layers() {
-    let kinds = "(known: conv2d, dense, batch_norm, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, relu6, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
+    let kinds = "(known: conv2d, dense, batch_norm, prelu, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, relu6, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
     let whole = "must be a whole number from";
     for (line, want) in [
         (
             "{ type = \"conv2d\", chanels = 6, window = 5 }",
             "20: unknown key \"chanels\" in a conv2d layer, did you mean \"channels\"? \
-             (known: type, channels, window, stride, padding, groups, connections, bias)"
+             (known: type, channels, window, stride, padding, dilation, groups, connections, bias)"
                 .to_string(),
         ),
         (

@@ -30,6 +30,10 @@ fn windows_fit_as_often_as_counted() {
                         assert_eq!(conv.multiply_adds, (4 * 3 * window[0] * window[1] * oh * ow) as u64);
                         seen += 1;
                     }
+                    let [oh2, ow2] = [0, 1].map(|a| positions(image[a + 1], 2 * window[a] - 1, stride[a], padding[a]));
+                    let dilated = Conv2d::new(4, window).stride(stride).padding(padding).dilation(2);
+                    let output = with_head(image, dilated.into()).infer().ok().map(|n| n.layers()[0].output);
+                    assert_eq!(output, (oh2 > 0 && ow2 > 0).then_some(Shape::Image([4, oh2, ow2])));
                     // PyTorch refuses to pool with more padding than half of the window.
                     let half = padding[0] * 2 <= window[0] && padding[1] * 2 <= window[1];
                     let network = with_head(image, Layer::MaxPool(Pool { window, stride, padding })).infer();

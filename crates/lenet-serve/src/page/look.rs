@@ -93,7 +93,7 @@ pub async fn weights(call: Call<'_>) -> Result<Response, Problem> {
         Geometry::Conv2d(s) => {
             answer["shape"] = object!([s.oc, s.group_inputs(), s.kh, s.kw]);
             (answer["stride"], answer["padding"]) = (object!(s.stride), object!(s.padding));
-            answer["groups"] = s.groups.into();
+            (answer["dilation"], answer["groups"]) = (object!(s.dilation), s.groups.into());
             (weight, bias)
         }
         Geometry::Dense(s) => {

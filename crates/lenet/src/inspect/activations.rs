@@ -5,7 +5,7 @@ use crate::data::Dataset;
 use crate::engine::reference::Reference;
 use crate::model::Model;
 use crate::random::{Purpose, Stream};
-use crate::spec::{Geometry, Network, Shape};
+use crate::spec::{Geometry, Network, Shape, Sort};
 
 /// What one layer gives for some images.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,23 +202,23 @@ pub fn find_layers(network: &Network, names: &[String]) -> Result<Vec<usize>, In
 /// the normalisation and activation that follow them at once.
 pub fn first_two(network: &Network) -> Vec<usize> {
     let layers = &network.layers;
-    let of = |wanted: fn(&Geometry) -> bool| -> Vec<usize> {
-        (0..layers.len()).filter(|&i| wanted(&layers[i].geometry)).take(2).collect()
+    // Those of the sort that learn.
+    let of = |sort: Sort| -> Vec<usize> {
+        let wanted = |&i: &usize| layers[i].geometry.sort() == sort && layers[i].weight.is_some();
+        (0..layers.len()).filter(wanted).take(2).collect()
     };
-    let mut starts = of(|g| matches!(g, Geometry::Conv2d(_)));
+    let mut starts = of(Sort::Convolution);
     if starts.is_empty() {
-        starts = of(|g| matches!(g, Geometry::Dense(_)));
+        starts = of(Sort::Dense);
     }
     starts.into_iter().map(|start| stage_end(network, start)).collect()
 }
 
 /// The position behind a layer and the normalisation and activation that follow it at once.
 pub(crate) fn stage_end(network: &Network, start: usize) -> usize {
-    let follows = |g: &Geometry| match g {
-        Geometry::BatchNorm(_) | Geometry::Activation(_) => true,
-        Geometry::Conv2d(_) | Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::Flatten => false,
-        Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Subsample(_) => false,
-        Geometry::Dropout(_) | Geometry::Add => false,
+    let follows = |g: &Geometry| match g.sort() {
+        Sort::Norm | Sort::Function => true,
+        Sort::Convolution | Sort::Dense | Sort::Pooling | Sort::Pass | Sort::Sum => false,
     };
     let mut end = start + 1;
     while network.layers.get(end).is_some_and(|l| l.source == end && follows(&l.geometry)) {

@@ -3,6 +3,8 @@
 #[cfg(feature = "train")]
 mod activation;
 mod error;
+#[cfg(feature = "train")]
+mod layers;
 pub mod layout;
 mod load;
 #[cfg(feature = "onnx")]
@@ -18,7 +20,7 @@ pub use error::ModelError;
 #[cfg(feature = "train")]
 pub(crate) use load::read_bounded;
 
-use crate::spec::{Geometry, Network, Normalization, Spec};
+use crate::spec::{Network, Normalization, Spec};
 
 /// Version of `config.json`.
 const FORMAT: u32 = 1;
@@ -66,15 +68,12 @@ impl Model {
     pub fn filters(&self) -> Option<(String, [usize; 4], &[f32])> {
         let network = &self.network;
         let (layer, weight) = network.layers.iter().find_map(|l| l.weight.as_ref().map(|w| (l, w)))?;
-        let shape = match layer.geometry {
-            Geometry::Conv2d(s) => [s.oc, s.group_inputs(), s.kh, s.kw],
-            Geometry::Dense(s) if s.inputs == network.input.iter().product::<usize>() => {
-                let [c, h, w] = network.input;
-                [s.outputs, c, h, w]
-            }
-            Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::BatchNorm(_) | Geometry::Subsample(_) => return None,
-            Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Flatten | Geometry::Activation(_) => return None,
-            Geometry::Dropout(_) | Geometry::Add => return None,
+        let [c, h, w] = network.input;
+        // Of a convolution, of a dense layer; others have a weight a channel.
+        let shape = match weight.shape[..] {
+            [oc, ic, kh, kw] => [oc, ic, kh, kw],
+            [outputs, inputs] if inputs == c * h * w => [outputs, c, h, w],
+            _ => return None,
         };
         Some((layer.title(), shape, &self.parameters[weight.range.clone()]))
     }

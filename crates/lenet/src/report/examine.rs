@@ -8,7 +8,7 @@ use crate::engine::CpuOptions;
 use crate::inspect::{Doubles, stage_end};
 use crate::metrics::Predictions;
 use crate::model::Model;
-use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use crate::spec::{LayerInfo, Network, Shape, Sort};
 use crate::train::recipe_split;
 
 /// Images that are shown: mistakes, pairs of classes and images of each, classes and maps of the activations, filters.
@@ -123,14 +123,13 @@ fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
     let network = &model.network;
     let first = network.layers.iter().find(|l| l.weight.is_some());
     let Some((layer, weight)) = first.and_then(|l| Some((l, l.weight.as_ref()?))) else { return Ok(None) };
-    let untouched = |l: &LayerInfo| matches!(l.geometry, Geometry::Flatten | Geometry::Dropout(_));
+    let untouched = |l: &LayerInfo| l.geometry.sort() == Sort::Pass;
     let before = network.layers.iter().take_while(|l| l.name != layer.name).all(untouched);
-    let shape = match layer.geometry {
-        Geometry::Conv2d(s) => [s.group_inputs(), s.kh, s.kw],
-        Geometry::Dense(_) if before => network.input,
-        Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::BatchNorm(_) | Geometry::Subsample(_) => return Ok(None),
-        Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Flatten | Geometry::Activation(_) => return Ok(None),
-        Geometry::Dropout(_) | Geometry::Add => return Ok(None),
+    // Of a convolution, of a dense layer; others have a weight a channel.
+    let shape = match weight.shape[..] {
+        [_, c, h, w] => [c, h, w],
+        [_, _] if before => network.input,
+        _ => return Ok(None),
     };
     let [c, h, w] = shape;
     let weights = &model.parameters[weight.range.clone()];
@@ -147,7 +146,7 @@ fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
 
 fn activations(model: &Model, dataset: &Dataset, shown: Vec<Example>) -> Result<Option<Activations>, ReportError> {
     let layers = &model.network.layers;
-    let Some(first) = layers.iter().position(|l| matches!(l.geometry, Geometry::Conv2d(_))) else { return Ok(None) };
+    let Some(first) = layers.iter().position(|l| l.geometry.sort() == Sort::Convolution) else { return Ok(None) };
     let end = stage_end(&model.network, first);
     let network = Network { layers: model.network.layers[..end].to_vec(), ..model.network.clone() };
     let Some((Shape::Image([c, h, w]), false)) = network.layers.last().map(|l| (l.output, shown.is_empty())) else {

@@ -52,7 +52,7 @@ impl Builder {
         if a != b {
             return Err(at.misfit(Misfit::Sum { body: a, shortcut: b }));
         }
-        self.push(at, body, Some(shortcut), Placed::new(Geometry::Add, a))
+        self.push(at, body, Some(shortcut), Placed::new(Geometry::Add, a).said(["sum".into()]))
     }
 
     /// Counts what a layer gives, and the border that its padding asks for around what it takes, which others may take too.
@@ -79,7 +79,8 @@ impl Builder {
             let len = shape.iter().product::<usize>();
             *offset += len;
             let (name, range) = (format!("{}.{suffix}", at.name), *offset - len..*offset);
-            ParameterInfo { name, shape, range, fan_in: p.fan_in, fan_out: p.fan_out, role, mask }
+            let start = if role == Role::Scale { p.start } else { 0.0 };
+            ParameterInfo { name, shape, range, fan_in: p.fan_in, fan_out: p.fan_out, role, start, mask }
         };
         let first = p.weight.first().copied();
         let weight = first.map(|_| take("weight", p.weight, p.role, p.mask));
@@ -101,6 +102,7 @@ impl Builder {
             source,
             other,
             kind,
+            settings: p.settings.join(", "),
             input,
             output,
             geometry,

@@ -1,10 +1,10 @@
 //! What shape inference gives: a network's layers with their sizes and tensors.
 
-use super::{Geometry, Role, Shape};
+use super::{Geometry, Role, Shape, Sort};
 use std::ops::Range;
 
 /// A named tensor in the parameter slab.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ParameterInfo {
     /// PyTorch's name in a `Sequential`: `INDEX.weight` or `INDEX.bias`.
     pub name: String,
@@ -18,6 +18,8 @@ pub struct ParameterInfo {
     pub fan_out: usize,
     /// What it is for the layer.
     pub role: Role,
+    /// What all its values start at, unless they are drawn, as those of weights are.
+    pub start: f32,
     /// Which values exist, where a table of connections leaves some out; those stay 0.
     pub mask: Option<Vec<bool>>,
 }
@@ -58,6 +60,8 @@ pub struct LayerInfo {
     pub other: Option<usize>,
     /// The layer's type, as recipes spell it.
     pub kind: &'static str,
+    /// Its settings in words, without those that are as usual; often empty.
+    pub settings: String,
     /// Shape that comes in.
     pub input: Shape,
     /// Shape that goes out.
@@ -131,13 +135,12 @@ impl Network {
     /// The weights that an optimizer may take as matrices, `[outputs, inputs]`: those of plain convolutions and dense layers,
     /// each output's weights a row, but for the last layer's. Their places in the slab, and their sides.
     pub fn hidden_matrices(&self) -> impl Iterator<Item = (Range<usize>, [usize; 2])> {
-        // Whether the layer's sums are one matrix's; `None` for what is no sum of products over all channels.
-        let is_matrix = |l: &LayerInfo| match l.geometry {
-            Geometry::Conv2d(s) => Some(s.groups == 1),
-            Geometry::Dense(_) => Some(true),
-            Geometry::Rbf(_) => Some(false),
-            Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Subsample(_) | Geometry::BatchNorm(_) => None,
-            Geometry::Flatten | Geometry::Activation(_) | Geometry::Dropout(_) | Geometry::Add => None,
+        // Whether the layer's sums are one matrix's; `None` for what is no sum over channels.
+        let is_matrix = |l: &LayerInfo| match l.geometry.sort() {
+            Sort::Convolution | Sort::Dense => {
+                Some(l.weight.is_some() && !matches!(l.geometry, Geometry::Conv2d(s) if s.groups > 1))
+            }
+            Sort::Pooling | Sort::Norm | Sort::Function | Sort::Pass | Sort::Sum => None,
         };
         let last = self.layers.iter().rposition(|l| is_matrix(l).is_some());
         let hidden =

@@ -43,6 +43,6 @@ pub enum Role {
     Weight,
     /// Is added to outputs; starts at 0.
     Bias,
-    /// Scales normalised values; starts at 1.
+    /// Scales the values of a channel; starts where its layer says.
     Scale,
 }

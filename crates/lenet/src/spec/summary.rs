@@ -1,6 +1,6 @@
 //! The table of a network: what every layer gives, holds and costs.
 
-use super::{Geometry, LayerInfo, Network, Shape};
+use super::{LayerInfo, Network, Shape};
 use crate::text::thousands;
 use serde::Serialize;
 use std::fmt;
@@ -55,7 +55,7 @@ impl SummaryRow {
         SummaryRow {
             name: layer.name.clone(),
             kind: layer.kind,
-            settings: settings(layer),
+            settings: layer.settings.clone(),
             output: match layer.output {
                 Shape::Image(chw) => chw.to_vec(),
                 Shape::Flat(n) => vec![n],
@@ -64,46 +64,6 @@ impl SummaryRow {
             multiply_adds: layer.multiply_adds,
         }
     }
-}
-
-fn settings(layer: &LayerInfo) -> String {
-    let pair = |[rows, columns]: [usize; 2]| format!("{rows}×{columns}");
-    let short = |[rows, columns]: [usize; 2]| if rows == columns { rows.to_string() } else { pair([rows, columns]) };
-    let mut words = Vec::new();
-    let (window, usual_stride, stride, padding) = match layer.geometry {
-        Geometry::Conv2d(s) => ([s.kh, s.kw], [1, 1], s.stride, s.padding),
-        Geometry::AvgPool(s) | Geometry::MaxPool(s) | Geometry::Subsample(s) => {
-            ([s.kh, s.kw], [s.kh, s.kw], s.stride, s.padding)
-        }
-        Geometry::Dense(_) => ([0, 0], [0, 0], [0, 0], [0, 0]),
-        Geometry::Dropout(rate) => return rate.to_string(),
-        Geometry::Add => return "sum".into(),
-        Geometry::Activation(a) => return a.settings(),
-        Geometry::Flatten | Geometry::BatchNorm(_) | Geometry::Rbf(_) => {
-            return String::new();
-        }
-    };
-    if window != [0, 0] {
-        words.push(pair(window));
-    }
-    if stride != usual_stride {
-        words.push(format!("stride {}", short(stride)));
-    }
-    if padding != [0, 0] {
-        words.push(format!("padding {}", short(padding)));
-    }
-    if let Geometry::Conv2d(s) = layer.geometry
-        && s.groups > 1
-    {
-        words.push(format!("groups {}", s.groups));
-    }
-    if layer.weight.as_ref().is_some_and(|w| w.mask.is_some()) {
-        words.push("sparse".into());
-    }
-    if layer.weight.is_some() && layer.bias.is_none() {
-        words.push("no bias".into());
-    }
-    words.join(", ")
 }
 
 /// Most columns of the text, and what is between two of the table's.

@@ -20,8 +20,8 @@ pub fn initial_buffers(network: &Network) -> Vec<f32> {
     buffers
 }
 
-/// The initial parameters: weights by the recipe's initialiser and seed, each tensor from a stream of its own, scales
-/// one, biases zero.
+/// The initial parameters: weights by the recipe's initialiser and seed, each tensor from a stream of its own; scales
+/// and biases where their layers say.
 ///
 /// Weights that a table of connections leaves out are 0; the others are drawn as if each map saw all its inputs.
 pub fn initialize(network: &Network, train: &TrainRecipe) -> Vec<f32> {
@@ -29,9 +29,8 @@ pub fn initialize(network: &Network, train: &TrainRecipe) -> Vec<f32> {
     for (number, tensor) in network.tensors().enumerate() {
         match tensor.role {
             Role::Weight => {}
-            Role::Bias => continue,
-            Role::Scale => {
-                parameters[tensor.range.clone()].fill(1.0);
+            Role::Bias | Role::Scale => {
+                parameters[tensor.range.clone()].fill(tensor.start);
                 continue;
             }
         }

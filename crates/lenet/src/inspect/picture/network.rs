@@ -1,7 +1,7 @@
 //! The way of the data through a network: a box a layer, from top to bottom, shortcuts beside the bodies of their blocks.
 
 use crate::draw::{ACCENT, Anchor, FAINT, INK, LARGE, NORMAL, Rgb, SMALL, Scene, Towards, fitted, text_width};
-use crate::spec::{Geometry, LayerInfo, Network, Shape, Summary, SummaryRow};
+use crate::spec::{LayerInfo, Network, Shape, Sort, Summary, SummaryRow};
 use crate::text::thousands;
 
 const MARGIN: f64 = 16.0;
@@ -140,7 +140,7 @@ impl Plan {
     fn layer(&self, scene: &mut Scene, value: usize, layer: &LayerInfo, row: &SummaryRow, side: usize) {
         let flat = is_flat(layer);
         let area @ [x, y, w, h] = self.area(value, flat);
-        let edge = [LINE, INK][usize::from(matches!(layer.geometry, Geometry::Add))];
+        let edge = [LINE, INK][usize::from(layer.geometry.sort() == Sort::Sum)];
         scene.rect(area, Some(fill(layer)), Some(edge));
         let line = if flat || row.parameters == 0 { y + h / 2.0 + 3.0 } else { y + 15.0 };
         let end = x + w - 16.0 - text_width(&words(layer.output), NORMAL);
@@ -169,10 +169,9 @@ impl Plan {
 
 /// What keeps its shape and has little to say needs no tall box.
 fn is_flat(layer: &LayerInfo) -> bool {
-    use Geometry::*;
-    match layer.geometry {
-        Activation(_) | BatchNorm(_) | Dropout(_) | Add | Flatten => true,
-        Conv2d(_) | Dense(_) | Rbf(_) | AvgPool(_) | MaxPool(_) | Subsample(_) => false,
+    match layer.geometry.sort() {
+        Sort::Function | Sort::Norm | Sort::Pass | Sort::Sum => true,
+        Sort::Convolution | Sort::Dense | Sort::Pooling => false,
     }
 }
 
@@ -207,14 +206,13 @@ fn lane(network: &Network, block: &str) -> usize {
 }
 
 fn fill(layer: &LayerInfo) -> Rgb {
-    use Geometry::*;
-    match layer.geometry {
-        Conv2d(_) => [221, 234, 247],
-        Dense(_) | Rbf(_) => [253, 232, 210],
-        AvgPool(_) | MaxPool(_) | Subsample(_) => [224, 241, 220],
-        BatchNorm(_) => [236, 229, 245],
-        Add => [255, 255, 255],
-        Activation(_) | Dropout(_) | Flatten => [245, 246, 248],
+    match layer.geometry.sort() {
+        Sort::Convolution => [221, 234, 247],
+        Sort::Dense => [253, 232, 210],
+        Sort::Pooling => [224, 241, 220],
+        Sort::Norm => [236, 229, 245],
+        Sort::Sum => [255, 255, 255],
+        Sort::Function | Sort::Pass => [245, 246, 248],
     }
 }
 

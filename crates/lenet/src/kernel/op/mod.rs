@@ -11,6 +11,7 @@ pub mod epilogue;
 pub mod loss;
 pub mod norm;
 pub mod pool;
+pub mod prelu;
 pub mod rbf;
 
 use crate::spec::{Geometry, LayerInfo, ParameterInfo};
@@ -75,6 +76,7 @@ impl<'a> Naive<'a> {
             Geometry::MaxPool(s) => each(x, |x| pool::naive::forward(PoolKind::Maximum, s, x).0),
             Geometry::Subsample(s) => each(x, |x| pool::naive::subsample(s, x, w, b)),
             Geometry::Activation(a) => each(x, |x| x.iter().map(|&x| activation::naive(*a, x).0).collect()),
+            Geometry::Prelu(s) => each(x, |x| prelu::naive::forward(s, w, x)),
             Geometry::BatchNorm(s) => norm::naive::forward_all(s, x, self.running(), [w, b.unwrap_or(&[])]),
             Geometry::Dropout(rate) => {
                 let scaled = |(i, x): (usize, &Vec<f64>)| product(x, &self.factors(*rate, i, x.len()));
@@ -99,6 +101,7 @@ impl<'a> Naive<'a> {
             Geometry::Subsample(s) => {
                 self.learning(x, dy, slab, |x, dy, dw, db| pool::naive::subsample_backward(s, x, w, dy, dw, db))
             }
+            Geometry::Prelu(s) => self.learning(x, dy, slab, |x, dy, dw, _| prelu::naive::backward(s, w, x, dy, dw)),
             Geometry::BatchNorm(s) => {
                 let places = [&self.layer.weight, &self.layer.bias];
                 norm::naive::backward_all(s, x, dy, self.running(), w, |c, gradients| {
@@ -191,6 +194,7 @@ pub(crate) mod bench {
                 // It is timed with the pooling behind it.
                 Geometry::Activation(a) => before = Some((name, *a)),
                 Geometry::BatchNorm(s) => norm::bench::bench(bench, &name, s, frame)?,
+                Geometry::Prelu(s) => prelu::bench::bench(bench, &name, s, frame)?,
                 Geometry::Dropout(rate) => dropout::bench::bench(bench, &name, *rate, &frame)?,
                 Geometry::Add => add::bench::bench(bench, &name, &frame)?,
                 Geometry::Rbf(s) => rbf::bench::bench(bench, &name, s)?,

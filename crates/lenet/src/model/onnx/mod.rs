@@ -1,10 +1,10 @@
 //! Models as ONNX files: one self-contained file out, and in again, from here or from PyTorch's exporters.
 
 mod error;
-mod export;
-mod import;
+pub(super) mod export;
+pub(super) mod import;
 mod kind;
-mod read;
+pub(super) mod read;
 mod wire;
 
 pub use error::OnnxError;

@@ -2,6 +2,7 @@
 
 use crate::model::Model;
 use crate::model::activation::form;
+use crate::model::layers::constructor;
 use crate::spec::{Activation, Layer, Shape, Spec};
 use std::fmt::Write;
 
@@ -89,8 +90,8 @@ impl Lines {
         for (i, layer) in layers.iter().enumerate() {
             let name = format!("{prefix}{i}");
             let Layer::Residual(r) = layer else {
-                let line = self.layer(layer, &name);
-                let _ = writeln!(self.text, "{indent}{line},");
+                let shape = self.shapes.iter().find(|(n, _)| *n == name).map_or(Shape::Flat(0), |(_, shape)| *shape);
+                let _ = writeln!(self.text, "{indent}{},", constructor(layer, shape));
                 continue;
             };
             let _ = writeln!(self.text, "{indent}Residual(");
@@ -102,50 +103,4 @@ impl Lines {
             let _ = writeln!(self.text, "{indent}),");
         }
     }
-
-    /// The constructor of a layer that is no block.
-    fn layer(&self, layer: &Layer, name: &str) -> String {
-        let shape = self.shapes.iter().find(|(n, _)| n == name).map_or(Shape::Flat(0), |(_, shape)| *shape);
-        let (channels, dimensions) = match shape {
-            Shape::Image([c, _, _]) => (c, 2),
-            Shape::Flat(n) => (n, 1),
-        };
-        let pool = |p: &crate::spec::Pool| format!("{}, {}, {}", pair(p.window), pair(p.stride), pair(p.padding));
-        match layer {
-            Layer::Conv2d(l) => {
-                let mut args = format!("{channels}, {}, {}", l.channels, pair(l.window));
-                for (key, value, usual) in [("stride", l.stride, [1, 1]), ("padding", l.padding, [0, 0])] {
-                    if value != usual {
-                        let _ = write!(args, ", {key}={}", pair(value));
-                    }
-                }
-                if l.groups != 1 {
-                    let _ = write!(args, ", groups={}", l.groups);
-                }
-                args += bias(l.bias);
-                format!("nn.Conv2d({args})")
-            }
-            Layer::Dense(l) => format!("nn.Linear({channels}, {}{})", l.units, bias(l.bias)),
-            Layer::AvgPool(l) => format!("nn.AvgPool2d({})", pool(l)),
-            Layer::MaxPool(l) => format!("nn.MaxPool2d({})", pool(l)),
-            Layer::Subsample(l) => format!("Subsample({channels}, {})", pool(l)),
-            Layer::GlobalAvgPool => "nn.AdaptiveAvgPool2d(1)".into(),
-            Layer::Flatten => "nn.Flatten()".into(),
-            Layer::BatchNorm(l) => {
-                format!("nn.BatchNorm{dimensions}d({channels}, eps={:?}, momentum={:?})", l.eps, l.momentum)
-            }
-            Layer::Dropout(l) => format!("nn.Dropout({:?})", l.rate),
-            Layer::Rbf(l) => format!("Rbf({channels}, {})", l.units),
-            Layer::Activation(a) => form(*a).torch,
-            Layer::Residual(_) => String::new(),
-        }
-    }
-}
-
-fn bias(bias: bool) -> &'static str {
-    if bias { "" } else { ", bias=False" }
-}
-
-fn pair([rows, columns]: [usize; 2]) -> String {
-    if rows == columns { rows.to_string() } else { format!("({rows}, {columns})") }
 }

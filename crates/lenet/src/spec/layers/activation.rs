@@ -105,13 +105,13 @@ impl Activation {
     pub(super) fn fit(&self, at: &At) -> Result<Placed, SpecError> {
         match self.misfit() {
             Some(reason) => Err(at.misfit(reason)),
-            None => Ok(Placed::new(Geometry::Activation(*self), at.input)),
+            None => Ok(Placed::new(Geometry::Activation(*self), at.input).said([self.settings()])),
         }
     }
 
     /// The settings that are not as by default, in words.
     #[cfg(feature = "train")]
-    pub(in crate::spec) fn settings(mut self) -> String {
+    fn settings(mut self) -> String {
         let said = self.keys().into_iter().filter(Key::is_said);
         let words = said.map(|key| format!("{} {}", key.name, key.field.write_json()).replace('"', ""));
         words.collect::<Vec<_>>().join(", ")

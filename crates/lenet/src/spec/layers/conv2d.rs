@@ -1,6 +1,6 @@
 //! Convolution.
 
-use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SIZES, SpecError, WINDOWS};
+use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SIZES, SpecError, WINDOWS, pair, setting};
 use super::{Geometry, Pair};
 use crate::spec::keyed::keyed;
 use crate::spec::shape::Shape;
@@ -17,6 +17,8 @@ keyed! {
         pub stride: [usize; 2] = [1, 1], Sides(WINDOWS);
         /// Rows and columns of zeros on each side.
         pub padding: [usize; 2] = [0, 0], Sides(PADDINGS);
+        /// Rows and columns of the input from one of the window's to the next; with 1, the window has no gaps.
+        pub dilation: [usize; 2] = [1, 1], Sides(WINDOWS).quiet();
         /// Number of groups of channels that are convolved apart; with one for each input channel, the convolution is
         /// depthwise.
         pub groups: usize = 1, Whole(SIZES).quiet();
@@ -44,6 +46,11 @@ impl Conv2d {
         Conv2d { padding: padding.into().into(), ..self }
     }
 
+    /// Spreads the window: from one of its rows and columns to the next are so many of the input.
+    pub fn dilation(self, dilation: impl Into<Pair>) -> Self {
+        Conv2d { dilation: dilation.into().into(), ..self }
+    }
+
     /// Convolves so many groups of channels apart.
     pub fn groups(self, groups: usize) -> Self {
         Conv2d { groups, ..self }
@@ -63,7 +70,8 @@ impl Conv2d {
         let [ic, ih, iw] = at.image()?;
         at.positive("channels", self.channels)?;
         let (oc, groups) = (self.channels, self.groups);
-        let ([oh, ow], [kh, kw]) = (at.slide([ih, iw], self.window, self.stride, self.padding)?, self.window);
+        let (dilation, [kh, kw]) = (self.dilation, self.window);
+        let [oh, ow] = at.slide([ih, iw], at.spread(self.window, dilation)?, self.stride, self.padding)?;
         at.positive("groups", groups)?;
         if !ic.is_multiple_of(groups) || !oc.is_multiple_of(groups) {
             return Err(at.misfit(Misfit::Groups { groups, inputs: ic, outputs: oc }));
@@ -71,7 +79,13 @@ impl Conv2d {
         at.limited("weights", &[oc, ic / groups, kh, kw], LIMIT)?;
         at.limited("output", &[oc, oh, ow], LIMIT)?;
         let (stride, padding) = (self.stride, self.padding);
-        let s = ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride, padding, groups };
+        let s = ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride, padding, dilation, groups };
+        let grouped = if groups > 1 { format!("groups {groups}") } else { String::new() };
+        let sparse = if self.connections.is_some() { "sparse" } else { "" };
+        let plain = Placed::new(Geometry::Conv2d(s), Shape::Image([oc, oh, ow]))
+            .said([pair(self.window), setting("stride", stride, [1, 1]), setting("padding", padding, [0, 0])])
+            .said([setting("dilation", dilation, [1, 1]), grouped])
+            .said([sparse, if self.bias { "" } else { "no bias" }].map(String::from));
         Ok(Placed {
             weight: vec![oc, s.group_inputs(), kh, kw],
             mask: self.mask(at, &s)?,
@@ -79,7 +93,7 @@ impl Conv2d {
             fan_in: s.taps(),
             fan_out: oc * kh * kw / groups,
             uses: oh * ow,
-            ..Placed::new(Geometry::Conv2d(s), Shape::Image([oc, oh, ow]))
+            ..plain
         })
     }
 
@@ -110,7 +124,8 @@ impl Conv2d {
     }
 }
 
-/// Geometry of a convolution: x is `[ic, ih, iw]`, w is `[oc, ic / groups, kh, kw]`, y is `[oc, oh, ow]`.
+/// Geometry of a convolution: x is `[ic, ih, iw]`, w is `[oc, ic / groups, kh, kw]`, y is `[oc, oh, ow]`. Rows and columns
+/// of the window are `dilation` rows and columns of x apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct ConvShape {
@@ -124,6 +139,7 @@ pub struct ConvShape {
     pub kw: usize,
     pub stride: [usize; 2],
     pub padding: [usize; 2],
+    pub dilation: [usize; 2],
     pub groups: usize,
 }
 

@@ -31,7 +31,8 @@ impl Dense {
     pub(super) fn fit(&self, at: &At) -> Result<Placed, SpecError> {
         let s = units(self.units, at)?;
         let (weight, fan_in, fan_out) = (vec![s.outputs, s.inputs], s.inputs, s.outputs);
-        let plain = Placed::new(Geometry::Dense(s), Shape::Flat(s.outputs));
+        let words = if self.bias { "" } else { "no bias" };
+        let plain = Placed::new(Geometry::Dense(s), Shape::Flat(s.outputs)).said([words.into()]);
         Ok(Placed { weight, bias: self.bias, fan_in, fan_out, uses: 1, ..plain })
     }
 }

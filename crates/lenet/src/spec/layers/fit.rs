@@ -149,7 +149,7 @@ impl fmt::Display for SpecError {
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pair = |[rows, columns]: &[usize; 2]| format!("{rows}×{columns}");
+        let pair = |sides: &[usize; 2]| pair(*sides);
         match self {
             Misfit::NeedsImage => f.write_str("it needs channels, rows and columns: put it before flatten"),
             Misfit::NeedsFlat => f.write_str("it needs a flat input: put flatten before it"),
@@ -244,6 +244,15 @@ impl At {
         Err(SpecError::TooLarge { layer: self.name.clone(), kind: self.kind, what, size: size.into(), limit })
     }
 
+    /// The rows and columns that a window spans, whose own are so far apart.
+    pub fn spread(&self, window: [usize; 2], dilation: [usize; 2]) -> Result<[usize; 2], SpecError> {
+        for (field, pair) in [("window", window), ("dilation", dilation)] {
+            self.positive(field, pair[0].min(pair[1]))?;
+            self.limited(field, &[pair[0].max(pair[1])], LIMIT_WINDOW)?;
+        }
+        Ok([0, 1].map(|i| (window[i] - 1) * dilation[i] + 1))
+    }
+
     /// Output rows and columns of a sliding window.
     pub fn slide(
         &self,
@@ -266,6 +275,20 @@ impl At {
     }
 }
 
+/// Rows and columns in words.
+pub(in crate::spec) fn pair([rows, columns]: [usize; 2]) -> String {
+    format!("{rows}×{columns}")
+}
+
+/// A setting of rows and columns in words, unless it is as usual.
+pub(in crate::spec) fn setting(name: &str, sides: [usize; 2], usual: [usize; 2]) -> String {
+    match sides {
+        same if same == usual => String::new(),
+        [rows, columns] if rows == columns => format!("{name} {rows}"),
+        other => format!("{name} {}", pair(other)),
+    }
+}
+
 /// What a layer is at its place: what it computes, what it gives, and its tensors.
 pub(in crate::spec) struct Placed {
     pub geometry: Geometry,
@@ -274,6 +297,8 @@ pub(in crate::spec) struct Placed {
     pub weight: Vec<usize>,
     /// What the weight is for.
     pub role: Role,
+    /// Where a weight starts that is not drawn: a scale.
+    pub start: f32,
     /// Which weights exist, where some do not.
     pub mask: Option<Vec<bool>>,
     /// Whether there is a bias, one for each of the weight's first dimension.
@@ -284,12 +309,32 @@ pub(in crate::spec) struct Placed {
     pub uses: usize,
     /// Names and shapes of the buffers.
     pub buffers: Vec<(&'static str, Vec<usize>)>,
+    /// Its settings in words, without those that are as usual.
+    pub settings: Vec<String>,
 }
 
 impl Placed {
     /// Without any tensor.
     pub fn new(geometry: Geometry, output: Shape) -> Self {
-        let (weight, role, mask, bias) = (Vec::new(), Role::Weight, None, false);
-        Placed { geometry, output, weight, role, mask, bias, fan_in: 0, fan_out: 0, uses: 0, buffers: Vec::new() }
+        Placed {
+            geometry,
+            output,
+            weight: Vec::new(),
+            role: Role::Weight,
+            start: 1.0,
+            mask: None,
+            bias: false,
+            fan_in: 0,
+            fan_out: 0,
+            uses: 0,
+            buffers: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// The same, with settings in words; without a word for what is empty.
+    pub fn said<const N: usize>(mut self, words: [String; N]) -> Self {
+        self.settings.extend(words.into_iter().filter(|word| !word.is_empty()));
+        self
     }
 }

@@ -11,6 +11,7 @@ mod dropout;
 mod fit;
 mod key;
 mod pool;
+mod prelu;
 mod rbf;
 mod residual;
 
@@ -21,6 +22,7 @@ pub use dense::{Dense, DenseShape};
 pub use dropout::Dropout;
 pub use fit::{Misfit, SpecError};
 pub use pool::{Pool, PoolShape};
+pub use prelu::{Prelu, PreluShape};
 pub use rbf::Rbf;
 pub use residual::Residual;
 
@@ -74,6 +76,8 @@ layers! {
     Dense(Dense) = "dense";
     /// Normalisation of each channel by the mean and variance of the batch, then a learnt scale and shift.
     BatchNorm(BatchNorm) = "batch_norm";
+    /// x for x > 0, else x times a learnt slope of its channel.
+    Prelu(Prelu) = "prelu";
     /// Maximum of each window; the first maximum in row-major order takes the gradient.
     MaxPool(Pool) = "max_pool";
     /// Average of each window; divides by the window's size, padding included.
@@ -99,6 +103,7 @@ impl Layer {
             Layer::Conv2d(l) => l.keys(),
             Layer::Dense(l) => l.keys(),
             Layer::BatchNorm(l) => l.keys(),
+            Layer::Prelu(l) => l.keys(),
             Layer::MaxPool(l) | Layer::AvgPool(l) | Layer::Subsample(l) => l.keys(),
             Layer::Dropout(l) => l.keys(),
             Layer::Residual(l) => l.keys(),
@@ -115,12 +120,13 @@ impl Layer {
             Layer::Conv2d(l) => l.fit(at),
             Layer::Dense(l) => l.fit(at),
             Layer::BatchNorm(l) => l.fit(at),
+            Layer::Prelu(l) => l.fit(at),
             Layer::MaxPool(l) => l.fit(at, Geometry::MaxPool),
             Layer::AvgPool(l) => l.fit(at, Geometry::AvgPool),
             Layer::GlobalAvgPool => at.image().and_then(|[_, h, w]| Pool::new([h, w]).fit(at, Geometry::AvgPool)),
             Layer::Subsample(l) => l.fit_subsample(at),
             Layer::Flatten => Ok(Placed::new(Geometry::Flatten, Shape::Flat(at.input.len()))),
-            Layer::Dropout(l) => unchanged(Geometry::Dropout(l.rate)),
+            Layer::Dropout(l) => unchanged(Geometry::Dropout(l.rate)).map(|p| p.said([l.rate.to_string()])),
             Layer::Rbf(l) => l.fit(at),
             Layer::Activation(a) => a.fit(at),
             Layer::Residual(l) => return Ok(Fit::Ways(l)),
@@ -132,7 +138,7 @@ impl Layer {
     #[cfg(feature = "train")]
     pub(super) fn keeps_shape(&self) -> bool {
         match self {
-            Layer::BatchNorm(_) | Layer::Dropout(_) | Layer::Activation(_) => true,
+            Layer::BatchNorm(_) | Layer::Prelu(_) | Layer::Dropout(_) | Layer::Activation(_) => true,
             Layer::Conv2d(_) | Layer::Dense(_) | Layer::Residual(_) | Layer::Rbf(_) => false,
             Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::Subsample(_) | Layer::Flatten => {
                 false
@@ -161,12 +167,48 @@ pub enum Geometry {
     Dense(DenseShape),
     Activation(Activation),
     BatchNorm(NormShape),
+    Prelu(PreluShape),
     /// With the probability of a zero.
     Dropout(f32),
     /// The sum of the layer's two sources.
     Add,
     /// Distances to the codes in the layer's buffer, `[outputs, inputs]`.
     Rbf(DenseShape),
+}
+
+/// What sort of layer one is, for those who show networks or look for layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "__exhaustive"), non_exhaustive)]
+pub enum Sort {
+    /// Sums over windows and channels.
+    Convolution,
+    /// Sums over all that comes in.
+    Dense,
+    /// Windows of each channel.
+    Pooling,
+    /// Normalisation of each channel.
+    Norm,
+    /// A function of each value.
+    Function,
+    /// What evaluation passes on as it comes.
+    Pass,
+    /// The sum of two values.
+    Sum,
+}
+
+impl Geometry {
+    /// What sort of layer it is.
+    pub fn sort(&self) -> Sort {
+        match self {
+            Geometry::Conv2d(_) => Sort::Convolution,
+            Geometry::Dense(_) | Geometry::Rbf(_) => Sort::Dense,
+            Geometry::AvgPool(_) | Geometry::MaxPool(_) | Geometry::Subsample(_) => Sort::Pooling,
+            Geometry::BatchNorm(_) => Sort::Norm,
+            Geometry::Activation(_) | Geometry::Prelu(_) => Sort::Function,
+            Geometry::Flatten | Geometry::Dropout(_) => Sort::Pass,
+            Geometry::Add => Sort::Sum,
+        }
+    }
 }
 
 /// What a layer becomes in a network.
@@ -187,7 +229,7 @@ macro_rules! into_layers {
     };
 }
 
-into_layers! { Activation BatchNorm Conv2d Dense Dropout Rbf Residual }
+into_layers! { Activation BatchNorm Conv2d Dense Dropout Prelu Rbf Residual }
 
 /// Rows and columns, of a window for example; one number stands for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

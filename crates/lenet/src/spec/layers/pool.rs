@@ -1,6 +1,6 @@
 //! Pooling.
 
-use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SpecError, WINDOWS};
+use super::fit::{At, LIMIT, Misfit, PADDINGS, Placed, SpecError, WINDOWS, pair, setting};
 use super::{Geometry, Pair};
 use crate::spec::keyed::keyed;
 use crate::spec::shape::{Role, Shape};
@@ -39,7 +39,9 @@ impl Pool {
     /// A pooling without parameters.
     pub(super) fn fit(&self, at: &At, geometry: fn(PoolShape) -> Geometry) -> Result<Placed, SpecError> {
         let s = self.shape(at)?;
-        Ok(Placed::new(geometry(s), Shape::Image([s.c, s.oh, s.ow])))
+        let window = [s.kh, s.kw];
+        let words = [pair(window), setting("stride", s.stride, window), setting("padding", s.padding, [0, 0])];
+        Ok(Placed::new(geometry(s), Shape::Image([s.c, s.oh, s.ow])).said(words))
     }
 
     pub(super) fn fit_subsample(&self, at: &At) -> Result<Placed, SpecError> {

@@ -14,6 +14,7 @@ mod kind;
 mod norm;
 mod planner;
 mod pool;
+mod prelu;
 mod rbf;
 mod rows;
 
@@ -42,7 +43,7 @@ pub(super) fn kind(geometry: &Geometry) -> Kind {
         Geometry::BatchNorm(s) => Kind::BatchNorm(s),
         Geometry::Dropout(_) => Kind::Dropout,
         Geometry::Add => Kind::Add,
-        Geometry::Rbf(_) => Kind::Alone,
+        Geometry::Prelu(_) | Geometry::Rbf(_) => Kind::Alone,
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) fn kind(geometry: &Geometry) -> Kind {
 /// activations with a kink.
 pub(super) fn compares(network: &Network) -> bool {
     network.layers.iter().any(|layer| match layer.geometry {
-        Geometry::MaxPool(_) => true,
+        Geometry::MaxPool(_) | Geometry::Prelu(_) => true,
         Geometry::Activation(a) => !activation::facts(a).kinks.is_empty(),
         Geometry::Conv2d(_) | Geometry::Dense(_) | Geometry::Rbf(_) | Geometry::Add => false,
         Geometry::AvgPool(_) | Geometry::Subsample(_) | Geometry::BatchNorm(_) => false,
@@ -71,5 +72,6 @@ pub(super) fn plan(planner: &mut Planner, ask: &Ask) -> Made {
         Geometry::BatchNorm(_) | Geometry::Activation(_) | Geometry::Flatten => copy::plan(ask),
         Geometry::Dropout(rate) => dropout::plan(ask, rate),
         Geometry::Rbf(s) => rbf::plan(ask, s),
+        Geometry::Prelu(s) => prelu::plan(planner, ask, s),
     }
 }

@@ -14,7 +14,8 @@ fn window_taps(s: &ConvShape, x: &Frame) -> Vec<Tap> {
     for ic in 0..s.group_inputs() {
         for ky in 0..s.kh {
             for kx in 0..s.kw {
-                taps.push(Tap { x: (ic * x.plane() + ky * x.row() + kx * x.lanes) as u32, w: taps.len() as u32 });
+                let [row, col] = [ky * s.dilation[0], kx * s.dilation[1]];
+                taps.push(Tap { x: (ic * x.plane() + row * x.row() + col * x.lanes) as u32, w: taps.len() as u32 });
             }
         }
     }
@@ -27,7 +28,8 @@ pub(super) fn first_window(s: &ConvShape, x: &Frame) -> usize {
     x.origin() - s.padding[0] * x.row() - s.padding[1] * x.lanes
 }
 
-/// Forward pass of a chunk: `z[oc][y][x] = bias[oc] + Σ w[oc][ic][ky][kx] · x[ic][y·s + ky][x·s + kx]`.
+/// Forward pass of a chunk: `z[oc][y][x] = bias[oc] + Σ w[oc][ic][ky][kx] · x[ic][y·s + ky·d][x·s + kx·d]`, with
+/// the stride s and the dilation d.
 ///
 /// `x` must have a border of at least the padding. Row `y` of the plan writes row `y` of all output channels.
 pub fn forward(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame) -> Contraction {

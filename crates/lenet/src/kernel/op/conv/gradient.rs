@@ -20,10 +20,10 @@ struct GradientRow {
 impl GradientRow {
     /// Columns of the window that reach input column `col`, with the output column each comes from.
     fn reach(&self, col: usize) -> impl Iterator<Item = (usize, isize)> {
-        let (stride, ow) = (self.s.stride[1] as isize, self.s.ow as isize);
+        let (stride, dilation, ow) = (self.s.stride[1] as isize, self.s.dilation[1] as isize, self.s.ow as isize);
         let col = (col + self.s.padding[1]) as isize;
         (0..self.s.kw).filter_map(move |kx| {
-            let at = col - kx as isize;
+            let at = col - kx as isize * dilation;
             (at >= 0 && at % stride == 0 && at / stride < ow).then_some((kx, at / stride))
         })
     }
@@ -105,7 +105,7 @@ pub fn gradient(tiles: &'static Tiles, s: &ConvShape, dz: &Frame, dx: &Frame) ->
     for y in 0..s.ih {
         let reach: Vec<(usize, usize)> = (0..s.kh)
             .filter_map(|ky| {
-                let at = (y + s.padding[0]).checked_sub(ky)?;
+                let at = (y + s.padding[0]).checked_sub(ky * s.dilation[0])?;
                 (at % s.stride[0] == 0 && at / s.stride[0] < s.oh).then_some((ky, at / s.stride[0]))
             })
             .collect();

@@ -3,7 +3,7 @@
 use crate::spec::ConvShape;
 use std::ops::Range;
 
-/// Outputs along a side whose window has its place `k` within the input.
+/// Outputs along a side whose window has its row or column, `k` behind its corner, within the input.
 fn meeting(k: usize, stride: usize, padding: usize, input: usize, output: usize) -> Range<usize> {
     padding.saturating_sub(k).div_ceil(stride)..(input + padding).saturating_sub(k).div_ceil(stride).min(output)
 }
@@ -17,13 +17,14 @@ fn each_run(s: &ConvShape, mut run: impl FnMut(usize, usize, usize, usize)) {
             for ky in 0..s.kh {
                 for kx in 0..s.kw {
                     let w = ((oc * s.group_inputs() + ic) * s.kh + ky) * s.kw + kx;
-                    let columns = meeting(kx, s.stride[1], s.padding[1], s.iw, s.ow);
+                    let [row, col] = [ky * s.dilation[0], kx * s.dilation[1]];
+                    let columns = meeting(col, s.stride[1], s.padding[1], s.iw, s.ow);
                     if columns.is_empty() {
                         continue;
                     }
-                    let x = columns.start * s.stride[1] + kx - s.padding[1];
-                    for oy in meeting(ky, s.stride[0], s.padding[0], s.ih, s.oh) {
-                        let y = oy * s.stride[0] + ky - s.padding[0];
+                    let x = columns.start * s.stride[1] + col - s.padding[1];
+                    for oy in meeting(row, s.stride[0], s.padding[0], s.ih, s.oh) {
+                        let y = oy * s.stride[0] + row - s.padding[0];
                         let output = (oc * s.oh + oy) * s.ow + columns.start;
                         run(output, w, ((first_channel + ic) * s.ih + y) * s.iw + x, columns.len());
                     }

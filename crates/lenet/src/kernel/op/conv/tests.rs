@@ -14,7 +14,7 @@ pub(crate) fn shape(
     padding: [usize; 2],
 ) -> ConvShape {
     let (oh, ow) = (ih + 2 * padding[0] + 1 - kh, iw + 2 * padding[1] + 1 - kw);
-    ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride: [1, 1], padding, groups: 1 }
+    ConvShape { ic, ih, iw, oc, oh, ow, kh, kw, stride: [1, 1], padding, dilation: [1, 1], groups: 1 }
 }
 
 fn assert_close(what: &str, got: &[f64], want: &[f64], bound: f64) {
@@ -93,4 +93,15 @@ fn agrees_with_the_naive_convolution_on_every_path() {
     check(&ConvShape { groups: 2, ..strided }, 0, Direct::plan);
     let depthwise = ConvShape { groups: 6, ..shape(6, 6, [5, 5], [3, 3], [1, 1]) };
     check(&depthwise, 0, Direct::plan);
+    // Windows of 7 × 7, of 5 × 9, of 9 × 1, in steps that meet the gaps or not.
+    let dilated = ConvShape { oh: 6, ow: 5, dilation: [3, 3], ..shape(3, 5, [8, 9], [3, 3], [2, 1]) };
+    check(&dilated, 0, Direct::plan);
+    check(
+        &ConvShape { ow: 5, stride: [1, 2], dilation: [2, 4], oh: 8, ..shape(3, 5, [8, 15], [3, 3], [2, 1]) },
+        1,
+        Direct::plan,
+    );
+    let tall =
+        ConvShape { oh: 1, ow: 3, stride: [2, 3], dilation: [4, 1], groups: 2, ..shape(4, 6, [8, 8], [3, 1], [1, 0]) };
+    check(&tall, 0, Direct::plan);
 }

@@ -18,7 +18,8 @@ struct Call {
     acc_tap: usize,
 }
 
-/// Gradient of the weights of a chunk, lanes kept apart: `acc[oc][ic][ky][kx][16] += Σ dz[oc][y][x] · x[ic][y·s+ky][x·s+kx]`.
+/// Gradient of the weights of a chunk, lanes kept apart: `acc[oc][ic][ky][kx][16] += Σ dz[oc][y][x] · x[ic][y·s+ky·d][x·s+kx·d]`,
+/// with the stride s and the dilation d.
 pub struct WeightGradient {
     calls: Vec<Call>,
     s: ConvShape,
@@ -54,9 +55,11 @@ impl Cut<'_> {
                 calls.push(Call {
                     outer: *outer.expect("parts are sizes of tiles"),
                     dz: first * dz.plane(),
-                    x: (group * s.group_inputs() + channel) * x.plane() + ky * x.row() + kx * CHUNK,
+                    x: (group * s.group_inputs() + channel) * x.plane()
+                        + ky * s.dilation[0] * x.row()
+                        + kx * s.dilation[1] * CHUNK,
                     acc: first * acc_oc + channel * acc_ic + (ky * s.kw + kx) * CHUNK,
-                    x_tap: if along_channels { x.plane() } else { CHUNK },
+                    x_tap: if along_channels { x.plane() } else { s.dilation[1] * CHUNK },
                     acc_tap: if along_channels { acc_ic } else { CHUNK },
                 });
                 t += part;

@@ -32,5 +32,6 @@ pub(super) fn coefficient(point: Point, kh: usize, ky: usize) -> f64 {
 ///
 /// Only the shape decides, as results depend on it: rows of x are transformed once, for several outputs.
 pub fn fits(s: &ConvShape) -> bool {
-    points(s.kh).is_some() && s.kw > 1 && s.stride == [1, 1] && s.groups == 1 && s.oh.is_multiple_of(2) && s.oc >= 4
+    let is_plain = [s.stride, s.dilation] == [[1, 1]; 2] && s.groups == 1;
+    points(s.kh).is_some() && s.kw > 1 && is_plain && s.oh.is_multiple_of(2) && s.oc >= 4
 }

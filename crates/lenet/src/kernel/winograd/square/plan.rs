@@ -28,7 +28,7 @@ const CHANNELS: usize = 12;
 pub fn fits(s: &ConvShape) -> bool {
     let computed = POINTS * s.oh.div_ceil(SIDE) * s.ow.div_ceil(SIDE);
     [s.kh, s.kw, s.groups] == [3, 3, 1]
-        && s.stride == [1, 1]
+        && [s.stride, s.dilation] == [[1, 1]; 2]
         && s.padding.iter().all(|&p| p < 3)
         && s.ic.min(s.oc) >= CHANNELS
         && 9 * s.oh * s.ow >= 2 * computed

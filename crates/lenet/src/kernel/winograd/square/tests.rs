@@ -23,6 +23,7 @@ fn odd_sizes_and_few_channels_are_left_to_others() {
     assert!([3, 4, 6, 7, 8, 9, 14, 28].into_iter().all(|n| fits(&same(n, 12))));
     assert!([1, 2, 5].into_iter().all(|n| !fits(&same(n, 12))) && !fits(&same(8, 11)));
     assert!(!fits(&ConvShape { groups: 2, ..same(8, 12) }) && !fits(&ConvShape { stride: [1, 2], ..same(8, 12) }));
+    assert!(!fits(&ConvShape { dilation: [2, 1], ..same(8, 12) }));
 }
 
 /// A sample alone has the bits that it has in a chunk.

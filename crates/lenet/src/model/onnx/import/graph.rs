@@ -9,14 +9,14 @@ use std::rc::Rc;
 
 /// A constant of the graph.
 #[derive(Clone, Debug)]
-pub(super) struct Constant {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Rc<[f32]>,
+pub(in crate::model) struct Constant {
+    pub(in crate::model) dims: Vec<usize>,
+    pub(in crate::model) values: Rc<[f32]>,
 }
 
 impl Constant {
     /// One value a channel, if the constant is such that it meets the channels of a value of this shape.
-    pub(super) fn channels(&self, shape: Shape) -> Option<Vec<f32>> {
+    pub(in crate::model) fn channels(&self, shape: Shape) -> Option<Vec<f32>> {
         let (channels, behind) = match shape {
             Shape::Image([c, _, _]) => (c, 2),
             Shape::Flat(n) => (n, 0),
@@ -29,7 +29,7 @@ impl Constant {
 
 /// An operand of an elementwise function.
 #[derive(Clone, Debug)]
-pub(super) enum Operand {
+pub(in crate::model) enum Operand {
     /// Another value.
     Datum(usize),
     /// The same everywhere.
@@ -39,14 +39,14 @@ pub(super) enum Operand {
 }
 
 impl Operand {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::model) fn len(&self) -> usize {
         if let Operand::Channels(all) = self { all.len() } else { 0 }
     }
 }
 
 /// How a datum comes about.
 #[derive(Clone, Debug)]
-pub(super) enum Source<'a> {
+pub(in crate::model) enum Source<'a> {
     /// The image.
     Input,
     /// A layer of this program.
@@ -59,7 +59,7 @@ pub(super) enum Source<'a> {
 
 impl Source<'_> {
     /// Number of values that are kept for it.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::model) fn len(&self) -> usize {
         match self {
             Source::Input => 0,
             Source::Layer { parameters, buffers, .. } => parameters.len() + buffers.len(),
@@ -71,21 +71,21 @@ impl Source<'_> {
 
 /// A value that depends on the image.
 #[derive(Clone, Debug)]
-pub(super) struct Datum<'a> {
+pub(in crate::model) struct Datum<'a> {
     /// Of one image.
-    pub(super) shape: Shape,
-    pub(super) source: Source<'a>,
+    pub(in crate::model) shape: Shape,
+    pub(in crate::model) source: Source<'a>,
     /// The node, as messages call it.
-    pub(super) node: String,
+    pub(in crate::model) node: String,
     /// The last datum before this one that every way from the image goes through; of the image itself.
-    pub(super) dominator: usize,
+    pub(in crate::model) dominator: usize,
     /// Number of dominators.
-    pub(super) depth: usize,
+    pub(in crate::model) depth: usize,
 }
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
-pub(super) enum Value<'a> {
+pub(in crate::model) enum Value<'a> {
     Tensor(&'a Tensor<'a>),
     Constant(Constant),
     /// Sizes that the graph computes with; `None` is the batch's.
@@ -93,40 +93,40 @@ pub(super) enum Value<'a> {
     Datum(usize),
 }
 
-pub(super) struct Importer<'a> {
-    pub(super) values: HashMap<&'a str, Value<'a>>,
-    pub(super) data: Vec<Datum<'a>>,
+pub(in crate::model) struct Importer<'a> {
+    pub(in crate::model) values: HashMap<&'a str, Value<'a>>,
+    pub(in crate::model) data: Vec<Datum<'a>>,
     /// The batch's size, where the file fixes it.
-    pub(super) batch: Option<i64>,
+    pub(in crate::model) batch: Option<i64>,
     /// Whether images went in beside their mirror images, and the datum that is the mean of both.
-    pub(super) mirrored: bool,
-    pub(super) mean: Option<usize>,
+    pub(in crate::model) mirrored: bool,
+    pub(in crate::model) mean: Option<usize>,
     /// How many more values may be kept. A file can use one constant in thousands of nodes.
-    pub(super) room: usize,
+    pub(in crate::model) room: usize,
     /// How many more elementwise operations may be tried to find out what functions are.
-    pub(super) trials: Cell<usize>,
+    pub(in crate::model) trials: Cell<usize>,
 }
 
 /// Values that may be kept beside one for each byte of the file: four times what that can hold.
-pub(super) const ROOM: usize = 1 << 20;
+pub(in crate::model) const ROOM: usize = 1 << 20;
 
 /// Elementwise operations that are tried at most: a few seconds' worth, where networks take some thousands.
-pub(super) const TRIALS: usize = 1 << 25;
+pub(in crate::model) const TRIALS: usize = 1 << 25;
 
 /// How messages call a node.
-pub(super) fn title(node: &Node) -> String {
+pub(in crate::model) fn title(node: &Node) -> String {
     let name = if node.name.is_empty() { node.outputs.first().copied().unwrap_or_default() } else { node.name };
     let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
     format!("'{shown}' ({})", node.op)
 }
 
-pub(super) fn refuse(node: &Node, what: impl Into<String>) -> OnnxError {
+pub(in crate::model) fn refuse(node: &Node, what: impl Into<String>) -> OnnxError {
     OnnxError::Node { node: title(node), what: what.into() }
 }
 
 /// A part of a layer, or of what surrounds the layers.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(in crate::model) enum Part {
     /// Distances to codes: a row for every code, its difference from the code, the square of that, the sum.
     Row {
         from: usize,
@@ -156,7 +156,7 @@ pub(super) enum Part {
 
 impl Part {
     /// The codes that it holds.
-    pub(super) fn codes(&self) -> &[f32] {
+    pub(in crate::model) fn codes(&self) -> &[f32] {
         match self {
             Part::Difference { codes, .. } | Part::Square { codes, .. } | Part::Distance { codes, .. } => codes,
             Part::Row { .. } | Part::Mirror | Part::Halves { .. } => &[],
@@ -166,7 +166,7 @@ impl Part {
 
 impl<'a> Importer<'a> {
     /// Adds a datum that depends on others; returns its number.
-    pub(super) fn add(
+    pub(in crate::model) fn add(
         &mut self,
         node: &Node,
         shape: Shape,
@@ -181,14 +181,14 @@ impl<'a> Importer<'a> {
     }
 
     /// Takes room for so many values.
-    pub(super) fn keep(&mut self, node: &Node, values: usize) -> Result<(), OnnxError> {
+    pub(in crate::model) fn keep(&mut self, node: &Node, values: usize) -> Result<(), OnnxError> {
         let left = self.room.checked_sub(values);
         self.room = left.ok_or_else(|| refuse(node, "the layers up to it use more values than the file has"))?;
         Ok(())
     }
 
     /// The last datum that every way to both goes through.
-    pub(super) fn common(&self, mut a: usize, mut b: usize) -> usize {
+    pub(in crate::model) fn common(&self, mut a: usize, mut b: usize) -> usize {
         while a != b {
             let deeper = if self.data[a].depth >= self.data[b].depth { &mut a } else { &mut b };
             *deeper = self.data[*deeper].dominator;
@@ -197,7 +197,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Adds a layer behind a datum, if it fits there.
-    pub(super) fn layer(
+    pub(in crate::model) fn layer(
         &mut self,
         node: &Node,
         from: usize,
@@ -209,14 +209,14 @@ impl<'a> Importer<'a> {
         self.add(node, shape, Source::Layer { layer, parameters, buffers, from }, &[from])
     }
 
-    pub(super) fn value(&self, node: &Node, i: usize) -> Result<&Value<'a>, OnnxError> {
+    pub(in crate::model) fn value(&self, node: &Node, i: usize) -> Result<&Value<'a>, OnnxError> {
         let name = node.inputs.get(i).copied().filter(|n| !n.is_empty());
         let name = name.ok_or_else(|| refuse(node, format!("it has no input {i}")))?;
         self.values.get(name).ok_or_else(|| refuse(node, format!("nothing before it gives its input '{name}'")))
     }
 
     /// An input that depends on the image and is whole.
-    pub(super) fn datum(&self, node: &Node, i: usize) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn datum(&self, node: &Node, i: usize) -> Result<usize, OnnxError> {
         match self.value(node, i)? {
             Value::Datum(id) => self.whole(*id).map(|()| *id),
             _ => Err(refuse(node, format!("its input {i} must depend on the image"))),
@@ -224,7 +224,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Refuses a datum that is a part of what was not completed.
-    pub(super) fn whole(&self, id: usize) -> Result<(), OnnxError> {
+    pub(in crate::model) fn whole(&self, id: usize) -> Result<(), OnnxError> {
         let datum = &self.data[id];
         match datum.source {
             Source::Part(_) => Err(OnnxError::Node { node: datum.node.clone(), what: UNKNOWN.into() }),
@@ -233,7 +233,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A constant input.
-    pub(super) fn constant(&self, node: &Node, i: usize) -> Result<Constant, OnnxError> {
+    pub(in crate::model) fn constant(&self, node: &Node, i: usize) -> Result<Constant, OnnxError> {
         match self.value(node, i)? {
             Value::Tensor(t) => Ok(Constant { dims: t.dims.clone(), values: t.floats()?.into() }),
             Value::Constant(c) => Ok(c.clone()),
@@ -241,12 +241,12 @@ impl<'a> Importer<'a> {
         }
     }
 
-    pub(super) fn given(&self, node: &Node, i: usize) -> bool {
+    pub(in crate::model) fn given(&self, node: &Node, i: usize) -> bool {
         node.inputs.get(i).is_some_and(|n| !n.is_empty())
     }
 
     /// A short list of integers: sizes, axes, pads.
-    pub(super) fn sizes(&self, node: &Node, i: usize) -> Result<Vec<Option<i64>>, OnnxError> {
+    pub(in crate::model) fn sizes(&self, node: &Node, i: usize) -> Result<Vec<Option<i64>>, OnnxError> {
         match self.value(node, i)? {
             Value::Tensor(t) => Ok(t.ints()?.into_iter().map(Some).collect()),
             Value::Sizes(sizes) => Ok(sizes.clone()),
@@ -255,13 +255,13 @@ impl<'a> Importer<'a> {
     }
 
     /// As [`Importer::sizes`], all of them known.
-    pub(super) fn ints(&self, node: &Node, i: usize) -> Result<Vec<i64>, OnnxError> {
+    pub(in crate::model) fn ints(&self, node: &Node, i: usize) -> Result<Vec<i64>, OnnxError> {
         let all: Option<Vec<i64>> = self.sizes(node, i)?.into_iter().collect();
         all.ok_or_else(|| refuse(node, format!("its input {i} must not depend on the batch")))
     }
 
     /// The axes of an operator: an attribute in older operator sets, an input in newer ones.
-    pub(super) fn axes(&self, node: &Node) -> Result<Option<Vec<i64>>, OnnxError> {
+    pub(in crate::model) fn axes(&self, node: &Node) -> Result<Option<Vec<i64>>, OnnxError> {
         match attribute(node, "axes") {
             Some(Attribute::Ints(axes)) => Ok(Some(axes.clone())),
             None if self.given(node, 1) => self.ints(node, 1).map(Some),
@@ -270,11 +270,11 @@ impl<'a> Importer<'a> {
     }
 }
 
-pub(super) const UNKNOWN: &str =
+pub(in crate::model) const UNKNOWN: &str =
     "this use of it is none that a layer computes (see the documentation of what can be imported)";
 
 /// The shape behind a layer; [`Spec::infer`] alone knows shapes.
-pub(super) fn output(input: Shape, layer: &Layer) -> Result<Shape, String> {
+pub(in crate::model) fn output(input: Shape, layer: &Layer) -> Result<Shape, String> {
     let (input, layers, at) = match input {
         Shape::Image(input) => (input, vec![layer.clone(), Layer::Flatten], 0),
         Shape::Flat(n) => ([n, 1, 1], vec![Layer::Flatten, layer.clone(), Layer::Flatten], 1),
@@ -282,12 +282,12 @@ pub(super) fn output(input: Shape, layer: &Layer) -> Result<Shape, String> {
     Spec { input, layers }.infer().map(|n| n.layers[at].output).map_err(|e| e.to_string())
 }
 
-pub(super) fn attribute<'n>(node: &'n Node, name: &str) -> Option<&'n Attribute<'n>> {
+pub(in crate::model) fn attribute<'n>(node: &'n Node, name: &str) -> Option<&'n Attribute<'n>> {
     node.attributes.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// An integer attribute, or its default.
-pub(super) fn int(node: &Node, name: &str, default: i64) -> i64 {
+pub(in crate::model) fn int(node: &Node, name: &str, default: i64) -> i64 {
     match attribute(node, name) {
         Some(Attribute::Int(i)) => *i,
         _ => default,
@@ -295,7 +295,7 @@ pub(super) fn int(node: &Node, name: &str, default: i64) -> i64 {
 }
 
 /// A float attribute, or its default.
-pub(super) fn float(node: &Node, name: &str, default: f32) -> f64 {
+pub(in crate::model) fn float(node: &Node, name: &str, default: f32) -> f64 {
     match attribute(node, name) {
         Some(Attribute::Float(f)) => f64::from(*f),
         _ => f64::from(default),

@@ -13,6 +13,9 @@ mod operators;
 mod options;
 mod parts;
 
+pub(in crate::model) use function::is_function;
+pub(in crate::model) use graph::{Importer, Value, int, refuse};
+pub(in crate::model) use operators::only;
 pub use options::ImportOptions;
 
 use super::read::{self, File, Graph, Node};
@@ -20,7 +23,7 @@ use super::{OnnxError, kind};
 use crate::json::Json;
 use crate::model::{Model, Training};
 use crate::spec::{Layer, Shape, Spec};
-use graph::{Datum, Importer, ROOM, Source, TRIALS, Value, output};
+use graph::{Datum, ROOM, Source, TRIALS, output};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
