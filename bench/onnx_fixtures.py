@@ -156,7 +156,7 @@ def attacks(folder):
     write("ladder.onnx", graph(ladder, [good, tensor("q", numpy.eye(4))]).SerializeToString())
     one = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("LSTM", ["f"], ["y"])]
     write("unknown-operator.onnx", graph(one).SerializeToString())
-    one = [helper.make_node("Conv", ["x", "w"], ["c"], dilations=[2, 2]), helper.make_node("Flatten", ["c"], ["y"])]
+    one = [helper.make_node("Conv", ["x", "w"], ["c"], dilations=[0, 2]), helper.make_node("Flatten", ["c"], ["y"])]
     write("dilated.onnx", graph(one, [tensor("w", numpy.ones((2, 1, 1, 1)))]).SerializeToString())
     one = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", "w"], ["g"], transB=1),
            helper.make_node("Sin", ["g"], ["y"])]

@@ -57,29 +57,27 @@ class Masked(nn.Conv2d):
         return self._conv_forward(x, self.weight * self.mask, self.bias)
 
 
-ACTIVATIONS = {
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "hard_swish": nn.Hardswish,
-    "scaled_tanh": ScaledTanh,
-    "softplus": nn.Softplus,
-}
+class Activation(nn.Module):
+    """The function of torch.nn.functional that has the layer's name, with the layer's settings."""
+
+    NAMES = {"hard_swish": "hardswish", "slope": "negative_slope"}
+
+    def __init__(self, spec):
+        super().__init__()
+        self.function = getattr(F, self.NAMES.get(spec["type"], spec["type"]))
+        self.settings = {self.NAMES.get(key, key): value for key, value in spec.items() if key != "type"}
+
+    def forward(self, x):
+        return self.function(x, **self.settings)
 
 
 def layer(spec, shape):
     """One layer for one sample's shape."""
     kind, channels = spec["type"], shape[0]
     window, stride, padding = (tuple(spec.get(k, ())) for k in ("window", "stride", "padding"))
-    if kind in ACTIVATIONS:
-        return ACTIVATIONS[kind]()
     if kind == "conv2d":
         args = (channels, spec["channels"], window, stride, padding)
-        kwargs = dict(groups=spec.get("groups", 1), bias=spec["bias"])
+        kwargs = dict(dilation=spec.get("dilation", 1), groups=spec.get("groups", 1), bias=spec["bias"])
         return Masked(spec["connections"], *args, **kwargs) if "connections" in spec else nn.Conv2d(*args, **kwargs)
     if kind == "dense":
         return nn.Linear(channels, spec["units"], bias=spec["bias"])
@@ -102,7 +100,9 @@ def layer(spec, shape):
         return nn.Dropout(spec["rate"])
     if kind == "residual":
         return Residual(sequence(spec["body"], shape)[0], sequence(spec.get("shortcut", []), shape)[0])
-    raise ValueError(f"unknown layer type {kind}")
+    if kind == "scaled_tanh":
+        return ScaledTanh()
+    return Activation(spec)
 
 
 def sequence(layers, shape):

@@ -1,10 +1,11 @@
 //! What each fuzz target does with its bytes: it hands them to a reader, and checks what comes back. The same functions
 //! replay the corpora as an ordinary test (`crates/lenet/tests/corpora.rs`). Each tells whether the bytes were accepted.
 
+use lenet::data::idx;
 use lenet::data::picture::{self, Invert};
-use lenet::data::{Normalization, idx};
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training, torch};
+use lenet::spec::Normalization;
 use lenet::spec::{BatchNorm, Conv2d, Dense, Document, Layer, RecipeError, Residual, Spec};
 use lenet::train::Checkpoint;
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ pub fn model() -> Model {
     let spec = Spec { input: [1, 4, 4], layers };
     let network = spec.infer().expect("the layers fit");
     let values = |n: usize| (0..n).map(|i| i as f32 / 8.0).collect();
-    let (parameters, buffers) = (values(network.parameters), values(network.buffers));
+    let (parameters, buffers) = (values(network.parameters()), values(network.buffers()));
     let classes = vec!["a".into(), "b".into()];
     let (normalization, training) = (Normalization::unit(1), Training::default());
     Model { spec, network, normalization, flip_test: false, classes, training, parameters, buffers }
@@ -87,8 +88,8 @@ fn understood<T>(result: &Result<T, RecipeError>) -> bool {
 
 fn is_finite(model: &Model) {
     assert!(model.parameters.iter().chain(&model.buffers).all(|v| v.is_finite()));
-    assert_eq!([model.parameters.len(), model.buffers.len()], [model.network.parameters, model.network.buffers]);
-    assert_eq!(model.classes.len(), model.network.outputs);
+    assert_eq!([model.parameters.len(), model.buffers.len()], [model.network.parameters(), model.network.buffers()]);
+    assert_eq!(model.classes.len(), model.network.outputs());
 }
 
 /// A model's `config.json`.

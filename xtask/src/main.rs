@@ -109,7 +109,7 @@ const RELEASE: &str = "--release --workspace --exclude lenet-gpu --exclude lenet
 
 /// The optimised command line. Tests want more of some dependencies, so that one is built along.
 fn build_lenet() -> Result<PathBuf, String> {
-    run(cargo(&format!("build {RELEASE} --bin lenet --test tensorboard")))?;
+    run(cargo(&format!("build {RELEASE} --bin lenet --test cli")))?;
     Ok(built().join(format!("release/lenet{}", std::env::consts::EXE_SUFFIX)))
 }
 
@@ -125,13 +125,13 @@ fn test_full() -> Result<(), String> {
 
 fn test_serve() -> Result<(), String> {
     let python = environment("serve", "bench/requirements-serve.txt")?;
-    let test = format!("test {RELEASE} --test stock_client -- --ignored --nocapture");
+    let test = format!("test {RELEASE} --test serve -- --ignored --nocapture stock_client");
     run(cargo(&test).env("LENET_PYTHON", python))
 }
 
 fn test_tensorboard() -> Result<(), String> {
     let python = environment("tensorboard", "bench/requirements-tensorboard.txt")?;
-    let test = format!("test {RELEASE} --test tensorboard -- --ignored --nocapture");
+    let test = format!("test {RELEASE} --test cli -- --ignored --nocapture tensorboard");
     run(cargo(&test).env("LENET_PYTHON", python))
 }
 
@@ -211,7 +211,7 @@ fn test_gpu() -> Result<(), String> {
         }
     }
     // One test after the other: they share the device.
-    let tests = "--lib --test gpu --test parity --test runs -- --test-threads 1";
+    let tests = "--lib --test gpu -- --test-threads 1";
     run(with_runtime_dir(&mut cargo(&format!("test {GPU} {tests}")))?)
 }
 
@@ -233,7 +233,7 @@ fn with_runtime_dir(command: &mut Command) -> Result<&mut Command, String> {
 
 fn test_export() -> Result<(), String> {
     let lenet = build_lenet()?;
-    run(cargo(&format!("build {RELEASE} --example logits --test tensorboard")))?;
+    run(cargo(&format!("build {RELEASE} --example logits --test cli")))?;
     let python = match std::env::var_os("LENET_PYTHON") {
         Some(python) => python.into(),
         None => environment("export", "bench/requirements-export.txt")?,

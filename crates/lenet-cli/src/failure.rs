@@ -93,6 +93,7 @@ impl From<TrainError> for Failure {
     fn from(e: TrainError) -> Self {
         match e {
             TrainError::Run(e) => e.into(),
+            TrainError::Recipe(e) => e.into(),
             TrainError::Checkpoint(CheckpointError::OtherRecipe { .. }) => Failure::Usage(e.to_string()),
             e => Failure::Failed(e.to_string()),
         }
@@ -109,8 +110,17 @@ impl From<InspectError> for Failure {
     fn from(e: InspectError) -> Self {
         use InspectError::*;
         match e {
-            UnknownLayer { .. } | UnknownClass { .. } | TooLarge { .. } => Failure::Usage(e.to_string()),
+            UnknownLayer { .. } | UnknownClass { .. } => Failure::Usage(e.to_string()),
             e => Failure::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<lenet::draw::DrawError> for Failure {
+    fn from(e: lenet::draw::DrawError) -> Self {
+        match e {
+            lenet::draw::DrawError::TooLarge { .. } => Failure::Usage(e.to_string()),
+            _ => Failure::Failed(e.to_string()),
         }
     }
 }

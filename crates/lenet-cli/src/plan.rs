@@ -2,7 +2,9 @@
 
 use crate::args::SetArgs;
 use crate::failure::Failure;
-use lenet::data::{Options, catalog};
+use crate::inputs;
+use lenet::data::catalog;
+use lenet::model::Model;
 use lenet::spec::{Document, Network, Recipe, RecipeError};
 use std::path::Path;
 
@@ -26,11 +28,6 @@ pub fn problems(document: &Document) -> Vec<RecipeError> {
     }
 }
 
-/// How a recipe has its pictures read.
-pub fn options(recipe: &Recipe) -> Options {
-    Options { shape: recipe.model.input, skip_bad: recipe.data.skip_bad }
-}
-
 /// The override that names another source of data. A TOML string takes the escapes of a JSON string.
 pub fn source(data: &str) -> String {
     format!("data.source={}", serde_json::json!(data))
@@ -44,11 +41,10 @@ pub fn network(recipe: &Recipe) -> Result<Network, Failure> {
 
 /// Shape and class names of a recipe's data, which is only looked at if nothing else tells them.
 pub fn shape_and_classes(recipe: &Recipe) -> Result<([usize; 3], Vec<String>), Failure> {
-    let source = &recipe.data.source;
-    match catalog::find(source) {
+    match catalog::find(&recipe.data.source) {
         Some(entry) => Ok((entry.shape, entry.classes.iter().map(|c| c.to_string()).collect())),
         None => {
-            let train = crate::data::load(source, &options(recipe))?.train;
+            let train = inputs::dataset_of(recipe)?.train;
             Ok((train.shape, train.classes))
         }
     }
@@ -63,5 +59,5 @@ pub fn network_of(what: &str, set: &SetArgs) -> Result<Network, Failure> {
     if !set.set.is_empty() {
         return Err(Failure::Usage(format!("{what}: --set changes recipes, a model is as it is")));
     }
-    Ok(crate::eval::load(path)?.network)
+    Ok(Model::load(path)?.network)
 }

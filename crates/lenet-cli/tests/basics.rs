@@ -1,14 +1,8 @@
 //! Commands that look and list: summary, data, doctor, completions; and how the program behaves in a pipe.
 
-mod common;
-
-use common::{fixture, lenet, output, refused, run, texts};
+use crate::kit::{copy_images, json, lenet, output, refused, run, source, texts};
 use std::io::Read;
 use std::process::Stdio;
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
-}
 
 #[test]
 fn summary_of_lenet_has_the_shapes_of_the_textbook() {
@@ -67,14 +61,10 @@ fn wrong_recipes_are_one_line_with_the_place() {
 fn damaged_data_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("data");
-    let small = common::fixtures().join("fashion-mnist-small");
     let reset = || {
         let _ = std::fs::remove_dir_all(&source);
         std::fs::create_dir(&source).unwrap();
-        for entry in std::fs::read_dir(&small).unwrap() {
-            let path = entry.unwrap().path();
-            std::fs::copy(&path, source.join(path.file_name().unwrap())).unwrap();
-        }
+        copy_images(&source);
     };
     let show = ["data", "show", "idx:data"];
     let images = source.join("train-images-idx3-ubyte.gz");
@@ -114,17 +104,17 @@ fn damaged_data_is_refused() {
 #[test]
 fn a_sheet_is_a_picture() {
     let dir = tempfile::tempdir().unwrap();
-    run(dir.path(), &["data", "show", &fixture(), "-o", "sheet.png"]);
+    run(dir.path(), &["data", "show", &source(), "-o", "sheet.png"]);
     let png = std::fs::read(dir.path().join("sheet.png")).unwrap();
     assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
     let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["sheet.png"], "nothing but the picture");
-    let show = ["data", "show", &fixture(), "--augment", "lenet", "--set", "rotate=20", "-o", "augmented.png"];
+    let show = ["data", "show", &source(), "--augment", "lenet", "--set", "rotate=20", "-o", "augmented.png"];
     run(dir.path(), &show);
     let augmented = std::fs::read(dir.path().join("augmented.png")).unwrap();
     assert!(png[..29] == augmented[..29] && png != augmented, "the header says the same size");
-    refused(dir.path(), &["data", "show", &fixture(), "--set", "rotate=20"], 2, &["--augment"]);
-    refused(dir.path(), &["data", "show", &fixture(), "-o", "no/such/sheet.png"], 1, &["no/such/sheet.png"]);
+    refused(dir.path(), &["data", "show", &source(), "--set", "rotate=20"], 2, &["--augment"]);
+    refused(dir.path(), &["data", "show", &source(), "-o", "no/such/sheet.png"], 1, &["no/such/sheet.png"]);
 }
 
 #[test]
@@ -210,7 +200,7 @@ fn a_build_without_mpi_is_not_work_for_mpirun() {
         (output.status.code(), texts(&output).1)
     };
     let (size, rank) = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK");
-    for args in [&["train", "lenet", "--data", &fixture()][..], &["sweep", "sweep.toml"], &["eval", "model"]] {
+    for args in [&["train", "lenet", "--data", &source()][..], &["sweep", "sweep.toml"], &["eval", "model"]] {
         let (code, error) = started([size, "3"], [rank, "0"], args);
         assert_eq!((code, error.lines().count()), (Some(2), 1), "{error}");
         assert!(error.contains("3 processes") && error.contains("without mpirun"), "{error}");

@@ -1,25 +1,23 @@
 //! Export, import and training from a model, as a user runs them.
 
-mod common;
-
-use common::{fixture, fixtures, refused, run};
+use crate::kit::{fixtures, json, metrics, refused, run, source};
 use std::path::Path;
 
-fn json(path: &Path) -> serde_json::Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+/// The metrics of a run's last epoch.
+fn last(run: &Path) -> serde_json::Value {
+    metrics(run).pop().unwrap()
 }
 
 fn evaluated(dir: &Path, model: &str, data: &str) -> (f64, f64) {
     let (out, _) = run(dir, &["eval", model, "--data", data, "--json"]);
-    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let value = json(&out);
     (value["loss"].as_f64().unwrap(), value["accuracy"].as_f64().unwrap())
 }
 
 #[test]
 fn a_model_goes_out_and_comes_back_and_learns_on() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let small = ["--set", "batch=60", "--set", "activation=relu", "--set", "lr=0.1", "--data", &data];
     run(dir, &[&["train", "lenet", "--epochs", "6", "--out", "first"], &small[..]].concat());
     let first = evaluated(dir, "first", &data);
@@ -38,14 +36,11 @@ fn a_model_goes_out_and_comes_back_and_learns_on() {
     // Steps of no length: the training begins where the other one ended.
     let still = [&["train", "lenet", "--epochs", "1", "--init-from", "onnx", "--out", "still"], &small[..]].concat();
     run(dir, &[&still[..], &["--set", "lr=1e-30"]].concat());
-    assert_eq!(
-        json(&dir.join("still/metrics.jsonl"))["test_loss"].as_f64().map(|l| (l - first.0).abs() < 1e-6),
-        Some(true)
-    );
+    assert_eq!(last(&dir.join("still"))["test_loss"].as_f64().map(|l| (l - first.0).abs() < 1e-6), Some(true));
 
     // And it learns on, from the recipe beside the imported model too.
     run(dir, &["train", "onnx/finetune.toml", "--init-from", "onnx", "--epochs", "3", "--data", &data, "--out", "on"]);
-    let (before, after) = (json(&dir.join("first/metrics.jsonl")), json(&dir.join("on/metrics.jsonl")));
+    let (before, after) = (last(&dir.join("first")), last(&dir.join("on")));
     let loss = |m: &serde_json::Value| m["train_loss"].as_f64().unwrap();
     assert!(loss(&after) < loss(&before), "{after} after {before}");
 

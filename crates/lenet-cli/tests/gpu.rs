@@ -3,9 +3,9 @@
 //! `cargo xtask test-gpu` runs it; it needs a Vulkan driver, and to play a card in trouble a C compiler and Vulkan's headers
 //! (Debian: mesa-vulkan-drivers libvulkan1 gcc libvulkan-dev).
 
-mod common;
+mod kit;
 
-use common::{fixture, lenet, texts};
+use kit::{json, lenet, source, texts};
 use std::path::Path;
 use std::process::Command;
 
@@ -19,8 +19,7 @@ fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
 fn adapters(dir: &Path) -> Vec<serde_json::Value> {
     let (code, out, err) = run(dir, &["doctor", "--json"]);
     assert_eq!(code, 0, "{err}");
-    let doctor: serde_json::Value = serde_json::from_str(&out).unwrap();
-    doctor["gpu"].as_array().unwrap().clone()
+    json(&out)["gpu"].as_array().unwrap().clone()
 }
 
 fn train<'a>(data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -44,7 +43,7 @@ fn doctor_lists_what_there_is() {
 
 #[test]
 fn a_program_that_plays_a_gpu_is_taken_only_if_asked_for() {
-    let (dir, data) = (tempfile::tempdir().unwrap(), fixture());
+    let (dir, data) = (tempfile::tempdir().unwrap(), source());
     if adapters(dir.path()).iter().any(|a| !a["software"].as_bool().unwrap()) {
         // There is a GPU: it is taken.
         let (code, _, err) = run(dir.path(), &train(&data, &["--device", "auto", "--out", "auto"]));
@@ -62,7 +61,7 @@ fn a_program_that_plays_a_gpu_is_taken_only_if_asked_for() {
 
 #[test]
 fn a_run_goes_on_on_the_other_device() {
-    let (dir, data) = (tempfile::tempdir().unwrap(), fixture());
+    let (dir, data) = (tempfile::tempdir().unwrap(), source());
     let (code, out, err) =
         run(dir.path(), &train(&data, &["--device", "gpu", "--allow-software", "--out", "run", "--json"]));
     assert_eq!(code, 0, "{err}");
@@ -77,13 +76,13 @@ fn a_run_goes_on_on_the_other_device() {
 
 #[test]
 fn both_devices_evaluate_alike() {
-    let (dir, data) = (tempfile::tempdir().unwrap(), fixture());
+    let (dir, data) = (tempfile::tempdir().unwrap(), source());
     let (code, _, err) = run(dir.path(), &train(&data, &["--device", "cpu", "--out", "run"]));
     assert_eq!(code, 0, "{err}");
     let [cpu, gpu] = [&["cpu"][..], &["gpu", "--allow-software"]].map(|device| {
         let (code, out, err) = run(dir.path(), &[&["eval", "run", "--json", "--device"], device].concat());
         assert_eq!(code, 0, "{err}");
-        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+        json(&out)
     });
     assert!(cpu["device"].as_str().unwrap().starts_with("CPU") && gpu["device"].as_str().unwrap().starts_with("GPU"));
     assert_eq!(cpu["accuracy"], gpu["accuracy"]);
@@ -94,15 +93,15 @@ fn both_devices_evaluate_alike() {
 /// A training on a card in trouble, as `gpu/fault_layer.c` plays it; its exit code and standard error.
 fn train_in_trouble(dir: &Path, fault: [&str; 2], epochs: &str) -> (i32, String) {
     let layer = dir.join("libfault.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gpu/fault_layer.c");
-    let built = Command::new("cc").args(["-shared", "-fPIC", source, "-o"]).arg(&layer).status();
+    let code = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gpu/fault_layer.c");
+    let built = Command::new("cc").args(["-shared", "-fPIC", code, "-o"]).arg(&layer).status();
     assert!(built.expect("a C compiler is there").success(), "Debian's packages gcc and libvulkan-dev build the layer");
     let manifest = serde_json::json!({"file_format_version": "1.1.2", "layer": {
         "name": "VK_LAYER_LENET_fault", "type": "GLOBAL", "library_path": layer, "api_version": "1.3.0",
         "implementation_version": "1", "description": "Plays a card in trouble",
     }});
     std::fs::write(dir.join("fault.json"), manifest.to_string()).unwrap();
-    let data = fixture();
+    let data = source();
     let args = ["--device", "gpu", "--allow-software", "--out", "run", "--epochs", epochs];
     let mut command = lenet(dir, &train(&data, &args));
     command.env_remove("XDG_DATA_DIRS");

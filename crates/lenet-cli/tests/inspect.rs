@@ -1,13 +1,11 @@
 //! `lenet inspect` as a user runs it, on a model of the fixture.
 
-mod common;
-
-use common::{fixture, fixtures, refused, run};
+use crate::kit::{fixtures, refused, run, source};
 use std::path::Path;
 
 /// A run of one epoch; every test has its own.
 fn trained(dir: &Path) {
-    run(dir, &["train", "lenet-relu-max", "--data", &fixture(), "--epochs", "1", "--set", "batch=64", "--out", "run"]);
+    run(dir, &["train", "lenet-relu-max", "--data", &source(), "--epochs", "1", "--set", "batch=64", "--out", "run"]);
 }
 
 fn size(path: &Path) -> (u32, u32) {

@@ -2,9 +2,9 @@
 //!
 //! `cargo xtask test-mpi` runs it; it needs an MPI library (Debian: openmpi-bin libopenmpi-dev libclang-dev).
 
-mod common;
+mod kit;
 
-use common::{fixture, lenet, metrics, model, run, sweep_results, texts};
+use kit::{lenet, metrics, model, run, source, sweep_results, texts};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn train<'a>(recipe: &'a str, data: &'a str, out: &'a str, more: &[&'a str]) -> 
 /// Trains by one process and by 1, 2, 3 and 4 ranks.
 fn same_bits(recipe: &str, more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
-    let data = fixture();
+    let data = source();
     run(dir.path(), &train(recipe, &data, "alone", more));
     let want = results(&dir.path().join("alone"));
     for ranks in 1..=4 {
@@ -145,7 +145,7 @@ fn process_of_rank(rank: usize, marker: &str) -> Option<i32> {
 #[test]
 fn a_rank_that_is_killed_ends_the_job_and_another_number_of_ranks_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let more = ["--epochs", "60", "--set", "train.ema=0.9", "--set", "train.checkpoint_seconds=1"];
     run(dir, &train("lenet-modern", &data, "alone", &more));
     let out = dir.join("killed").to_string_lossy().into_owned();
@@ -205,7 +205,7 @@ fn what_is_wrong_is_told_by_all_as_by_one() {
 #[test]
 fn a_job_that_is_asked_to_stop_leaves_a_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let more = ["--epochs", "40"];
     run(dir, &train("lenet-modern", &data, "alone", &more));
     let mut job = mpirun(dir, 3, &train("lenet-modern", &data, "asked", &more));
@@ -226,7 +226,7 @@ fn a_job_that_is_asked_to_stop_leaves_a_checkpoint() {
 #[test]
 fn a_sweep_over_ranks_finds_what_one_process_finds() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let sweep = "recipe = \"lenet-relu-max\"\nmethod = \"asha\"\ntrials = 5\nepochs = 3\nparallel = 1\nval_fraction = 0.2\n\
                  [random]\n\"train.lr\" = { log = [0.01, 0.5] }\n[asha]\nmin_epochs = 1\nfactor = 3\n";
     std::fs::write(dir.join("sweep.toml"), sweep).unwrap();

@@ -1,8 +1,6 @@
 //! `lenet recipe` as a user runs it.
 
-mod common;
-
-use common::{output, run, texts};
+use crate::kit::{json, output, run, texts};
 use std::fs;
 
 #[test]
@@ -99,7 +97,7 @@ fn a_window_that_does_not_fit_is_told_with_all_else() {
 fn the_schema_knows_every_key_that_presets_write() {
     let dir = tempfile::tempdir().unwrap();
     let (text, _) = run(dir.path(), &["recipe", "schema"]);
-    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let schema = json(&text);
     let (shown, _) = run(dir.path(), &["recipe", "show", "lenet-modern"]);
     let mut section = "";
     for line in shown.lines() {

@@ -1,14 +1,12 @@
 //! `lenet report`, as a user calls it.
 
-mod common;
-
-use common::{fixture, refused, run};
+use crate::kit::{json, metrics, refused, run, source};
 use std::fs::read_to_string;
 
 #[test]
 fn a_run_leaves_its_report_and_several_are_compared() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let train = |out: &str, more: &[&str]| {
         run(dir, &[&["train", "softmax", "--data", &data, "--epochs", "2", "--out", out], more].concat())
     };
@@ -21,8 +19,7 @@ fn a_run_leaves_its_report_and_several_are_compared() {
     assert_eq!(read_to_string(dir.join("a/report.html")).unwrap(), left, "the training's own report is the same");
     assert!(left.contains("256 test images"));
     // What `eval` says of the same images, from other code.
-    let (json, _) = run(dir, &["eval", "a", "--json"]);
-    let eval: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let eval = json(&run(dir, &["eval", "a", "--json"]).0);
     let facts = [
         format!("{:.2} %", 100.0 * eval["accuracy"].as_f64().unwrap()),
         format!("{:.4}", eval["loss"].as_f64().unwrap()),
@@ -31,17 +28,14 @@ fn a_run_leaves_its_report_and_several_are_compared() {
         assert!(left.contains(&format!("<dd>{fact}</dd>")), "{fact}");
     }
 
-    let (json, _) = run(dir, &["report", "a/", "b", "a", "-o", "both.html", "--json"]);
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let told = json(&run(dir, &["report", "a/", "b", "a", "-o", "both.html", "--json"]).0);
     let both = read_to_string(dir.join("both.html")).unwrap();
-    assert_eq!((json["report"].as_str(), json["bytes"].as_u64()), (Some("both.html"), Some(both.len() as u64)));
+    assert_eq!((told["report"].as_str(), told["bytes"].as_u64()), (Some("both.html"), Some(both.len() as u64)));
     assert!(both.contains("<title>a (1), b, a (2) compared</title>"));
     assert!(both.contains("train.lr") && both.contains("train.val_fraction"));
 
     let (_, _) = run(dir, &["report", "a", "--split", "val", "-o", "val.html"]);
-    let (page, metrics) =
-        (read_to_string(dir.join("val.html")).unwrap(), read_to_string(dir.join("a/metrics.jsonl")).unwrap());
-    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let (page, last) = (read_to_string(dir.join("val.html")).unwrap(), metrics(&dir.join("a")).pop().unwrap());
     let accuracy = format!("<dd>{:.2} %</dd>", 100.0 * last["val_accuracy"].as_f64().unwrap());
     assert!(page.contains(" validation images of ") && page.contains(&accuracy), "the training saw the same images");
     refused(dir, &["report", "b", "--split", "val"], 2, &["no validation images", "train.val_fraction"]);

@@ -1,8 +1,6 @@
 //! `lenet serve` as a process.
 
-mod common;
-
-use common::{fixture, lenet, refused, run};
+use crate::kit::{lenet, refused, run, source};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -20,7 +18,7 @@ fn get(address: &str, path: &str, headers: &str) -> String {
 fn serves_until_it_is_asked_to_stop() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    run(dir, &["train", "fast", "--epochs", "1", "--data", &fixture(), "--out", "runs/a"]);
+    run(dir, &["train", "fast", "--epochs", "1", "--data", &source(), "--out", "runs/a"]);
     std::fs::write(dir.join("token"), "0123456789abcdef\n").unwrap();
     let args = ["serve", "runs/a", "b=runs/a/model", "--addr", "127.0.0.1:0", "--token-file", "token"];
     let mut server = lenet(dir, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,9 +1,7 @@
 //! Trainings and sweeps that are ended and go on: by Ctrl-C, by a signal, by force, by another process.
 #![cfg(unix)]
 
-mod common;
-
-use common::{fixture, lenet, metrics, model, names, read, refused, run, sweep_results, train};
+use crate::kit::{lenet, metrics, model, names, read, refused, run, source, sweep_results, train};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -24,7 +22,7 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn interrupted_and_resumed_is_as_undisturbed() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     for name in ["INT", "TERM"] {
         // More epochs than it will come to, so that the signal finds it at work.
         let args = train(&data, &["--epochs", "1000000", "--out", name, "--json"]);
@@ -50,7 +48,7 @@ fn interrupted_and_resumed_is_as_undisturbed() {
 #[test]
 fn a_second_signal_leaves_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let (reader, mut writer) = std::io::pipe().unwrap();
     // What a pipe holds, but for a few events.
     writer.write_all(&[b' '; 60 << 10]).unwrap();
@@ -104,7 +102,7 @@ fn survives(args: &[&str], kills: usize) {
 #[test]
 fn killed_at_any_moment_and_resumed_is_as_undisturbed() {
     // So many epochs that most of the kills find it at work.
-    survives(&train(&fixture(), &["--epochs", "150"]), 20);
+    survives(&train(&source(), &["--epochs", "150"]), 20);
 }
 
 /// Normalisation, dropout, momentum, a schedule, averages, clipping, validation and every augmentation at once.
@@ -122,7 +120,7 @@ fn killed_with_the_whole_kit_on_it_is_as_undisturbed() {
          {{ type = \"dense\", units = \"classes\" }}]
          [train]\nepochs = 60\nbatch = 60\nclip_norm = 1.0\nval_fraction = 0.1\nclass_weights = \"balanced\"
          [augment]\nshift = 2\nflip = true\nrotate = 10\nerase = 0.5\nbrightness = 0.1\nmixup = 0.2\n",
-        fixture()
+        source()
     );
     std::fs::write(&recipe, text).unwrap();
     survives(&["train", recipe.to_str().unwrap()], 12);
@@ -131,7 +129,7 @@ fn killed_with_the_whole_kit_on_it_is_as_undisturbed() {
 #[test]
 fn two_processes_do_not_share_a_run() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let args = train(&data, &["--epochs", "100000", "--out", "run", "--json"]);
     let (mut child, mut events) = start(dir, &args);
     assert!(events.any(|e| e["event"] == "step"));
@@ -144,7 +142,7 @@ fn two_processes_do_not_share_a_run() {
 #[test]
 fn a_sweep_ranks_by_validation_and_survives_kills() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let text = "recipe = \"lenet\"\nmethod = \"asha\"\ntrials = 6\nepochs = 4\nval_fraction = 0.2\n[set]\n\"train.batch\" = 50\n\
                 [random]\nactivation = [\"relu\", \"tanh\"]\n\"model.conv.0.channels\" = { int = [2, 5] }\n\
                 \"train.lr\" = { log = [0.02, 1e30] }\n[asha]\nfactor = 2\n";

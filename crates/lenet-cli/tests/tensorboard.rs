@@ -1,8 +1,6 @@
 //! A run's event files, read by TensorBoard's own reader: `cargo xtask test-tensorboard` installs and names it.
 
-mod common;
-
-use common::{fixture, run};
+use crate::kit::{run, source};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +9,7 @@ use std::process::Command;
 #[ignore = "needs LENET_PYTHON, a Python with tensorboard: cargo xtask test-tensorboard"]
 fn tensorboard_reads_the_metrics_of_a_resumed_run() {
     let python = std::env::var_os("LENET_PYTHON").expect("LENET_PYTHON names a Python with tensorboard");
-    let (dir, data) = (tempfile::tempdir().unwrap(), fixture());
+    let (dir, data) = (tempfile::tempdir().unwrap(), source());
     let dir = dir.path();
     let more = ["--set", "batch=60", "--set", "histograms=true", "--set", "val_fraction=0.25"];
     run(dir, &[&["train", "lenet", "--data", &data, "--epochs", "2", "--out", "r"][..], &more].concat());

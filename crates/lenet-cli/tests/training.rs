@@ -1,15 +1,15 @@
 //! Training, evaluation and prediction as a user runs them, on 768 real images.
 
-mod common;
-
-use common::{fixture, fixtures, lenet, metrics, model, names, output, read, refused, run, texts, train};
+use crate::kit::{
+    copy_images, fixtures, json, lenet, metrics, model, names, output, read, refused, run, source, texts, train,
+};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 #[test]
 fn a_training_leaves_a_model_that_evaluates_and_predicts() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let (out, err) = run(dir, &train(&data, &["--epochs", "12"]));
     let epochs: Vec<_> = out.lines().filter(|l| l.starts_with("epoch ")).collect();
     assert_eq!(epochs.len(), 12, "{out}");
@@ -29,9 +29,9 @@ fn a_training_leaves_a_model_that_evaluates_and_predicts() {
     // Both name the last epoch's accuracy, from different code.
     let (eval, _) = run(dir, &["eval", "runs/lenet-1"]);
     assert!(eval.starts_with(&format!("test accuracy {accuracy}, ")), "{eval}");
-    let (json, _) = run(dir, &["eval", "runs/lenet-1/model", "--data", &data, "--split", "train", "--json"]);
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&json["images"], &json["split"]), (&512.into(), &"train".into()));
+    let args = ["eval", "runs/lenet-1/model", "--data", &data, "--split", "train", "--json"];
+    let told = json(&run(dir, &args).0);
+    assert_eq!((&told["images"], &told["split"]), (&512.into(), &"train".into()));
 
     let (summary, _) = run(dir, &["summary", "runs/lenet-1"]);
     assert!(summary.contains("61,706"));
@@ -45,8 +45,7 @@ fn a_training_leaves_a_model_that_evaluates_and_predicts() {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&boot).unwrap();
     let piped = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    let [piped, file]: [serde_json::Value; 2] =
-        [piped.trim(), folder.lines().next().unwrap()].map(|l| serde_json::from_str(l).unwrap());
+    let [piped, file] = [piped.trim(), folder.lines().next().unwrap()].map(json);
     assert_eq!(piped["top"], file["top"], "standard input and folder agree");
     assert_eq!(piped["top"].as_array().unwrap().len(), 3);
     let (five, _) =
@@ -81,15 +80,14 @@ fn a_training_leaves_a_model_that_evaluates_and_predicts() {
 #[test]
 fn threads_and_instructions_do_not_change_a_bit() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     run(dir, &train(&data, &["--epochs", "2", "--out", "one", "--threads", "1"]));
     let want = model(&dir.join("one"));
     for threads in ["2", "3", "7"] {
         run(dir, &train(&data, &["--epochs", "2", "--out", threads, "--threads", threads]));
         assert!(model(&dir.join(threads)) == want, "{threads} threads");
     }
-    let (report, _) = run(dir, &["doctor", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let report = json(&run(dir, &["doctor", "--json"]).0);
     for path in report["paths"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()) {
         let status =
             lenet(dir, &train(&data, &["--epochs", "2", "--out", path])).env("LENET_PATH", path).output().unwrap();
@@ -103,7 +101,7 @@ fn threads_and_instructions_do_not_change_a_bit() {
 #[test]
 fn more_epochs_continue_as_if_never_ended() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     run(dir, &train(&data, &["--epochs", "4", "--out", "whole"]));
     run(dir, &train(&data, &["--epochs", "1", "--out", "parts"]));
     run(dir, &["train", "--resume", "parts", "--epochs", "4"]);
@@ -126,12 +124,8 @@ fn gzip_bombs_are_refused_in_bounded_memory() {
     };
     let zeros = member(&vec![0; 1 << 26]).repeat(48);
     std::fs::create_dir(dir.join("bomb")).unwrap();
-    for entry in std::fs::read_dir(fixtures().join("fashion-mnist-small")).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, dir.join("bomb").join(path.file_name().unwrap())).unwrap();
-    }
-    let images = std::fs::read_dir(dir.join("bomb")).unwrap().map(|e| e.unwrap().path());
-    let images = images.into_iter().find(|p| p.to_string_lossy().contains("train-images")).unwrap();
+    copy_images(&dir.join("bomb"));
+    let images = dir.join("bomb/train-images-idx3-ubyte.gz");
     for (sizes, words) in [
         ([512u32, 28, 28], "goes on after the 401408 bytes"),
         ([u32::MAX, 28, 28], "more than the 4294967296 that are possible"),
@@ -176,7 +170,7 @@ fn a_folder_of_pictures_is_all_it_takes() {
     let (_, err) = run(dir, &[&train[..], &["--skip-bad"]].concat());
     assert!(err.contains("bad.png") || err.contains("1 unreadable"), "{err}");
     let (out, _) = run(dir, &["eval", "run", "--skip-bad", "--json"]);
-    let score: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let score = json(&out);
     assert_eq!((score["accuracy"].as_f64(), score["images"].as_u64()), (Some(1.0), Some(16)));
     let (out, _) = run(dir, &["predict", "run", "pictures/bottom/03.png", "--json"]);
     assert!(out.contains("\"bottom\""), "{out}");
@@ -186,7 +180,7 @@ fn a_folder_of_pictures_is_all_it_takes() {
 fn every_preset_learns() {
     let dir = tempfile::tempdir().unwrap();
     for (name, _) in lenet::spec::PRESETS {
-        let data = fixture();
+        let data = source();
         let args =
             ["train", name, "--data", &data, "--epochs", "2", "--set", "warmup_epochs=0", "--set", "train_limit=200"];
         run(dir.path(), &[&args[..], &["--set", "test_limit=50", "--set", "batch=50", "--out", name]].concat());
@@ -199,10 +193,10 @@ fn every_preset_learns() {
 #[test]
 fn a_learning_rate_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    let data = fixture();
+    let data = source();
     let args = ["lr-find", "lenet-relu-max", "--data", &data, "--set", "batch=64", "--steps", "80"];
     let (out, _) = run(dir.path(), &[&args[..], &["-o", "found", "--json"]].concat());
-    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let found = json(&out);
     let lr = found["suggestion"].as_f64().unwrap();
     assert!((1e-3..3.0).contains(&lr), "{lr}");
     let csv = String::from_utf8(read(&dir.path().join("found/lr-find.csv"))).unwrap();
@@ -214,7 +208,7 @@ fn a_learning_rate_is_found() {
 #[test]
 fn what_cannot_be_trained_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     refused(dir, &train(&data, &["--device", "gpu"]), 2, &["gpu", "CPU"]);
     refused(dir, &train(&data, &["--set", "model.layers.0.window=40"]), 2, &["layer 0 (conv2d)", "40×40"]);
     refused(dir, &train(&data, &["--set", "batch=0"]), 2, &["batch"]);
@@ -233,7 +227,7 @@ fn what_cannot_be_trained_leaves_nothing() {
 #[test]
 fn a_training_that_diverges_keeps_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     let args = train(&data, &["--out", "run", "--set", "lr=1e30"]);
     refused(dir, &args, 1, &["not finite", "train.lr"]);
     assert!(!dir.join("run/model").exists());
@@ -242,7 +236,7 @@ fn a_training_that_diverges_keeps_its_checkpoint() {
 #[test]
 fn damaged_checkpoints_and_models_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     run(dir, &train(&data, &["--epochs", "1", "--out", "run"]));
     let line = refused(dir, &["train", "--resume", "run", "--set", "lr=0.2", "--epochs", "2"], 2, &["another recipe"]);
     assert!(line.contains("lr"), "{line}");
@@ -284,7 +278,7 @@ fn damaged_checkpoints_and_models_are_refused() {
 #[test]
 fn pictures_that_are_none_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     run(dir, &train(&data, &["--epochs", "1", "--out", "run"]));
     // A BMP of 100,000 × 100,000: only the header is there.
     let mut huge = b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
@@ -307,7 +301,7 @@ fn pictures_that_are_none_are_refused() {
 #[test]
 fn a_drawing_in_ink_is_turned_and_said_so() {
     let dir = tempfile::tempdir().unwrap();
-    let (dir, data) = (dir.path(), fixture());
+    let (dir, data) = (dir.path(), source());
     run(dir, &train(&data, &["--epochs", "1", "--out", "run"]));
     // A BMP of 28 × 28 grey pixels as colour: a dark square on white.
     let mut ink = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
@@ -322,7 +316,7 @@ fn a_drawing_in_ink_is_turned_and_said_so() {
         let (out, err) = run(dir, &[&["predict", "run", "ink.bmp", "--json"], more].concat());
         let (text, told) = run(dir, &[&["predict", "run", "ink.bmp"], more].concat());
         assert!(err.is_empty() && text.starts_with("ink.bmp: "), "{text}");
-        (serde_json::from_str::<serde_json::Value>(&out).unwrap()["inverted"].clone(), told)
+        (json(&out)["inverted"].clone(), told)
     };
     let (inverted, told) = predict(&[]);
     assert!(inverted == true && told.contains("negative"), "{told}");

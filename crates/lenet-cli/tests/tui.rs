@@ -1,9 +1,7 @@
 //! `lenet train --tui` on a terminal that this test holds the other end of.
 #![cfg(unix)]
 
-mod common;
-
-use common::{fixture, lenet, refused};
+use crate::kit::{lenet, refused, source};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
@@ -43,7 +41,7 @@ fn a_key_stops_and_the_terminal_is_as_before() {
         let (mut ours, theirs) = terminal();
         let before = tcgetattr(&ours).unwrap();
         assert!(before.local_modes.contains(LocalModes::ECHO | LocalModes::ICANON));
-        let data = fixture();
+        let data = source();
         let args = ["train", "lenet-relu-max", "--data", &data, "--epochs", "1000000", "--out", name, "--tui"];
         let mut command = lenet(dir.path(), &args);
         let other = || theirs.try_clone().unwrap();
@@ -73,7 +71,7 @@ fn an_error_is_told_after_the_screen_was_given_back() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ours, theirs) = terminal();
     let before = tcgetattr(&ours).unwrap();
-    let data = fixture();
+    let data = source();
     let args = ["train", "lenet-relu-max", "--data", &data, "--epochs", "50", "--set", "lr=1e30", "--tui"];
     let mut command = lenet(dir.path(), &args);
     let other = || theirs.try_clone().unwrap();
@@ -90,7 +88,7 @@ fn an_error_is_told_after_the_screen_was_given_back() {
 #[test]
 fn without_a_terminal_there_is_no_screen() {
     let dir = tempfile::tempdir().unwrap();
-    let data = fixture();
+    let data = source();
     refused(dir.path(), &["train", "--data", &data, "--tui"], 2, &["--tui", "terminal"]);
     assert!(!dir.path().join("runs").exists());
 }

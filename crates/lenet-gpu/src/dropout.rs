@@ -1,7 +1,7 @@
-//! Dropout by the same bits as the CPU's ([`lenet::kernel::dropout`]): a hash of sample and position, on the device.
+//! Dropout by the same bits as the CPU's ([`lenet::kernel::op::dropout`]): a hash of sample and position, on the device.
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use lenet::kernel::dropout::layer_key;
+use lenet::kernel::op::dropout::layer_key;
 
 /// A shift to the right that fills with zeros; that of the signed integers here fills with the sign.
 fn shifted<const D: usize>(x: Tensor<D, Int>, bits: i32) -> Tensor<D, Int> {
@@ -33,7 +33,7 @@ pub(crate) fn factors(keys: Tensor<1, Int>, layer: &str, rate: f32, values: usiz
 mod tests {
     use super::*;
     use crate::samples::integers;
-    use lenet::kernel::dropout::naive;
+    use lenet::kernel::op::dropout::naive;
 
     #[test]
     fn masks_have_the_cpus_bits() {

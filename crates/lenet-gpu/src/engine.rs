@@ -8,10 +8,10 @@ use crate::samples::{Samples, integers};
 use crate::tally::{Tally, Told, Wanted};
 use burn::tensor::{Bool, Tensor, TensorData};
 use lenet::data::Dataset;
+use lenet::engine::initial_buffers;
 use lenet::engine::{Average, Batch, Engine, EngineError, Score, TrainStep, Update};
-use lenet::kernel::elementwise::first_not_finite;
+use lenet::kernel::sums::first_not_finite;
 use lenet::spec::{Geometry, Network, Optimizer, Role};
-use lenet::train::initial_buffers;
 
 /// Most samples that are evaluated at a time.
 const EVALUATION: usize = 1024;
@@ -87,14 +87,14 @@ impl<'a> GpuEngine<'a> {
     }
 
     fn build(network: Network, gpu: Gpu, data: [&'a Dataset; 2]) -> Self {
-        let n = network.parameters;
+        let n = network.parameters();
         let mut live = vec![1.0f32; n];
         network.tensors().for_each(|t| t.clear_missing(&mut live));
         let buffers_host = initial_buffers(&network);
-        let largest = network.layers.iter().map(|l| l.input.len().max(l.output.len())).max().unwrap_or(1);
+        let largest = network.layers().iter().map(|l| l.input.len().max(l.output.len())).max().unwrap_or(1);
         let mut engine = GpuEngine {
             at_once: ((gpu.max_binding / (4 * largest.max(1) as u64)) as usize).clamp(1, EVALUATION),
-            samples: Samples::new(gpu.clone(), network.input, data),
+            samples: Samples::new(gpu.clone(), network.input(), data),
             parameters: Slab::new(vec![0.0; n], &gpu),
             gradients: Slab::new(vec![0.0; n], &gpu),
             state: Vec::new(),
@@ -146,7 +146,7 @@ impl<'a> GpuEngine<'a> {
 
     /// Queues a step's forward and backward pass.
     fn queue(&mut self, batch: &Batch, how: &TrainStep, weight: f64) -> Result<(), EngineError> {
-        let (n, outputs) = (batch.indices.len(), self.network.outputs);
+        let (n, outputs) = (batch.indices.len(), self.network.outputs());
         let x = Tensor::from_inner(self.samples.input(batch, Some(how))?);
         let device = &self.gpu.device;
         let keys = batch.indices.iter().map(|&i| how.dropout_key(i) as i32);
@@ -179,7 +179,7 @@ impl<'a> GpuEngine<'a> {
 
     /// Moves running statistics towards those of the batch.
     fn track(&mut self, statistics: Statistics) {
-        let momenta = self.network.layers.iter().filter_map(|l| match &l.geometry {
+        let momenta = self.network.layers().iter().filter_map(|l| match &l.geometry {
             Geometry::BatchNorm(s) => Some(s.momentum),
             _ => None,
         });
@@ -192,7 +192,7 @@ impl<'a> GpuEngine<'a> {
     }
 
     fn apply(&mut self, update: Update, longest: Option<f32>) {
-        let (n, slots) = (self.network.parameters, update.optimizer.slots());
+        let (n, slots) = (self.network.parameters(), update.optimizer.slots());
         if self.state.len() != slots {
             self.state = (0..slots).map(|_| Tensor::zeros([n], &self.gpu.device)).collect();
         }
@@ -217,7 +217,7 @@ impl<'a> GpuEngine<'a> {
             return None;
         }
         if self.decays.is_none() {
-            let mut all = vec![0.0f32; self.network.parameters];
+            let mut all = vec![0.0f32; self.network.parameters()];
             let weights = self.network.tensors().filter(|t| t.role == Role::Weight);
             weights.for_each(|t| all[t.range.clone()].fill(1.0));
             self.decays = Some(row(&all, &self.gpu));
@@ -261,7 +261,7 @@ impl<'a> GpuEngine<'a> {
         let gradients = read(&self.gradients.device).unwrap_or_default();
         let (what, layer) = match first_not_finite(&gradients).filter(|_| finite_loss) {
             Some(position) => ("the gradient", self.network.layer_at(position)),
-            None => ("the loss", self.network.layers.iter().rev().find(|l| l.weight.is_some())),
+            None => ("the loss", self.network.layers().iter().rev().find(|l| l.weight.is_some())),
         };
         EngineError::NotFinite { what, layer: layer.map_or_else(String::new, |l| l.title()) }
     }
@@ -297,7 +297,7 @@ impl Engine for GpuEngine<'_> {
 
     fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
         batch.check_forward(&self.network, logits.len())?;
-        let outputs = self.network.outputs;
+        let outputs = self.network.outputs();
         self.guard(|engine| {
             let n = engine.at_once;
             for (indices, out) in batch.indices.chunks(n).zip(logits.chunks_mut(n * outputs)) {
@@ -311,7 +311,7 @@ impl Engine for GpuEngine<'_> {
 
     fn evaluate(&mut self, batch: &Batch) -> Result<Score, EngineError> {
         batch.check(&self.network, true)?;
-        let outputs = self.network.outputs;
+        let outputs = self.network.outputs();
         self.guard(|engine| {
             let mut parts = Vec::new();
             for indices in batch.indices.chunks(engine.at_once) {
@@ -332,7 +332,7 @@ impl Engine for GpuEngine<'_> {
 
     fn backward(&mut self, batch: &Batch, how: &TrainStep) -> Result<Score, EngineError> {
         batch.check(&self.network, true)?;
-        let weight = how.weight(batch, self.network.outputs)?;
+        let weight = how.weight(batch, self.network.outputs())?;
         self.guard(|engine| {
             engine.queue(batch, how, weight)?;
             match engine.tally.is_due() {
@@ -386,8 +386,8 @@ impl Engine for GpuEngine<'_> {
     }
 
     fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), EngineError> {
-        if parameters.len() != self.network.parameters {
-            let (n, wanted) = (parameters.len(), self.network.parameters);
+        if parameters.len() != self.network.parameters() {
+            let (n, wanted) = (parameters.len(), self.network.parameters());
             return Err(EngineError::Mismatch(format!("{n} parameters for a network of {wanted}")));
         }
         self.guard(|engine| {
@@ -405,7 +405,7 @@ impl Engine for GpuEngine<'_> {
     }
 
     fn set_optimizer_state(&mut self, state: &[f32]) -> Result<(), EngineError> {
-        let (n, wanted) = (state.len(), self.network.parameters);
+        let (n, wanted) = (state.len(), self.network.parameters());
         if !n.is_multiple_of(wanted.max(1)) || n > 2 * wanted {
             return Err(EngineError::Mismatch(format!("{n} values of optimizer state for {wanted} parameters")));
         }
@@ -421,8 +421,8 @@ impl Engine for GpuEngine<'_> {
     }
 
     fn set_buffers(&mut self, buffers: &[f32]) -> Result<(), EngineError> {
-        if buffers.len() != self.network.buffers {
-            let (n, wanted) = (buffers.len(), self.network.buffers);
+        if buffers.len() != self.network.buffers() {
+            let (n, wanted) = (buffers.len(), self.network.buffers());
             return Err(EngineError::Mismatch(format!("{n} buffers for a network of {wanted}")));
         }
         self.guard(|engine| {

@@ -1,12 +1,13 @@
-//! Optimizers on slabs of the device, by the CPU's formulas ([`lenet::kernel::optimizer`]).
+//! Optimizers on slabs of the device, by the CPU's formulas ([`lenet::kernel::optim`]).
 
 use burn::tensor::Tensor;
 use lenet::engine::Update;
-use lenet::kernel::orthogonal::{COEFFICIENTS, EPS, STEPS};
+use lenet::kernel::optim::muon::orthogonal::{COEFFICIENTS, EPS, STEPS};
 use lenet::spec::{Network, OptimizerKind};
 use std::ops::Range;
 
-/// New parameters and states, from gradients `g` and old ones. `decays` is 1 where a parameter decays, none if all do.
+/// New parameters and states, from gradients `g` and old ones; states are as many as [`lenet::spec::Optimizer::slots`].
+/// `decays` is 1 where a parameter decays, none if all do.
 pub(crate) fn step(
     network: &Network,
     update: &Update,
@@ -15,50 +16,54 @@ pub(crate) fn step(
     w: Tensor<1>,
     state: &[Tensor<1>],
 ) -> (Tensor<1>, Vec<Tensor<1>>) {
-    let Update { optimizer: o, lr, scale, step } = *update;
-    let decayed = |w: Tensor<1>, by: f32| {
-        let part = w.mul_scalar(by);
+    let Update { optimizer: o, lr, scale, .. } = *update;
+    let decayed = |w: &Tensor<1>, by: f32| {
+        let part = w.clone().mul_scalar(by);
         match &decays {
             Some(decays) => part * decays.clone(),
             None => part,
         }
     };
-    let mut g = if scale == 1.0 { g } else { g.mul_scalar(scale) };
-    if o.weight_decay != 0.0 && matches!(o.kind, OptimizerKind::Sgd | OptimizerKind::Adam) {
-        g = g + decayed(w.clone(), o.weight_decay);
-    }
-    match (o.kind, state) {
-        (OptimizerKind::Sgd, [velocity]) => {
-            let velocity = velocity.clone().mul_scalar(o.momentum) + g.clone();
-            let direction = if o.nesterov { velocity.clone().mul_scalar(o.momentum) + g } else { velocity.clone() };
-            (w - direction.mul_scalar(lr), vec![velocity])
-        }
-        (OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::Muon, [mean, square]) => {
-            let matrices = match o.kind {
-                OptimizerKind::Muon => directions(network, update, &g, &w, mean),
-                _ => Vec::new(),
-            };
-            let correction = |beta: f32| 1.0 - libm::pow(f64::from(beta), step as f64);
-            let size = (f64::from(lr) / correction(o.beta1)) as f32;
-            let root = libm::sqrt(correction(o.beta2)) as f32;
-            let w = match o.kind {
-                OptimizerKind::AdamW | OptimizerKind::Muon if o.weight_decay != 0.0 => {
-                    w.clone() - decayed(w, lr * o.weight_decay)
+    // Weight decay: added to the gradient, or apart from it.
+    let decays_any = o.weight_decay != 0.0;
+    let coupled = |g: Tensor<1>, w: &Tensor<1>| if decays_any { g + decayed(w, o.weight_decay) } else { g };
+    let apart = |w: Tensor<1>| if decays_any { w.clone() - decayed(&w, lr * o.weight_decay) } else { w };
+    let g = if scale == 1.0 { g } else { g.mul_scalar(scale) };
+    match o.kind {
+        OptimizerKind::Sgd => sgd(update, coupled(g, &w), w, state),
+        OptimizerKind::Adam => adam(update, coupled(g, &w), w, state),
+        OptimizerKind::AdamW => adam(update, g, apart(w), state),
+        OptimizerKind::Muon => {
+            let matrices = directions(network, update, &g, &w, &state[0]);
+            let (mut w, mut state) = adam(update, g, apart(w), state);
+            for (range, [new, velocity, direction]) in matrices {
+                w = w.slice_assign([range.clone()], new);
+                for (slab, part) in state.iter_mut().zip([velocity, direction]) {
+                    *slab = slab.clone().slice_assign([range.clone()], part);
                 }
-                _ => w,
-            };
-            let mean = mean.clone().mul_scalar(o.beta1) + g.clone().mul_scalar(1.0 - o.beta1);
-            let square = square.clone().mul_scalar(o.beta2) + (g.clone() * g).mul_scalar(1.0 - o.beta2);
-            let divisor = square.clone().sqrt().div_scalar(root).add_scalar(o.eps);
-            let mut new = [w - mean.clone().mul_scalar(size) / divisor, mean, square];
-            for (range, parts) in matrices {
-                new = [0, 1, 2].map(|i| new[i].clone().slice_assign([range.clone()], parts[i].clone()));
             }
-            let [w, state @ ..] = new;
-            (w, state.into())
+            (w, state)
         }
-        _ => (w - g.mul_scalar(lr), Vec::new()),
     }
+}
+
+fn sgd(update: &Update, g: Tensor<1>, w: Tensor<1>, state: &[Tensor<1>]) -> (Tensor<1>, Vec<Tensor<1>>) {
+    let Update { optimizer: o, lr, .. } = *update;
+    let Some(velocity) = state.first() else { return (w - g.mul_scalar(lr), Vec::new()) };
+    let velocity = velocity.clone().mul_scalar(o.momentum) + g.clone();
+    let direction = if o.nesterov { velocity.clone().mul_scalar(o.momentum) + g } else { velocity.clone() };
+    (w - direction.mul_scalar(lr), vec![velocity])
+}
+
+fn adam(update: &Update, g: Tensor<1>, w: Tensor<1>, state: &[Tensor<1>]) -> (Tensor<1>, Vec<Tensor<1>>) {
+    let Update { optimizer: o, lr, step, .. } = *update;
+    let correction = |beta: f32| 1.0 - libm::pow(f64::from(beta), step as f64);
+    let size = (f64::from(lr) / correction(o.beta1)) as f32;
+    let root = libm::sqrt(correction(o.beta2)) as f32;
+    let mean = state[0].clone().mul_scalar(o.beta1) + g.clone().mul_scalar(1.0 - o.beta1);
+    let square = state[1].clone().mul_scalar(o.beta2) + (g.clone() * g).mul_scalar(1.0 - o.beta2);
+    let divisor = square.clone().sqrt().div_scalar(root).add_scalar(o.eps);
+    (w - mean.clone().mul_scalar(size) / divisor, vec![mean, square])
 }
 
 /// Of each matrix that Muon moves, its place, and what follows from gradients, parameters and velocity: new parameters, the
@@ -84,7 +89,7 @@ fn directions(
     network.hidden_matrices().map(one).collect()
 }
 
-/// As [`lenet::kernel::orthogonal`] computes it.
+/// As [`lenet::kernel::optim::muon::orthogonal`] computes it.
 fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
     let [a, b, c] = COEFFICIENTS;
     let [rows, cols] = matrix.dims();

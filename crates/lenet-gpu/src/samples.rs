@@ -3,9 +3,10 @@
 use crate::device::Gpu;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use lenet::data::Dataset;
-use lenet::data::augment::{Augment, Context, Scratch};
 use lenet::engine::{Batch, EngineError, Pixels, TrainStep, resolve_threads};
-use lenet::kernel::{CHUNK, Path};
+use lenet::engine::{CHUNK, Path};
+use lenet::kernel::augment::{Context, Scratch};
+use lenet::spec::Augment;
 
 /// The datasets of a training, whose bytes go to the device once, and what turns bytes into values.
 pub(crate) struct Samples<'a> {
@@ -86,7 +87,7 @@ impl<'a> Samples<'a> {
         data: &[u8],
         indices: &[u32],
     ) -> Result<Vec<u8>, EngineError> {
-        let path = Path::detect().map_err(EngineError::Mismatch)?;
+        let path = Path::detect().map_err(EngineError::Path)?;
         let (context, shape) = (Context { path, seed: how.seed, epoch: how.epoch }, self.shape);
         let sample: usize = shape.iter().product();
         let mut out = vec![0u8; indices.len() * sample];

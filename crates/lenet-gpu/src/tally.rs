@@ -2,9 +2,9 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use lenet::engine::CHUNK;
 use lenet::engine::{Batch, Score, TrainStep};
-use lenet::kernel::CHUNK;
-use lenet::kernel::loss::Labels;
+use lenet::kernel::op::loss::Labels;
 use std::time::{Duration, Instant};
 
 /// What a batch's samples ought to be: targets `[n, classes]` and classes `[n, 1]`.
@@ -48,7 +48,7 @@ impl Wanted {
     }
 }
 
-/// The targets of a sample, as [`lenet::kernel::loss::Targets`] says.
+/// The targets of a sample, as [`lenet::kernel::op::loss::Targets`] says.
 fn fill(row: &mut [f32], sample: &Labels, how: &TrainStep) {
     let (smoothing, share) = (f64::from(how.targets.smoothing), f64::from(sample.share));
     let base = smoothing / row.len() as f64;

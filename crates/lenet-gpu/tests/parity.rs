@@ -1,16 +1,10 @@
-//! What the GPU computes: against PyTorch in float64, and against the CPU. Without a GPU, Mesa's lavapipe plays one.
+//! What the GPU computes: against PyTorch in float64, and against the CPU.
 
-#[path = "../../lenet/tests/parity/mod.rs"]
-mod parity;
-
+use crate::kit::{Augment, Normalization, Targets, backward, error, golden, initial_buffers, initialize, networks};
 use lenet::data::Dataset;
-use lenet::data::augment::Augment;
 use lenet::engine::{Average, Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
-use lenet::kernel::loss::Targets;
 use lenet::spec::{Network, Optimizer, OptimizerKind, Recipe, Role, TrainRecipe};
-use lenet::train::{initial_buffers, initialize};
 use lenet_gpu::{Gpu, GpuEngine};
-use parity::{backward, error, golden, networks};
 
 /// Errors of a tensor's values, as a share of the largest.
 const BOUND: f64 = 1e-5;
@@ -59,8 +53,8 @@ fn twenty_steps_of_every_optimizer_are_pytorchs() {
 
 /// What recipes can say beyond the networks that PyTorch has computed: each against the CPU.
 const LAYERS: [&str; 5] = [
-    r#"{ type = "conv2d", channels = 8, window = 3, groups = 2 }, { type = "conv2d", channels = 8, window = 3, padding = 1, groups = 8 }, { type = "leaky_relu" }, { type = "max_pool", window = 3, stride = 2, padding = 1 }"#,
-    r#"{ type = "dropout", rate = 0.25 }, { type = "conv2d", channels = 6, window = 5 }, { type = "batch_norm" }, { type = "elu" }, { type = "dropout", rate = 0.5 }"#,
+    r#"{ type = "conv2d", channels = 8, window = 3, dilation = [2, 3], groups = 2 }, { type = "conv2d", channels = 8, window = 3, padding = 1, groups = 8 }, { type = "leaky_relu" }, { type = "max_pool", window = 3, stride = 2, padding = 1 }"#,
+    r#"{ type = "dropout", rate = 0.25 }, { type = "conv2d", channels = 6, window = 5 }, { type = "batch_norm" }, { type = "prelu" }, { type = "elu" }, { type = "dropout", rate = 0.5 }"#,
     r#"{ type = "conv2d", channels = 6, window = 5 }, { type = "softplus" }, { type = "conv2d", channels = 3, window = 3, stride = 2, connections = [[0, 1], [2, 3, 5], [1, 4]] }, { type = "gelu" }"#,
     r#"{ type = "subsample", window = 2 }, { type = "scaled_tanh" }, { type = "residual", body = [{ type = "conv2d", channels = 4, window = 3, padding = 1 }, { type = "batch_norm" }], shortcut = [{ type = "conv2d", channels = 4, window = 1 }] }, { type = "silu" }, { type = "avg_pool", window = 3, padding = 1 }"#,
     r#"{ type = "conv2d", channels = 5, window = [3, 2], stride = [2, 1], padding = [1, 0], bias = false }, { type = "hard_swish" }, { type = "residual", body = [{ type = "batch_norm" }, { type = "relu" }] }, { type = "tanh" }, { type = "global_avg_pool" }"#,
@@ -84,7 +78,7 @@ fn images(n: usize) -> Dataset {
 #[test]
 fn the_whole_kit_is_the_cpus() {
     let data = images(60);
-    let tables = lenet::data::Normalization { mean: vec![0.25, 0.5], std: vec![0.5, 0.25] }.tables();
+    let tables = Normalization { mean: vec![0.25, 0.5], std: vec![0.5, 0.25] }.tables();
     let weights = [0.5, 2.0, 1.0, 0.25, 3.0];
     let shifted = Augment { shift: 2, flip: true, rotate: 10.0, cutout: 3, ..Augment::default() };
     let mixed = Augment { mixup: 0.4, ..shifted.clone() };
@@ -134,7 +128,7 @@ fn the_whole_kit_is_the_cpus() {
 #[test]
 fn optimizers_clipping_and_averages_are_the_cpus() {
     let data = images(40);
-    let tables = lenet::data::Normalization::unit(2).tables();
+    let tables = Normalization::unit(2).tables();
     let network = recipe(
         r#"{ type = "conv2d", channels = 4, window = 5, bias = false }, { type = "batch_norm" }, { type = "tanh" }"#,
         "dense",

@@ -1,103 +1,58 @@
-//! Trainings on the GPU beside those on the CPU. Without a GPU, Mesa's lavapipe plays one.
+//! Trainings on the GPU beside those on the CPU.
 
-use lenet::data::{self, CacheOptions, Loaded};
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, TrainStep, Update};
-use lenet::spec::{Network, Recipe};
-use lenet::train::{Control, Event, Outcome, Run, Trainer, initialize};
+use crate::kit::train::{engine, network, open, recipe, run_until, trainer};
+use crate::kit::{Normalization, data, error, initialize, metrics};
+use lenet::data::Loaded;
+use lenet::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
+use lenet::spec::Recipe;
+use lenet::train::Outcome;
 use lenet_gpu::{GpuEngine, NoGpu};
 use std::path::Path;
 
-const RECIPE: &str = r#"
-[data]
-source = "fashion-mnist"
-train_limit = 100
-test_limit = 50
-
-[model]
-layers = [
-    { type = "conv2d", channels = 4, window = 5, stride = 2 },
-    { type = "batch_norm" },
-    { type = "relu" },
-    { type = "max_pool", window = 2 },
-    { type = "dropout", rate = 0.1 },
-    { type = "flatten" },
-    { type = "dense", units = "classes" },
-]
-
-[train]
-epochs = 3
-batch = 32
-lr = 0.05
-ema = 0.9
-clip_norm = 1.0
-seed = 4
-checkpoint_seconds = 0
-optimizer = "sgd"
-momentum = 0.9
-
-[augment]
-shift = 2
-"#;
-
-fn data() -> Loaded {
-    let dir = concat!("idx:", env!("CARGO_MANIFEST_DIR"), "/../lenet/tests/fixtures/fashion-mnist-small");
-    data::load(dir, &CacheOptions::from_env(), &mut |_| {}).unwrap()
-}
-
-fn recipe(sets: &[&str]) -> Recipe {
-    let mut recipe = Recipe::parse(RECIPE, "small.toml").unwrap();
-    recipe.apply_overrides(sets).unwrap();
-    recipe
-}
-
-fn network(recipe: &Recipe, data: &Loaded) -> Network {
-    recipe.spec(data.train.shape, data.train.classes.len()).unwrap().infer().unwrap()
-}
+/// The kit's training, with what else runs on the device.
+const SETS: [&str; 6] = [
+    r#"model.layers=[{ type = "conv2d", channels = 4, window = 5, stride = 2 }, { type = "batch_norm" }, { type = "relu" }, { type = "max_pool", window = 2 }, { type = "dropout", rate = 0.1 }, { type = "flatten" }, { type = "dense", units = "classes" }]"#,
+    "lr=0.05",
+    "momentum=0.9",
+    "ema=0.9",
+    "clip_norm=1.0",
+    "shift=2",
+];
 
 fn on_gpu<'a>(recipe: &Recipe, data: &'a Loaded) -> Box<dyn Engine + 'a> {
     Box::new(GpuEngine::new(network(recipe, data), lenet_gpu::open(true).unwrap(), [&data.train, &data.test]).unwrap())
 }
 
-fn on_cpu<'a>(recipe: &Recipe, data: &'a Loaded) -> Box<dyn Engine + 'a> {
-    Box::new(CpuEngine::new(network(recipe, data), CpuOptions::default()).unwrap())
+/// With as many threads as the machine runs at once.
+fn on_cpu(recipe: &Recipe, data: &Loaded) -> Box<dyn Engine> {
+    engine(recipe, data, 0)
 }
 
 /// Trains in a directory, new or not, until so many steps are done, and gives the parameters of the model.
-fn train<'a>(recipe: &'a Recipe, data: &'a Loaded, engine: Box<dyn Engine + 'a>, dir: &Path, stop: usize) -> Vec<f32> {
-    let run = match dir.join("recipe.toml").exists() {
-        true => Run::open(dir).unwrap(),
-        false => Run::create(dir, recipe, &serde_json::json!({})).unwrap(),
-    };
-    let spec = recipe.spec(data.train.shape, data.train.classes.len()).unwrap();
-    let mut trainer = Trainer::new(recipe, "small", spec, &data.train, &data.test, engine, Some(run)).unwrap();
-    let mut steps = 0;
-    let outcome = trainer.run(&mut |event| {
-        steps += usize::from(matches!(event, Event::Step { .. }));
-        if steps == stop { Control::Stop } else { Control::Continue }
-    });
-    assert_eq!(outcome.unwrap() == Outcome::Interrupted, steps == stop);
+fn train<'a>(
+    recipe: &'a Recipe,
+    data: &'a Loaded,
+    engine: Box<dyn Engine + 'a>,
+    dir: &Path,
+    stop: Option<usize>,
+) -> Vec<f32> {
+    let mut trainer = trainer(recipe, data, engine, Some(open(recipe, dir).unwrap())).unwrap();
+    let outcome = run_until(&mut trainer, stop).unwrap();
+    assert_eq!(outcome == Outcome::Interrupted, stop.is_some());
     trainer.model().parameters
-}
-
-fn apart(a: &[f32], b: &[f32]) -> f32 {
-    let largest = b.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-    a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
 }
 
 #[test]
 fn a_checkpoint_moves_between_gpu_and_cpu() {
-    let (recipe, data, dir) = (recipe(&[]), data(), tempfile::tempdir().unwrap());
-    let whole = train(&recipe, &data, on_cpu(&recipe, &data), &dir.path().join("cpu"), 0);
+    let (recipe, data, dir) = (recipe(&SETS), data(), tempfile::tempdir().unwrap());
+    let whole = train(&recipe, &data, on_cpu(&recipe, &data), &dir.path().join("cpu"), None);
     let path = dir.path().join("both");
-    train(&recipe, &data, on_gpu(&recipe, &data), &path, 3);
-    train(&recipe, &data, on_cpu(&recipe, &data), &path, 3);
-    let mixed = train(&recipe, &data, on_gpu(&recipe, &data), &path, 0);
-    assert!(apart(&mixed, &whole) < 1e-3, "{}", apart(&mixed, &whole));
-    let metrics = |name: &str| -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(dir.path().join(name).join("metrics.jsonl")).unwrap();
-        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-    };
-    let (cpu, both) = (metrics("cpu"), metrics("both"));
+    train(&recipe, &data, on_gpu(&recipe, &data), &path, Some(3));
+    train(&recipe, &data, on_cpu(&recipe, &data), &path, Some(3));
+    let mixed = train(&recipe, &data, on_gpu(&recipe, &data), &path, None);
+    let apart = error(&mixed, &whole, 0.0);
+    assert!(apart < 1e-3, "{apart}");
+    let (cpu, both) = (metrics(&dir.path().join("cpu")), metrics(&path));
     assert_eq!((cpu.len(), both.len()), (3, 3));
     for (cpu, both) in cpu.iter().zip(&both) {
         for key in ["train_loss", "test_loss"] {
@@ -111,13 +66,12 @@ fn a_checkpoint_moves_between_gpu_and_cpu() {
 #[test]
 fn fifty_steps_reach_the_cpus_loss() {
     // Four steps an epoch.
-    let (recipe, data, dir) = (recipe(&["epochs=13"]), data(), tempfile::tempdir().unwrap());
+    let (recipe, data, dir) = (recipe(&[&SETS[..], &["epochs=13"]].concat()), data(), tempfile::tempdir().unwrap());
     let losses = ["gpu", "cpu"].map(|device| {
         let engine = if device == "gpu" { on_gpu(&recipe, &data) } else { on_cpu(&recipe, &data) };
         let path = dir.path().join(device);
-        train(&recipe, &data, engine, &path, 0);
-        let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
-        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        train(&recipe, &data, engine, &path, None);
+        let last = metrics(&path).pop().unwrap();
         (last["train_loss"].as_f64().unwrap(), last["test_loss"].as_f64().unwrap())
     });
     let [(a, b), (c, d)] = losses;
@@ -141,11 +95,11 @@ fn a_program_that_plays_a_gpu_has_to_be_asked_for() {
 
 #[test]
 fn what_is_not_finite_is_told_and_changes_nothing() {
-    let (recipe, data) = (recipe(&[]), data());
+    let (recipe, data) = (recipe(&SETS), data());
     let mut engine = on_gpu(&recipe, &data);
     let start = initialize(engine.network(), &recipe.train);
     engine.set_parameters(&start).unwrap();
-    let tables = lenet::data::Normalization::unit(1).tables();
+    let tables = Normalization::unit(1).tables();
     let indices: Vec<u32> = (0..32).collect();
     let batch = |tables| Batch {
         pixels: Pixels::Bytes { data: &data.train.images, tables },
@@ -170,7 +124,7 @@ fn what_is_not_finite_is_told_and_changes_nothing() {
 
 #[test]
 fn batches_that_do_not_fit_are_refused() {
-    let (recipe, data) = (recipe(&[]), data());
+    let (recipe, data) = (recipe(&SETS), data());
     let mut engine = on_gpu(&recipe, &data);
     let batch = Batch { pixels: Pixels::Floats(&[0.0; 784]), labels: &[12], indices: &[0] };
     assert!(matches!(engine.evaluate(&batch), Err(EngineError::Mismatch(_))));

@@ -3,9 +3,9 @@
 use crate::cluster::Cluster;
 use crate::message::{Kind, Message};
 use lenet::data::Dataset;
-use lenet::data::augment::Augment;
+use lenet::engine::Targets;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, Score, TrainStep, Update};
-use lenet::kernel::loss::Targets;
+use lenet::spec::Augment;
 use lenet::spec::{Network, Optimizer, OptimizerKind};
 
 /// Where a batch's pixels are.
@@ -113,7 +113,7 @@ impl<'a> MpiEngine<'a> {
                 Kind::Evaluate => self.cpu.evaluate(&source.batch(self.data, message.next_list())).map(drop),
                 Kind::Forward => {
                     let indices = message.next_list();
-                    let mut logits = vec![0.0; indices.len() * self.cpu.network().outputs];
+                    let mut logits = vec![0.0; indices.len() * self.cpu.network().outputs()];
                     self.cpu.forward(&source.batch(self.data, indices), &mut logits)
                 }
                 Kind::Parameters => self.cpu.set_parameters(&message.next_floats()),
@@ -187,7 +187,7 @@ impl Engine for MpiEngine<'_> {
     }
 
     fn forward(&mut self, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
-        if logits.len() == batch.indices.len() * self.cpu.network().outputs {
+        if logits.len() == batch.indices.len() * self.cpu.network().outputs() {
             self.call(Kind::Forward, batch);
         }
         self.cpu.forward(batch, logits)

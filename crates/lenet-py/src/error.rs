@@ -100,6 +100,7 @@ impl Raise for TrainError {
         match self {
             TrainError::Run(e) => e.raise(),
             TrainError::Model(e) => e.raise(),
+            TrainError::Recipe(e) => e.raise(),
             e => wrong(e.to_string()),
         }
     }

@@ -7,10 +7,11 @@ use crate::error::{Raise, caught, detached, wrong};
 use crate::{recipe, value};
 use lenet::data::{Dataset, Options};
 use lenet::engine::{Batch, Pixels, Score};
-use lenet::inspect::{self, Summary};
+use lenet::inspect;
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training};
 use lenet::spec::Shape;
+use lenet::spec::Summary;
 use lenet::train::{self, EpochMetrics, Run};
 use numpy::{PyArray1, PyArray2, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
@@ -60,7 +61,7 @@ impl PyModel {
             return Ok(PyModel::new(model, threads, Vec::new(), None));
         }
         let model = Model::load(path).map_err(Raise::raise)?;
-        let is_run = path.join("recipe.toml").is_file();
+        let is_run = Run::is_at(path);
         let metrics = if is_run { Run::metrics_of(path).map_err(Raise::raise)? } else { Vec::new() };
         Ok(PyModel::new(model, threads, metrics, is_run.then(|| path.to_path_buf())))
     }
@@ -74,7 +75,7 @@ impl PyModel {
         finish: fn(&mut [f32]),
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let py = x.py();
-        let (shape, outputs) = (self.model.network.input, self.model.network.outputs);
+        let (shape, outputs) = (self.model.network.input(), self.model.network.outputs());
         let images = Images::of(x, shape, invert)?;
         let n = images.count(shape)?;
         let out = PyArray2::<f32>::zeros(py, [n, outputs], false);
@@ -122,7 +123,7 @@ impl PyModel {
 
     /// Pictures from 0 to 1 as the network's input, by the same operations as bytes.
     fn normalize(&self, pictures: &[f32]) -> Vec<f32> {
-        let [c, h, w] = self.model.network.input;
+        let [c, h, w] = self.model.network.input();
         let norm = &self.model.normalization;
         let mut values = Vec::with_capacity(pictures.len());
         for (i, plane) in pictures.chunks_exact((h * w).max(1)).enumerate() {
@@ -133,7 +134,10 @@ impl PyModel {
     }
 
     fn check(&self, dataset: &Dataset) -> PyResult<()> {
-        let (ours, theirs) = (self.model.network.input, dataset.shape);
+        if dataset.is_empty() {
+            return Err(wrong("there is no image to evaluate: give other data"));
+        }
+        let (ours, theirs) = (self.model.network.input(), dataset.shape);
         if theirs != ours {
             return Err(wrong(format!("the images are {theirs:?}, the model takes {ours:?}: give other data")));
         }
@@ -156,12 +160,10 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Logits to probabilities, as `lenet predict` computes them.
+/// Logits to probabilities.
 fn softmax(row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exp = |logit: f32| f64::from(logit - largest).exp();
-    let sum: f64 = row.iter().map(|&logit| exp(logit)).sum();
-    row.iter_mut().for_each(|value| *value = (exp(*value) / sum) as f32);
+    let probabilities: Vec<f64> = lenet::softmax(row).collect();
+    row.iter_mut().zip(probabilities).for_each(|(value, p)| *value = p as f32);
 }
 
 #[pymethods]
@@ -196,7 +198,8 @@ impl PyModel {
     #[pyo3(signature = (x, *, normalized=false, invert=None))]
     fn classify(&self, x: &Bound<'_, PyAny>, normalized: bool, invert: Option<bool>) -> PyResult<Vec<&str>> {
         let logits = self.forward(x, normalized, invert, |_| ())?.readonly();
-        let rows = logits.as_slice().map_err(|e| wrong(e.to_string()))?.chunks_exact(self.model.network.outputs.max(1));
+        let rows =
+            logits.as_slice().map_err(|e| wrong(e.to_string()))?.chunks_exact(self.model.network.outputs().max(1));
         // The first of equals.
         let best = |row: &[f32]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
         Ok(rows.map(|row| self.model.classes.get(best(row)).map_or("", String::as_str)).collect())
@@ -218,17 +221,17 @@ impl PyModel {
         let network = &self.model.network;
         let found = inspect::find_layers(network, &[name]).map_err(Raise::raise)?;
         let [position] = found[..] else { return Err(wrong("activations are of one layer: give its name or number")) };
-        let mut sizes = match position.checked_sub(1).map(|i| network.layers[i].output) {
-            None => network.input.to_vec(),
+        let mut sizes = match position.checked_sub(1).map(|i| network.layers()[i].output) {
+            None => network.input().to_vec(),
             Some(Shape::Image(chw)) => chw.to_vec(),
             Some(Shape::Flat(n)) => vec![n],
         };
-        let images = Images::of(x, network.input, invert)?;
-        let n = images.count(network.input)?;
+        let images = Images::of(x, network.input(), invert)?;
+        let n = images.count(network.input())?;
         let Values::Bytes(bytes) = images.values()? else {
             return Err(wrong("activations are those of uint8 images: give bytes, (255 * x).round().astype('uint8')"));
         };
-        let (sample, size): (usize, usize) = (network.input.iter().product(), sizes.iter().product());
+        let (sample, size): (usize, usize) = (network.input().iter().product(), sizes.iter().product());
         let mut all = Vec::with_capacity(n * size);
         for part in bytes.chunks((ACTIVATIONS * sample).max(1)) {
             let work = || inspect::activations(&self.model, part).map_err(Raise::raise);
@@ -337,13 +340,13 @@ impl PyModel {
     /// Channels, rows and columns of an image.
     #[getter]
     fn input_shape(&self) -> (usize, usize, usize) {
-        self.model.network.input.into()
+        self.model.network.input().into()
     }
 
     /// Names of the layers, as in `state_dict` and for `activations`.
     #[getter]
     fn layers(&self) -> Vec<&str> {
-        self.model.network.layers.iter().map(|l| l.name.as_str()).collect()
+        self.model.network.layers().iter().map(|l| l.name.as_str()).collect()
     }
 
     /// Metrics of the epochs, as in the run's `metrics.jsonl`; empty for a model without its run.
@@ -377,7 +380,7 @@ impl PyModel {
             "" => "",
             name => &format!("{name}, "),
         };
-        let (shape, classes, parameters) = (self.model.network.input, self.model.classes.len(), self.parameters());
+        let (shape, classes, parameters) = (self.model.network.input(), self.model.classes.len(), self.parameters());
         format!("<lenet.Model {name}{shape:?} to {classes} classes, {parameters} parameters>")
     }
 }

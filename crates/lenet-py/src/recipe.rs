@@ -3,8 +3,8 @@
 use crate::error::{Raise, detached, wrong};
 use crate::value;
 use lenet::data::catalog;
-use lenet::inspect::Summary;
 use lenet::model::Model;
+use lenet::spec::Summary;
 use lenet::spec::{Document, Network, PRESETS, Recipe, RecipeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -7,12 +7,11 @@ use crate::model::PyModel;
 use crate::recipe::{self, Named};
 use crate::value;
 use lenet::data::Loaded;
-use lenet::engine::{CpuEngine, CpuOptions, Engine};
 use lenet::spec::Recipe;
-use lenet::train::{Control, EpochMetrics, Event, Outcome, Run, RunError, Trainer};
+use lenet::train::{Control, EpochMetrics, Event, Outcome, Run, Session, TrainError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -55,8 +54,7 @@ pub fn train(
     let named = match (&resume, recipe) {
         (None, recipe) => Named::of(recipe)?,
         (Some(_), Some(_)) => return Err(wrong("a run that goes on has its recipe: leave recipe out")),
-        (Some(dir), None) if !dir.join("recipe.toml").is_file() => return Err(RunError::NotARun(dir.clone()).raise()),
-        (Some(dir), None) => Named::Text(dir.join("recipe.toml").to_string_lossy().into_owned()),
+        (Some(dir), None) => Named::Text(Run::recipe_path(dir).map_err(Raise::raise)?.to_string_lossy().into_owned()),
     };
     if resume.is_some() && out.is_some() {
         return Err(wrong("a run goes on where it is: leave out out"));
@@ -76,14 +74,14 @@ pub fn train(
     if arrays.is_none() && (test.is_some() || classes.is_some()) {
         return Err(wrong("test and classes belong to data=(x, y): other data has its own"));
     }
-    let mut recipe = named.recipe(&overrides)?;
+    let recipe = named.recipe(&overrides)?;
     let loaded = match arrays {
         Some(pair) => data::from_arrays(pair, test, classes)?,
         None => data::load(py, &recipe.data.source, data::options(&recipe))?,
     };
     let listener = Listener { callback, looked: Instant::now(), raised: None, metrics: Vec::new() };
     let job = Job { name: named.name(), threads, out, resume, listener };
-    detached(py, move || job.run(&mut recipe, &loaded))
+    detached(py, move || job.run(&recipe, &loaded))
 }
 
 /// A training that needs nothing more of the interpreter than to tell it how it goes.
@@ -96,30 +94,20 @@ struct Job {
 }
 
 impl Job {
-    fn run(self, recipe: &mut Recipe, loaded: &Loaded) -> PyResult<PyModel> {
-        let Job { mut name, threads, out, resume, mut listener } = self;
-        // The run is opened first, for it tells what a second process must not touch; it is created last, so that nothing
-        // is left of a training that cannot start.
-        let open = resume.as_deref().map(Run::open).transpose().map_err(Raise::raise)?;
-        if let Some(dir) = &resume {
-            name = name_of_run(dir);
-        }
-        recipe.resolve_normalization(&loaded.train);
-        let spec = recipe.spec(loaded.train.shape, loaded.train.classes.len()).map_err(Raise::raise)?;
-        let network = spec.infer().map_err(Raise::raise)?;
-        let engine = CpuEngine::new(network, CpuOptions { threads, path: None }).map_err(Raise::raise)?;
-        let environment = environment(&name, loaded, &engine);
-        let run = match (open, out) {
-            (Some(run), _) => Some(run),
-            (None, Some(dir)) => Some(Run::create(&dir, recipe, &environment).map_err(Raise::raise)?),
-            (None, None) => None,
+    fn run(self, recipe: &Recipe, loaded: &Loaded) -> PyResult<PyModel> {
+        let Job { name, threads, out, resume, mut listener } = self;
+        let open = || -> Result<_, TrainError> {
+            // The run is opened first, for it tells what a second process must not touch.
+            let run = resume.map(Run::open).transpose()?;
+            let session = Session::new(recipe, loaded)?.threads(threads);
+            let session = match (run, out) {
+                (Some(run), _) => session.resume(run),
+                (None, Some(dir)) => session.name(&name).run_dir(dir),
+                (None, None) => session.name(&name),
+            };
+            session.open()
         };
-        let recipe = &*recipe;
-        let mut trainer = Trainer::new(recipe, &name, spec, &loaded.train, &loaded.test, Box::new(engine), run)
-            .map_err(Raise::raise)?;
-        if let (true, Some(run)) = (resume.is_some(), trainer.run_dir()) {
-            run.write_recipe(recipe).and_then(|()| run.write_environment(&environment)).map_err(Raise::raise)?;
-        }
+        let mut trainer = open().map_err(Raise::raise)?;
         let outcome = trainer.run(&mut |event| listener.on(event));
         if let Some(raised) = listener.raised {
             return Err(raised);
@@ -138,27 +126,6 @@ impl Job {
         };
         Ok(PyModel::new(model, threads, metrics, dir))
     }
-}
-
-/// The name of the recipe that a run began with.
-fn name_of_run(dir: &std::path::Path) -> String {
-    let text = std::fs::read_to_string(dir.join("environment.json")).unwrap_or_default();
-    let known: Option<Value> = serde_json::from_str(&text).ok();
-    let name = known.and_then(|e| Some(e.get("recipe")?.as_str()?.to_string()));
-    name.unwrap_or_else(|| dir.file_stem().map_or("run".into(), |s| s.to_string_lossy().into_owned()))
-}
-
-/// What the run is done with.
-fn environment(name: &str, loaded: &Loaded, engine: &CpuEngine) -> Value {
-    let checksums: Map<_, _> = loaded.checksums.iter().map(|(f, sha)| (f.clone(), json!(sha))).collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "device": engine.device(),
-        "threads": engine.threads(),
-        "recipe": name,
-        "data": { "name": loaded.name, "provenance": loaded.provenance, "sha256": checksums, "skipped": loaded.skipped },
-    })
 }
 
 /// Tells Python how the training goes, and the training what Python wishes.

@@ -24,6 +24,8 @@ def test_the_model_is_the_command_lines_byte_for_byte(cli, tmp_path):
     )
     assert files(ours / "model") == files(theirs / "model")
     assert (ours / "recipe.toml").read_text() == (theirs / "recipe.toml").read_text()
+    # Version, CPU, features, threads, the data's checksums: Python's once lacked some.
+    assert json.loads((ours / "environment.json").read_text()) == json.loads((theirs / "environment.json").read_text())
     lines = [json.loads(line) for line in (ours / "metrics.jsonl").read_text().splitlines()]
     assert told == lines == model.metrics == lenet.load(ours).metrics
     assert model.run == str(ours) and model.training["recipe"] == "lenet"

@@ -29,10 +29,10 @@ function total(words, result, given) {
 }
 
 /** Values of a window `[kh, kw]` of channel `c`; what lies beyond the border is `beyond`. */
-function windowOf(source, c, top, left, [kh, kw], beyond) {
+function windowOf(source, c, top, left, [kh, kw], beyond, [down, across] = [1, 1]) {
     const [, ih, iw] = source.shape;
     return Array.from({ length: kh * kw }, (_, i) => {
-        const [y, x] = [top + Math.floor(i / kw), left + i % kw];
+        const [y, x] = [top + Math.floor(i / kw) * down, left + (i % kw) * across];
         return y >= 0 && y < ih && x >= 0 && x < iw ? source.values[(c * ih + y) * iw + x] : beyond;
     });
 }
@@ -45,7 +45,7 @@ function ofConvolution(weights, layers, [channel, row, column], given) {
     const [outputs, ic, kh, kw] = weights.shape, [top, left] = corner(weights, row, column);
     const group = Math.floor(channel / (outputs / weights.groups)) * ic;
     const channels = Array.from({ length: ic }, (_, c) => {
-        const window = windowOf(source, group + c, top, left, [kh, kw], 0);
+        const window = windowOf(source, group + c, top, left, [kh, kw], 0, weights.dilation);
         const kernel = [...kernels.subarray((channel * ic + c) * kh * kw, (channel * ic + c + 1) * kh * kw)];
         const products = window.map((v, i) => v * kernel[i]);
         return { window, kernel, products, sum: sumOf(products) };

@@ -6,8 +6,8 @@
 use crate::http::Problem;
 use crate::metrics::Histogram;
 use hyper::StatusCode;
+use lenet::engine::CHUNK;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, EngineError, Pixels, resolve_threads};
-use lenet::kernel::CHUNK;
 use lenet::model::Model;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -207,7 +207,7 @@ fn work(shared: &Shared, model: &Model, engine: &mut CpuEngine) {
             Ok(logits) => {
                 let mut rest = &logits[..];
                 for job in jobs {
-                    let part = rest.split_off(..job.samples * model.network.outputs).unwrap_or_default();
+                    let part = rest.split_off(..job.samples * model.network.outputs()).unwrap_or_default();
                     let _ = job.reply.send(Ok(part.to_vec()));
                 }
             }
@@ -220,7 +220,7 @@ fn work(shared: &Shared, model: &Model, engine: &mut CpuEngine) {
 fn run(model: &Model, engine: &mut CpuEngine, inputs: &[f32], samples: usize) -> Result<Vec<f32>, EngineError> {
     let indices: Vec<u32> = (0..samples as u32).collect();
     let batch = Batch { pixels: Pixels::Floats(inputs), labels: &[], indices: &indices };
-    let mut logits = vec![0.0; samples * model.network.outputs];
+    let mut logits = vec![0.0; samples * model.network.outputs()];
     model.logits(engine, &batch, &mut logits)?;
     Ok(logits)
 }

@@ -1,7 +1,9 @@
 //! Connections: accepting, their limits, one line of the log a request, and the end of it all.
 
-use crate::http::{Request, Response};
-use crate::{State, router};
+use crate::http::Response;
+use crate::request::Request;
+use crate::router;
+use crate::state::State;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -129,7 +131,7 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let time = self.start.elapsed();
-        let route = router::pattern(&self.path);
+        let route = router::label(&self.path);
         self.state.metrics.answered(route, self.status, time);
         let level = match self.status {
             ..400 => "info",

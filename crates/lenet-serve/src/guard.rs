@@ -1,46 +1,20 @@
-//! Who may ask: the token, and for loopback without one the Host and Origin that a browser sends.
+//! Who may ask: the token, whether trainings are allowed, and for loopback without one the Host and Origin that a browser sends.
 
-use crate::State;
 use crate::http::Problem;
+use crate::state::State;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
-use subtle::ConstantTimeEq;
+use std::path::Path;
 
-/// A secret that clients show.
-#[derive(Clone)]
-pub struct Token(Vec<u8>);
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-/// Fewest characters of a token.
-const SHORTEST: usize = 16;
-
-/// Why something is no token.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the token must be one line of at least {SHORTEST} visible ASCII characters: `openssl rand -hex 32` prints one"
-)]
-pub struct ShortToken;
-
-impl Token {
-    /// A token; white space around it is no part of it.
-    ///
-    /// # Errors
-    /// Fewer than 16 characters, or others than visible ASCII.
-    pub fn new(text: &str) -> Result<Token, ShortToken> {
-        let text = text.trim();
-        let fits = text.len() >= SHORTEST && text.bytes().all(|b| b.is_ascii_graphic());
-        if fits { Ok(Token(text.as_bytes().to_vec())) } else { Err(ShortToken) }
-    }
-
-    /// Takes as long for a wrong token of the right length as for the right one.
-    fn is(&self, shown: &[u8]) -> bool {
-        self.0.ct_eq(shown).into()
-    }
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever reaches the server.
+    Anyone,
+    /// Who shows the token, if the server has one.
+    Token,
+    /// As `Token`, and only if the server was started with `--allow-training`.
+    Trainer,
 }
 
 /// Fails unless the request may be answered. `open` is what needs no token.
@@ -56,6 +30,12 @@ pub fn check(state: &State, headers: &HeaderMap, open: bool) -> Result<(), Probl
         None if state.address.ip().is_loopback() => from_here(headers),
         None => same_origin(headers),
     }
+}
+
+/// The program that trains; fails if the server may not start it.
+pub fn trainer(state: &State) -> Result<&Path, Problem> {
+    let message = "this server starts no trainings: it does with --allow-training";
+    state.options.trainer.as_deref().ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, message))
 }
 
 /// A page elsewhere can make its own name point here (DNS rebinding): then Host is that name.
@@ -120,16 +100,6 @@ mod tests {
         assert!(from_here(&headers("localhost:8080", Some("http://localhost:8080"))).is_ok());
         for origin in ["http://evil.example", "null", "http://localhost:9090", "http://127.0.0.1:8080"] {
             assert!(from_here(&headers("localhost:8080", Some(origin))).is_err(), "{origin}");
-        }
-    }
-
-    #[test]
-    fn tokens_are_long_and_compared_whole() {
-        assert!(Token::new("short").is_err() && Token::new("with a blank inside it").is_err());
-        let token = Token::new(" 0123456789abcdef\n").unwrap();
-        assert!(token.is(b"0123456789abcdef"));
-        for wrong in [&b"0123456789abcdeF"[..], b"0123456789abcde", b"0123456789abcdef0", b""] {
-            assert!(!token.is(wrong));
         }
     }
 }

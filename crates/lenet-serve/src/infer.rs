@@ -1,9 +1,12 @@
 //! The Open Inference Protocol, version 2.
 
-use crate::State;
-use crate::http::{Problem, Request, Response, json, ok, read_body};
+use crate::http::{Problem, Response, json, ok};
 use crate::models::Loaded;
+use crate::predict::no_model;
+use crate::request::{Call, read_body};
+use crate::state::State;
 use crate::tensor::{BinarySize, InferRequest, InferResponse, OutputTensor};
+use hyper::StatusCode;
 use hyper::header::HeaderName;
 use serde_json::json as object;
 use std::sync::Arc;
@@ -21,23 +24,55 @@ const SMALL: usize = 64 << 10;
 static JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// What the server is.
-pub fn server() -> Result<Response, Problem> {
+pub async fn server(_: Call<'_>) -> Result<Response, Problem> {
     json(&object!({"name": "lenet", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"]}))
 }
 
+/// Whether the server lives: it does, or nothing would answer.
+pub async fn live(_: Call<'_>) -> Result<Response, Problem> {
+    json(&object!({"live": true}))
+}
+
+/// Whether the server takes requests: it does until it stops.
+pub async fn ready(call: Call<'_>) -> Result<Response, Problem> {
+    if call.state.stopping() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is about to stop"));
+    }
+    json(&object!({"ready": true}))
+}
+
+/// Whether a model takes requests: all that are loaded do, as long as the server does.
+pub async fn model_ready(call: Call<'_>) -> Result<Response, Problem> {
+    find(call.state, call.name, call.version)?;
+    ready(call).await
+}
+
+/// The model of a name that is loaded now, which must be of `version`, if one is given.
+pub fn find(state: &State, name: &str, version: Option<&str>) -> Result<Arc<Loaded>, Problem> {
+    let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
+    if version.is_some_and(|v| v != loaded.version.to_string()) {
+        let current = loaded.version;
+        return Err(Problem::not_found(format!("the version of {name:?} that is loaded is {current}")));
+    }
+    Ok(loaded)
+}
+
 /// What a model takes and gives.
-pub fn metadata(name: &str, loaded: &Loaded) -> Result<Response, Problem> {
+pub async fn metadata(call: Call<'_>) -> Result<Response, Problem> {
+    let loaded = find(call.state, call.name, call.version)?;
     let [c, h, w] = loaded.model.spec.input.map(|n| n as i64);
     json(&object!({
-        "name": name, "versions": [loaded.version.to_string()], "platform": "lenet",
+        "name": call.name, "versions": [loaded.version.to_string()], "platform": "lenet",
         "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, c, h, w]}],
         "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, loaded.model.classes.len() as i64]}],
     }))
 }
 
 /// Answers with the logits of a batch of images.
-pub async fn infer(state: &Arc<State>, name: &str, loaded: &Loaded, request: Request) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
+pub async fn infer(call: Call<'_>) -> Result<Response, Problem> {
+    let (state, name) = (call.state, call.name);
+    let loaded = find(state, name, call.version)?;
+    let (head, body) = call.request.into_parts();
     let json_len = match head.headers.get(&JSON_LENGTH).map(|v| v.to_str().ok().and_then(|v| v.parse().ok())) {
         None => None,
         Some(Some(len)) => Some(len),
@@ -54,7 +89,7 @@ pub async fn infer(state: &Arc<State>, name: &str, loaded: &Loaded, request: Req
         parsed.map_err(|_| Problem::internal("the body could not be read"))??
     };
     let logits = loaded.batcher.logits(values, state.options.body_time).await?;
-    answer(name, loaded, &request, samples, &logits)
+    answer(name, &loaded, &request, samples, &logits)
 }
 
 /// The request, the values `[n, c, h, w]` of its one input, and n.
@@ -85,7 +120,7 @@ fn answer(
     let output = OutputTensor {
         name: OUTPUT,
         datatype: "FP32",
-        shape: [samples, loaded.model.network.outputs],
+        shape: [samples, loaded.model.network.outputs()],
         data: (!binary).then_some(logits),
         parameters: binary.then_some(BinarySize { binary_data_size: 4 * logits.len() }),
     };

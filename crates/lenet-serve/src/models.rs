@@ -3,6 +3,7 @@
 use crate::batch::{BatchStats, Batcher};
 use crate::log::Log;
 use lenet::engine::EngineError;
+use lenet::model::layout::{CONFIG, DIRECTORY, TENSORS};
 use lenet::model::{Model, ModelError};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ impl Source {
                 let path = PathBuf::from(text);
                 let full = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
                 let parts = full.iter().rev().filter_map(|p| p.to_str());
-                (parts.take(2).find(|p| *p != "model").unwrap_or("model").to_string(), path)
+                (parts.take(2).find(|p| *p != DIRECTORY).unwrap_or(DIRECTORY).to_string(), path)
             }
         };
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -176,9 +177,9 @@ fn load(path: &Path, version: u64, threads: usize, queue: usize, stats: &Arc<Bat
 }
 
 fn signature(path: &Path) -> Signature {
-    let inner = path.join("model");
-    let dir = if path.join("config.json").is_file() { path } else { &inner };
-    ["config.json", "model.safetensors"].map(|name| {
+    let inner = path.join(DIRECTORY);
+    let dir = if path.join(CONFIG).is_file() { path } else { &inner };
+    [CONFIG, TENSORS].map(|name| {
         let data = std::fs::metadata(dir.join(name)).ok()?;
         Some((data.modified().ok()?, data.len()))
     })

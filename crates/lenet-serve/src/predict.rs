@@ -1,13 +1,14 @@
 //! `POST /v1/predict`: a picture, and what it shows. `GET /v1/models`.
 
-use crate::State;
-use crate::http::{Problem, Request, Response, json, parameter, read_body};
+use crate::http::{Problem, Response, json};
 use crate::models::{Loaded, Slot};
+use crate::request::{Call, parameter, read_body};
+use crate::state::State;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 use lenet::data::picture::{self, Invert, PictureError, Prepared};
-use lenet::metrics::softmax;
+use lenet::softmax;
 use serde_json::{Value, json as object};
 use std::sync::Arc;
 
@@ -21,8 +22,9 @@ const SMALL: (u64, usize) = (64 * 64, 32 << 10);
 const TOP: usize = 3;
 
 /// Answers with the likeliest classes of a picture.
-pub async fn predict(state: &Arc<State>, request: Request) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
+pub async fn predict(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
+    let (head, body) = call.request.into_parts();
     let query = head.uri.query();
     let slot = slot(state, parameter(query, "model"))?;
     let top = match parameter(query, "top").map(str::parse::<usize>) {
@@ -46,7 +48,7 @@ pub async fn predict(state: &Arc<State>, request: Request) -> Result<Response, P
     let loaded = slot.current();
     let prepared = prepare(state, bytes.clone(), loaded.model.spec.input, invert).await?;
     let logits = loaded.batcher.logits(inputs(&loaded, &prepared.pixels), state.options.body_time).await?;
-    let probabilities = softmax(&logits);
+    let probabilities: Vec<f64> = softmax(&logits).collect();
     let mut ranking: Vec<usize> = (0..logits.len()).collect();
     ranking.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
     let class = |i: usize| object!({"class": loaded.model.classes[i], "index": i, "probability": probabilities[i]});
@@ -102,8 +104,8 @@ pub fn inputs(loaded: &Loaded, pixels: &[u8]) -> Vec<f32> {
 }
 
 /// Lists the models.
-pub fn models(state: &State) -> Result<Response, Problem> {
-    let entries: Vec<Value> = state.models.iter().map(entry).collect();
+pub async fn models(call: Call<'_>) -> Result<Response, Problem> {
+    let entries: Vec<Value> = call.state.models.iter().map(entry).collect();
     json(&object!({ "models": entries }))
 }
 

@@ -1,18 +1,9 @@
 //! Clients that mean no good, or do it badly: each costs itself an answer, and nobody else anything.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use lenet_serve::{Options, ServeError, Server, Token};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tempfile::TempDir;
-
-fn served(options: Options) -> (Server, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    (start(&[dir.path()], options), dir)
-}
 
 fn picture() -> Vec<u8> {
     png(&pixels(1, 9), 28, 28)
@@ -27,7 +18,7 @@ fn others_are_answered(server: &Server) {
 
 #[test]
 fn slow_heads_and_idle_connections_are_closed() {
-    let (server, _dir) = served(Options { head_time: Duration::from_secs(2), ..options() });
+    let (_dir, server) = served(&model(1, false), Options { head_time: Duration::from_secs(2), ..options() });
     let mut idle = Client::new(server.address());
     let mut slow = Client::new(server.address());
     slow.send(b"GET / HTTP/1.1\r\nHost: local");
@@ -40,7 +31,7 @@ fn slow_heads_and_idle_connections_are_closed() {
 
 #[test]
 fn half_bodies_end_in_time_or_with_their_client() {
-    let (server, _dir) = served(Options { body_time: Duration::from_secs(3), ..options() });
+    let (_dir, server) = served(&model(1, false), Options { body_time: Duration::from_secs(3), ..options() });
     let head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf";
     let mut waiting = Client::new(server.address());
     waiting.send(head);
@@ -49,7 +40,6 @@ fn half_bodies_end_in_time_or_with_their_client() {
     drop(gone);
     others_are_answered(&server);
     waiting.answer().refused(408);
-    let metrics = |server: &Server| String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap();
     // That the other one has gone is seen a little later.
     let counted = |text: &str| {
         ["400", "499"].iter().any(|s| text.contains(&format!("{{route=\"/v1/predict\",status=\"{s}\"}} 1\n")))
@@ -60,12 +50,12 @@ fn half_bodies_end_in_time_or_with_their_client() {
 
 #[test]
 fn large_bodies_are_refused_before_they_are_read() {
-    let (server, _dir) = served(options());
+    let (_dir, server) = served(&model(1, false), options());
     let mut client = Client::new(server.address());
     client.send(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n\r\n");
     client.answer().refused(413);
     // Of one without a length no more is read than the limit.
-    let (server, _dir) = served(Options { max_body: 10_000, ..options() });
+    let (_dir, server) = served(&model(1, false), Options { max_body: 10_000, ..options() });
     let mut client = Client::new(server.address());
     client.send(b"POST /v2/models/m0/infer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     for _ in 0..11 {
@@ -93,7 +83,7 @@ fn bomb(width: u32, height: u32) -> Vec<u8> {
 
 #[test]
 fn pictures_that_swell_are_refused_before_they_do() {
-    let (server, _dir) = served(options());
+    let (_dir, server) = served(&model(1, false), options());
     let mut client = Client::new(server.address());
     let error = client.ask("POST", "/v1/predict", "", &bomb(8000, 8000)).refused(413);
     assert!(error.contains("8000×8000"), "{error}");
@@ -110,7 +100,7 @@ fn pictures_that_swell_are_refused_before_they_do() {
 
 #[test]
 fn paths_are_names_and_nothing_else() {
-    let (server, _dir) = served(options());
+    let (_dir, server) = served(&model(1, false), options());
     let mut client = Client::new(server.address());
     for path in [
         "/../etc/passwd",
@@ -137,7 +127,7 @@ fn paths_are_names_and_nothing_else() {
 
 #[test]
 fn nonsense_ends_its_own_connection_only() {
-    let (server, _dir) = served(options());
+    let (_dir, server) = served(&model(1, false), options());
     let long = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'a'; 100_000]].concat();
     let smuggled =
         b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde";
@@ -161,7 +151,7 @@ fn each_bad_client_is_one_line_of_the_log_and_others_are_answered() {
         log_file: Some(log.path().into()),
         ..options()
     };
-    let (server, _dir) = served(limits);
+    let (_dir, server) = served(&model(1, false), limits);
     let post = |path: &str, length: usize, body: &[u8]| {
         let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
         [head.as_bytes(), body].concat()
@@ -227,7 +217,7 @@ fn each_bad_client_is_one_line_of_the_log_and_others_are_answered() {
 
 #[test]
 fn large_bodies_share_a_room_and_small_ones_need_none() {
-    let (server, _dir) = served(Options { body_room: 256 << 10, ..options() });
+    let (_dir, server) = served(&model(1, false), Options { body_room: 256 << 10, ..options() });
     let mut holds = Client::new(server.address());
     holds.send(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
     holds.send(&[0; 300 << 10]);
@@ -236,7 +226,7 @@ fn large_bodies_share_a_room_and_small_ones_need_none() {
         let line = format!("lenet_body_room_bytes {room}\n");
         (0..600).any(|_| {
             std::thread::sleep(Duration::from_millis(20));
-            String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap().contains(&line)
+            metrics(&server).contains(&line)
         })
     };
     // 300 KiB without the first 64.
@@ -253,7 +243,7 @@ fn large_bodies_share_a_room_and_small_ones_need_none() {
 
 #[test]
 fn more_connections_than_there_is_room_for_are_closed() {
-    let (server, _dir) = served(Options { max_connections: 2, ..options() });
+    let (_dir, server) = served(&model(1, false), Options { max_connections: 2, ..options() });
     let mut first = Client::new(server.address());
     assert_eq!(first.get("/v2").status, 200);
     let mut second = Client::new(server.address());
@@ -264,7 +254,7 @@ fn more_connections_than_there_is_room_for_are_closed() {
 
 #[test]
 fn a_full_queue_says_so() {
-    let (server, _dir) = served(Options { queue: 8, ..options() });
+    let (_dir, server) = served(&model(1, false), Options { queue: 8, ..options() });
     let mut client = Client::new(server.address());
     let json = r#"{"inputs":[{"name":"input","shape":[9,1,28,28],"datatype":"FP32","parameters":{"binary_data_size":28224}}]}"#;
     let header = format!("Inference-Header-Content-Length: {}\r\n", json.len());
@@ -278,7 +268,7 @@ fn a_full_queue_says_so() {
 #[test]
 fn a_token_guards_all_but_health_and_page() {
     let token = "0123456789abcdef-secret";
-    let (server, _dir) = served(Options { token: Some(Token::new(token).unwrap()), ..options() });
+    let (_dir, server) = served(&model(1, false), Options { token: Some(Token::new(token).unwrap()), ..options() });
     let mut client = Client::new(server.address());
     for path in ["/v2/health/live", "/v2/health/ready", "/"] {
         assert_eq!(client.get(path).status, 200, "{path}");
@@ -296,7 +286,7 @@ fn a_token_guards_all_but_health_and_page() {
 
 #[test]
 fn pages_elsewhere_cannot_use_a_server_of_this_machine() {
-    let (server, _dir) = served(options());
+    let (_dir, server) = served(&model(1, false), options());
     for head in ["Host: evil.example", "Host: localhost\r\nOrigin: http://evil.example"] {
         let mut client = Client::new(server.address());
         client.send(format!("GET /v1/models HTTP/1.1\r\n{head}\r\n\r\n").as_bytes());

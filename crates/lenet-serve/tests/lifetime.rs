@@ -1,8 +1,7 @@
 //! Models that change while they are served, and the end of a server.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
+use lenet_serve::Options;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,9 +24,7 @@ fn damage(dir: &Path) {
 
 #[test]
 fn a_good_model_replaces_the_old_one_and_a_bad_one_does_not() {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let (dir, server) = served(&model(1, false), options());
     let picture = png(&pixels(1, 4), 28, 28);
     let first = top(server.address(), &picture);
 
@@ -40,7 +37,7 @@ fn a_good_model_replaces_the_old_one_and_a_bad_one_does_not() {
     std::fs::remove_file(dir.path().join("config.json")).unwrap();
     server.reload();
     assert_eq!((top(server.address(), &picture), version(server.address())), (first.clone(), "1".into()));
-    let metrics = String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap();
+    let metrics = metrics(&server);
     assert!(metrics.contains("lenet_reloads_total{model=\"m0\",result=\"refused\"} 3\n"), "{metrics}");
 
     // Values that no network can compute with.
@@ -58,9 +55,8 @@ fn a_good_model_replaces_the_old_one_and_a_bad_one_does_not() {
 
 #[test]
 fn changed_files_are_noticed() {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], lenet_serve::Options { poll: Duration::from_millis(20), ..options() });
+    let often = Options { poll: Duration::from_millis(20), ..options() };
+    let (dir, server) = served(&model(1, false), often);
     assert_eq!(version(server.address()), "1");
     // Another length, so that the coarsest clock does not matter.
     let mut other = model(2, false);
@@ -75,9 +71,7 @@ fn changed_files_are_noticed() {
 
 #[test]
 fn a_reload_costs_no_request() {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let (_dir, server) = served(&model(1, false), options());
     let picture = png(&pixels(1, 4), 28, 28);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -95,9 +89,7 @@ fn a_reload_costs_no_request() {
 
 #[test]
 fn open_requests_end_before_the_server_does() {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let (_dir, server) = served(&model(1, false), options());
     let address = server.address();
     let picture = png(&pixels(1, 4), 28, 28);
     let (mut idle, mut open) = (Client::new(address), Client::new(address));
@@ -116,10 +108,8 @@ fn open_requests_end_before_the_server_does() {
 
 #[test]
 fn a_server_does_not_wait_for_ever() {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    let limits = lenet_serve::Options { drain_time: Duration::from_millis(200), ..options() };
-    let server = start(&[dir.path()], limits);
+    let limits = Options { drain_time: Duration::from_millis(200), ..options() };
+    let (_dir, server) = served(&model(1, false), limits);
     let mut open = Client::new(server.address());
     open.send(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n");
     std::thread::sleep(Duration::from_millis(300));

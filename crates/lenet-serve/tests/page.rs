@@ -1,12 +1,9 @@
 //! What the page asks for: activations against the library, weights that give them, runs and who may not see or start them.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use lenet::inspect;
 use serde_json::{Value, json};
 use std::io::Read;
-use std::path::Path;
 
 /// The decoder of base64, by its definition.
 fn base64(text: &str) -> Vec<u8> {
@@ -32,9 +29,8 @@ const RAW: &str = "Content-Type: application/octet-stream\r\n";
 
 #[test]
 fn activations_are_those_of_the_library_and_follow_from_the_weights() {
-    let (dir, model) = (tempfile::tempdir().unwrap(), model(3, true));
-    model.save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let model = model(3, true);
+    let (_dir, server) = served(&model, options());
     let mut client = Client::new(server.address());
     let pixels = pixels(1, 9);
     let answer = client.ask("POST", "/v1/activations?model=m0", RAW, &pixels).json();
@@ -50,7 +46,7 @@ fn activations_are_those_of_the_library_and_follow_from_the_weights() {
     }
     // With the mirror image, as predictions are.
     let logits: Vec<f32> = serde_json::from_value(answer["logits"].clone()).unwrap();
-    assert_eq!(logits, common::logits(&model, &pixels));
+    assert_eq!(logits, crate::kit::logits(&model, &pixels));
     assert_eq!(base64(answer["image"].as_str().unwrap()), pixels);
     assert!(answer["energy_percentile"].is_null());
 
@@ -93,12 +89,9 @@ fn activations_are_those_of_the_library_and_follow_from_the_weights() {
 
 #[test]
 fn test_images_come_from_the_dataset_of_the_model() {
-    let dir = tempfile::tempdir().unwrap();
     let mut model = model(3, false);
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lenet/tests/fixtures/fashion-mnist-small");
-    model.training.dataset = format!("idx:{}", fixture.display());
-    model.save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    model.training.dataset = source();
+    let (_dir, server) = served(&model, options());
     let mut client = Client::new(server.address());
     let answer = client.get("/v1/samples?class=4&n=3").json();
     let samples = answer["samples"].as_array().unwrap();
@@ -109,15 +102,6 @@ fn test_images_come_from_the_dataset_of_the_model() {
     assert!((0.0..=100.0).contains(&percentile));
     client.get("/v1/samples?class=x").refused(400);
     client.get("/v1/samples?n=101").refused(400);
-}
-
-/// A run of one epoch.
-fn run(parent: &Path, name: &str) {
-    let recipe = lenet::spec::Recipe::load("lenet").unwrap();
-    std::fs::create_dir_all(parent.join(name)).unwrap();
-    std::fs::write(parent.join(name).join("recipe.toml"), recipe.to_toml()).unwrap();
-    std::fs::write(parent.join(name).join("metrics.jsonl"), "{\"epoch\":1,\"test_accuracy\":0.5}\n{\"epoch\":2,")
-        .unwrap();
 }
 
 #[test]
@@ -209,9 +193,7 @@ fn only_listed_things_can_be_trained() {
 
 #[test]
 fn every_file_of_the_page_is_there_and_guarded() {
-    let dir = tempfile::tempdir().unwrap();
-    model(3, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let (_dir, server) = served(&model(3, false), options());
     let mut client = Client::new(server.address());
     let page = String::from_utf8(client.get("/").body).unwrap();
     for file in ["/style.css", "/app.js", "/common.js", "/layers.js", "/sums.js", "/runs.js"] {

@@ -1,8 +1,6 @@
 //! The Open Inference Protocol and the predictions of pictures, against the engine without a server.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use lenet::data::picture::{Invert, prepare};
 use serde_json::{Value, json};
 
@@ -23,11 +21,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn both_encodings_give_the_bits_of_the_engine() {
-    let dir = tempfile::tempdir().unwrap();
     for flip_test in [false, true] {
         let model = model(7, flip_test);
-        model.save(dir.path()).unwrap();
-        let server = start(&[dir.path()], options());
+        let (_dir, server) = served(&model, options());
         let mut client = Client::new(server.address());
         // One by one, a chunk, several chunks, several pieces.
         for n in [1, 5, 16, 40, 150] {
@@ -64,9 +60,8 @@ fn both_encodings_give_the_bits_of_the_engine() {
 
 #[test]
 fn many_clients_at_once_get_their_own_answers() {
-    let (dir, model) = (tempfile::tempdir().unwrap(), model(3, false));
-    model.save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let model = model(3, false);
+    let (_dir, server) = served(&model, options());
     std::thread::scope(|scope| {
         for k in 0..24 {
             let (server, model) = (&server, &model);
@@ -84,7 +79,7 @@ fn many_clients_at_once_get_their_own_answers() {
             });
         }
     });
-    let metrics = String::from_utf8(Client::new(server.address()).get("/metrics").body).unwrap();
+    let metrics = metrics(&server);
     let line = "lenet_requests_total{route=\"/v2/models/{name}/infer\",status=\"200\"} 480\n";
     assert!(metrics.contains(line), "{metrics}");
     assert!(metrics.contains("lenet_queue_samples{model=\"m0\"} 0\n"), "{metrics}");
@@ -92,9 +87,7 @@ fn many_clients_at_once_get_their_own_answers() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_a_reason() {
-    let dir = tempfile::tempdir().unwrap();
-    model(1, false).save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let (_dir, server) = served(&model(1, false), options());
     let mut client = Client::new(server.address());
     let input = |shape: Value, datatype: &str, data: Value| json!({"inputs": [{"name": "input", "shape": shape, "datatype": datatype, "data": data}]});
     let zeros = json!(vec![0.0; 784]);
@@ -161,9 +154,8 @@ fn metadata_says_what_the_protocol_wants() {
 
 #[test]
 fn pictures_are_judged_as_on_the_command_line() {
-    let (dir, model) = (tempfile::tempdir().unwrap(), model(5, false));
-    model.save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let model = model(5, false);
+    let (_dir, server) = served(&model, options());
     let mut client = Client::new(server.address());
     // The network's own size, a small one, and one that is decoded elsewhere; dark on light.
     for (w, h) in [(28, 28), (50, 40), (300, 200)] {
@@ -208,6 +200,30 @@ fn pictures_are_judged_as_on_the_command_line() {
     client.ask("POST", "/v1/predict", "Content-Encoding: gzip\r\n", &bytes).refused(415);
     client.ask("POST", "/v1/predict", "", &bytes[..bytes.len() - 20]).refused(422);
     assert_eq!(client.get("/v1/predict").refused(405), "this route takes POST");
+}
+
+#[test]
+fn other_methods_are_told_which_ones_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    model(1, false).save(dir.path()).unwrap();
+    let server = start(&[dir.path()], options());
+    let mut client = Client::new(server.address());
+    for (path, allow) in [
+        ("/", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/v1/predict", "POST"),
+        ("/v1/runs", "GET, HEAD, POST"),
+        ("/v1/runs/one/stop", "POST"),
+        ("/v2/models/m0/versions/1/infer", "POST"),
+    ] {
+        let answer = client.ask("PUT", path, "", b"");
+        assert_eq!(answer.refused(405), format!("this route takes {allow}"), "{path}");
+        assert_eq!(answer.header("allow"), Some(allow), "{path}");
+    }
+    // Of a model that is not there nothing else is said.
+    for path in ["/v2/models/m9/infer", "/v2/models/m9/nothing"] {
+        assert!(client.ask("PUT", path, "", b"").refused(404).starts_with("there is no model \"m9\""), "{path}");
+    }
 }
 
 #[test]

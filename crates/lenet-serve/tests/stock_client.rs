@@ -1,8 +1,6 @@
 //! Clients that others wrote, in Python: `cargo xtask test-serve` installs and names them.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,9 +8,8 @@ use std::process::Command;
 #[ignore = "needs LENET_PYTHON, a Python with tritonclient[http]: cargo xtask test-serve"]
 fn stock_client_gets_the_bits_of_the_engine() {
     let python = std::env::var_os("LENET_PYTHON").expect("LENET_PYTHON names a Python with tritonclient[http]");
-    let (dir, model) = (tempfile::tempdir().unwrap(), model(11, true));
-    model.save(dir.path()).unwrap();
-    let server = start(&[dir.path()], options());
+    let model = model(11, true);
+    let (dir, server) = served(&model, options());
     let pixels = pixels(100, 5);
     let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     std::fs::write(dir.path().join("expected.inputs"), bytes(&floats(&model, &pixels))).unwrap();
@@ -34,12 +31,10 @@ fn stock_client_finds_the_document_true() {
     let python = std::env::var_os("LENET_PYTHON").expect("LENET_PYTHON names a Python");
     let dir = tempfile::tempdir().unwrap();
     model(11, true).save(dir.path()).unwrap();
-    let run = dir.path().join("runs/one");
-    std::fs::create_dir_all(&run).unwrap();
-    std::fs::write(run.join("recipe.toml"), lenet::spec::Recipe::load("lenet").unwrap().to_toml()).unwrap();
-    std::fs::write(run.join("metrics.jsonl"), "{\"epoch\":1,\"test_accuracy\":0.5}\n").unwrap();
-    std::fs::write(run.join("report.html"), "<p>report").unwrap();
-    let server = start(&[dir.path()], lenet_serve::Options { runs: Some(dir.path().join("runs")), ..options() });
+    let runs = dir.path().join("runs");
+    run(&runs, "one");
+    std::fs::write(runs.join("one/report.html"), "<p>report").unwrap();
+    let server = start(&[dir.path()], lenet_serve::Options { runs: Some(runs), ..options() });
     let names = "[parameters]\n\"path.name\" = \"m0\"\n\"path.run\" = \"one\"\n\"path.version\" = \"1\"\n";
     std::fs::write(dir.path().join("names.toml"), names).unwrap();
     let status = Command::new(Path::new(&python).with_file_name("schemathesis"))

@@ -1,7 +1,7 @@
 //! Classifies pictures: `cargo run --example classify -- MODEL PICTURE...`, MODEL a directory that `lenet train` wrote.
 
 use lenet::data::picture::Invert;
-use lenet::model::Classifier;
+use lenet::predict::Classifier;
 use std::error::Error;
 use std::path::Path;
 

@@ -22,10 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inputs: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     let n = inputs.len() / model.spec.input.iter().product::<usize>().max(1);
     let indices: Vec<u32> = (0..n as u32).collect();
-    let mut logits = vec![0.0f32; n * model.network.outputs];
+    let mut logits = vec![0.0f32; n * model.network.outputs()];
     let mut forward = |n: usize, logits: &mut [f32]| {
         let batch = Batch { pixels: Pixels::Floats(&inputs), labels: &[], indices: &indices[..n] };
-        model.logits(&mut engine, &batch, &mut logits[..n * model.network.outputs])
+        model.logits(&mut engine, &batch, &mut logits[..n * model.network.outputs()])
     };
     forward(n, &mut logits)?;
     std::fs::write(output, logits.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;

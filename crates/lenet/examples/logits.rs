@@ -16,11 +16,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::load(Path::new(model))?;
     let mut engine = model.engine(CpuOptions { threads: 1, path: None })?;
     let data = std::fs::read(images)?;
-    let n = data.len() / model.network.input.iter().product::<usize>();
+    let n = data.len() / model.network.input().iter().product::<usize>();
     let indices: Vec<u32> = (0..n as u32).collect();
     let (labels, tables) = (vec![0; n], model.normalization.tables());
-    let mut out = vec![0.0; n * model.network.outputs];
-    for (indices, out) in indices.chunks(1024).zip(out.chunks_mut(1024 * model.network.outputs)) {
+    let mut out = vec![0.0; n * model.network.outputs()];
+    for (indices, out) in indices.chunks(1024).zip(out.chunks_mut(1024 * model.network.outputs())) {
         let pixels = Pixels::Bytes { data: &data, tables: &tables };
         model.logits(&mut engine, &Batch { pixels, labels: &labels, indices }, out)?;
     }

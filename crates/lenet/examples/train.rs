@@ -2,9 +2,8 @@
 //! `cargo run --release --example train -- DATA MODEL`, DATA as `lenet train --data` takes it, MODEL a new directory.
 
 use lenet::data::{self, CacheOptions};
-use lenet::engine::CpuOptions;
 use lenet::spec::{Activation, Conv2d, DataRecipe, Dense, Layer, ModelRecipe, Pool, Recipe, TrainRecipe};
-use lenet::train::{Control, Event, Trainer};
+use lenet::train::{Control, Event, Session};
 use std::error::Error;
 use std::path::Path;
 
@@ -12,10 +11,10 @@ use std::path::Path;
 const ENOUGH: f64 = 0.75;
 
 fn recipe(source: &str) -> Recipe {
-    let conv = |channels| Layer::Conv2d(Conv2d { channels, window: [5, 5], padding: [2, 2], ..Conv2d::default() });
-    let pool = || Layer::MaxPool(Pool { window: [2, 2], stride: [2, 2], padding: [0, 0] });
-    let relu = || Layer::Activation(Activation::Relu);
-    let dense = |units| Layer::Dense(Dense { units, bias: true });
+    let conv = |channels| Conv2d::new(channels, 5).padding(2).into();
+    let pool = || Layer::MaxPool(Pool::new(2));
+    let relu = || Activation::Relu.into();
+    let dense = |units| Dense::new(units).into();
     Recipe {
         data: DataRecipe { source: source.to_string(), ..DataRecipe::default() },
         model: ModelRecipe {
@@ -44,16 +43,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [source, to] = &arguments[..] else { return Err("usage: train DATA MODEL".into()) };
     let data = data::load(source, &CacheOptions::from_env(), &mut |_| {})?;
-    let recipe = recipe(source);
-    let spec = recipe.spec(data.train.shape, data.train.classes.len())?;
-    let engine = lenet::engine::CpuEngine::new(spec.infer()?, CpuOptions::default())?;
-    let mut trainer = Trainer::new(&recipe, "mine", spec, &data.train, &data.test, Box::new(engine), None)?;
-    trainer.run(&mut |event| {
+    let model = Session::new(&recipe(source), &data)?.name("mine").train(|event| {
         let Event::Epoch(metrics) = event else { return Control::Continue };
         let validation = metrics.val_accuracy.unwrap_or(0.0);
         println!("epoch {}: loss {:.3}, validation {validation:.3}", metrics.epoch, metrics.train_loss);
         if validation >= ENOUGH { Control::Stop } else { Control::Continue }
     })?;
-    trainer.model().save(Path::new(to))?;
+    model.save(Path::new(to))?;
     Ok(())
 }

@@ -33,7 +33,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes a rename last through a power failure, where the system can sync directories.
-fn sync_directory(path: &Path) {
+pub fn sync_directory(path: &Path) {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     if let Ok(directory) = File::open(path) {
         let _ = directory.sync_all();

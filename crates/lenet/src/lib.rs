@@ -6,22 +6,37 @@
 //! data → train::sampler → engine::Batch → engine::Engine::step → parameters → model
 //! ```
 //!
-//! What computes ([`kernel`], [`engine`]) reads no files and prints nothing; what reads files ([`data`], [`model`])
-//! computes nothing; progress leaves [`train`] as events that others render.
+//! What computes ([`engine`], [`predict`]) reads no files and prints nothing; what reads files ([`data`],
+//! [`model`]) computes nothing; progress leaves [`train`] as events that others render.
 //!
 //! # In other programs
 //!
-//! [`model::Classifier`] classifies pictures, [`train::Trainer`] trains and tells its listener what happens; `examples/` holds
-//! a program for each. What other programs build on are [`data`], [`spec`], [`model`], [`engine`] and [`train`]; [`kernel`] and
-//! [`engine::reference`] are public for this workspace's own programs and tests, and change with any version.
+//! A [`train::Session`] trains and tells its listener what happens, a [`predict::Classifier`] classifies pictures:
+//!
+//! ```no_run
+//! use lenet::data::{self, CacheOptions, picture::Invert};
+//! use lenet::predict::Classifier;
+//! use lenet::spec::Recipe;
+//! use lenet::train::{Control, Session};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let recipe = Recipe::load("lenet")?;
+//! let data = data::load(&recipe.data.source, &CacheOptions::from_env(), &mut |_| {})?;
+//! let model = Session::new(&recipe, &data)?.run_dir("runs/mine").train(|_| Control::Continue)?;
+//! let mut classifier = Classifier::new(model)?;
+//! println!("{}", classifier.classify_picture(&std::fs::read("shoe.png")?, Invert::Auto)?.label());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/` holds a program for each. Kernels and plans are not public.
 //!
 //! On WebAssembly (`wasm32-unknown-unknown`, with `-C target-feature=+simd128`) everything without the feature `train` runs,
-//! training steps included; multiply-adds are rounded twice there ([`kernel::Path::Simd128`]).
+//! training steps included; multiply-adds are rounded twice there ([`engine::Path`]).
 //!
 //! # Features
 //!
 //! All but `png` are on by default. Without any there is what prediction needs, without threads and with one package,
-//! `libm`: [`model::Model`], [`model::Classifier`], the CPU [`engine`]; and what a training loop of one's own needs:
+//! `libm`: [`model::Model`], [`predict::Classifier`], the CPU [`engine`]; and what a training loop of one's own needs:
 //! [`engine::Engine::step`], augmentation, initialisers.
 //!
 //! | feature | what it adds |
@@ -40,20 +55,31 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod data;
+#[cfg(feature = "report")]
+pub mod draw;
 pub mod engine;
 #[cfg(feature = "train")]
 mod fs;
 #[cfg(feature = "train")]
 pub mod inspect;
 mod json;
+// What only this workspace's tests and engines use is no dead code.
+#[cfg_attr(not(feature = "__kernels"), allow(dead_code, unused_imports))]
+#[cfg(not(feature = "__kernels"))]
+mod kernel;
+#[cfg(feature = "__kernels")]
+#[doc(hidden)]
 pub mod kernel;
 #[cfg(feature = "train")]
 pub mod metrics;
 pub mod model;
+pub mod predict;
 #[cfg(feature = "train")]
 mod protobuf;
+mod random;
 #[cfg(feature = "report")]
 pub mod report;
+mod softmax;
 pub mod spec;
 #[cfg(feature = "train")]
 pub mod sweep;
@@ -63,5 +89,6 @@ pub mod train;
 
 #[cfg(feature = "train")]
 pub use fs::write_atomic;
+pub use softmax::{argmax, softmax};
 #[cfg(feature = "train")]
 pub use text::thousands;

@@ -1,5 +1,6 @@
 //! What predictions are worth: confusion, precision, recall, F1, calibration. Pure functions of labels and probabilities.
 
+use crate::softmax::softmax;
 use serde::Serialize;
 
 /// The probabilities that a classifier gave some samples, beside their labels.
@@ -42,15 +43,6 @@ pub enum MetricsError {
     },
 }
 
-/// Probabilities of the classes from one sample's logits.
-pub fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut exps: Vec<f64> = logits.iter().map(|z| libm::exp(f64::from(*z) - f64::from(largest))).collect();
-    let sum: f64 = exps.iter().sum();
-    exps.iter_mut().for_each(|e| *e /= sum);
-    exps
-}
-
 impl Predictions {
     /// The softmax of logits, `[n, classes]`.
     ///
@@ -68,7 +60,7 @@ impl Predictions {
             if row.iter().any(|z| !z.is_finite()) {
                 return Err(MetricsError::NotFinite { sample });
             }
-            probabilities.extend(softmax(row).iter().map(|p| *p as f32));
+            probabilities.extend(softmax(row).map(|p| p as f32));
         }
         Ok(Predictions { classes, labels, probabilities })
     }

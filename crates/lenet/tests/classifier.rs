@@ -1,11 +1,11 @@
 //! Predictions of a program that embeds the library: the same as the engine's, and without an allocation.
 
-use lenet::data::picture::Invert;
-use lenet::data::{Normalization, picture};
+use crate::kit::{Normalization, fixtures, preset, untrained};
+use lenet::data::picture::{self, Invert};
 use lenet::engine::CpuOptions;
-use lenet::model::{Classifier, Model, Training};
+use lenet::model::Model;
+use lenet::predict::Classifier;
 use lenet::spec::Recipe;
-use lenet::train::{initial_buffers, initialize};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -14,6 +14,7 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// The allocator of the whole program: each test counts what its own thread does.
 struct Counting;
 
 // SAFETY: everything is the system allocator's; counting allocates nothing.
@@ -22,6 +23,12 @@ unsafe impl GlobalAlloc for Counting {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -40,20 +47,9 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// A preset's network with its initial weights.
-fn model(preset: &str, flip_test: bool) -> Model {
-    let recipe = Recipe::load(preset).unwrap();
-    let spec = recipe.spec([1, 28, 28], 10).unwrap();
-    let network = spec.infer().unwrap();
-    Model {
-        parameters: initialize(&network, &recipe.train),
-        buffers: initial_buffers(&network),
-        normalization: Normalization { mean: vec![0.3], std: vec![0.4] },
-        flip_test,
-        classes: (0..10).map(|i| format!("class {i}")).collect(),
-        training: Training::default(),
-        spec,
-        network,
-    }
+fn model(name: &str, flip_test: bool) -> Model {
+    let normalization = Normalization { mean: vec![0.3], std: vec![0.4] };
+    Model { normalization, flip_test, ..untrained(preset(name), &Recipe::load(name).unwrap().train) }
 }
 
 fn images() -> Vec<Vec<u8>> {
@@ -116,7 +112,7 @@ fn predictions_are_those_of_the_model() {
 
 #[test]
 fn pictures_are_fitted_as_elsewhere_and_misfits_refused() {
-    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pictures/08-sandal.png")).unwrap();
+    let bytes = std::fs::read(fixtures().join("pictures/08-sandal.png")).unwrap();
     let mut classifier = Classifier::new(model("lenet", false)).unwrap();
     let prepared = picture::prepare(&bytes, classifier.input(), Invert::Auto).unwrap();
     let expected = classifier.classify(&prepared.pixels).unwrap().logits.to_vec();

@@ -1,7 +1,7 @@
 //! The corpora of the fuzz targets (`fuzz/corpus`), and attacks that are larger than a file in the tree should be: every
 //! reader answers with a value or an error, in bounded memory.
 //!
-//! All is one test, since memory is counted for the whole process.
+//! All is one test, and no other is in this program, since memory is counted for the whole process.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
@@ -87,10 +87,12 @@ fn config() -> Vec<Attack> {
         "{{\"type\": \"conv2d\", \"channels\": 4, \"window\": [2048, 2048], \"padding\": [1024, 1024], \
          \"connections\": [{table}]}}, {{\"type\": \"global_avg_pool\"}}, {dense}"
     );
+    let activations = "{\"type\": \"relu\"}, ".repeat(60) + "{\"type\": \"global_avg_pool\"}, " + dense;
     vec![
         ("lists in lists", b"[".repeat(1 << 20)),
         ("objects in objects", b"{\"a\": ".repeat(1 << 18)),
         ("blocks in blocks", with_spec("[1, 4, 4]", &nested)),
+        ("activations that no memory holds", with_spec("[1, 4096, 4096]", &activations)),
         ("weights that no file holds", with_spec("[1, 8192, 8192]", dense)),
         ("a product beyond 64 bits", with_spec("[4294967296, 4294967296, 4294967296]", dense)),
         ("a table of connections that repeats itself", with_spec("[1, 4, 4]", &searched)),

@@ -1,23 +1,23 @@
 //! Folders of pictures: real images of the fixture, written as PNG, JPEG, WebP and BMP.
 
-use lenet::data::{self, CacheOptions, DataError, Loaded, Options};
+use crate::kit::data;
+use lenet::data::{CacheOptions, DataError, Loaded, Options, load_with};
 use std::fs;
 use std::path::Path;
 
-const FIXTURE: &str = concat!("idx:", env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fashion-mnist-small");
 const ENDINGS: [&str; 4] = ["png", "jpg", "webp", "bmp"];
 
 /// The cache and the pictures are beside each other.
 fn load(dir: &Path, skip_bad: bool) -> Result<Loaded, DataError> {
     let cache = CacheOptions { dir: Some(dir.join("cache")), ..CacheOptions::from_env() };
     let options = Options { shape: Some([1, 28, 28]), skip_bad };
-    data::load_with(&format!("dir:{}", dir.join("pictures").display()), &options, &cache, &mut |_| {})
+    load_with(&format!("dir:{}", dir.join("pictures").display()), &options, &cache, &mut |_| {})
 }
 
 /// A folder of 100 pictures, by turns in four formats.
 fn pictures() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let real = data::load(FIXTURE, &CacheOptions::from_env(), &mut |_| {}).unwrap().train;
+    let real = data().train;
     for i in 0..100 {
         let class = dir.path().join("pictures").join(format!("class {}", real.labels[i]));
         fs::create_dir_all(&class).unwrap();
@@ -45,7 +45,7 @@ fn a_folder_a_class_is_a_dataset_and_is_remembered() {
     let notes = first.notes.join("\n");
     assert!(notes.contains("no test folder") && notes.contains("a ratio of ") && notes.contains("1 files"), "{notes}");
     // The lossless ones are the fixture's own bytes.
-    let real = data::load(FIXTURE, &CacheOptions::from_env(), &mut |_| {}).unwrap().train;
+    let real = data().train;
     let here: Vec<&[u8]> = [&first.train, &first.test].iter().flat_map(|d| (0..d.len()).map(|i| d.image(i))).collect();
     let same = (0..100).filter(|i| i % 4 != 1).filter(|&i| here.contains(&real.image(i))).count();
     assert!(same >= 70, "{same} of 75");

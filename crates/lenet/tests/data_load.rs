@@ -1,12 +1,11 @@
 //! Datasets through the public interface: the fixture of real images, what is refused, and the real thing.
 
+use crate::kit::{copy_images, files, fixtures, images};
 use lenet::data::{self, CacheOptions, DataError, DataEvent, picture};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fashion-mnist-small");
-const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pictures");
 const FILES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
@@ -35,9 +34,7 @@ fn fails(dir: &Path) -> String {
 /// A copy of the fixture that a test may damage.
 fn copy() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(FIXTURE).unwrap().flatten() {
-        fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
-    }
+    copy_images(dir.path());
     dir
 }
 
@@ -55,7 +52,7 @@ fn labels(values: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_fixture_is_the_beginning_of_fashion_mnist() {
-    let loaded = load(Path::new(FIXTURE)).unwrap();
+    let loaded = load(&images()).unwrap();
     assert_eq!((loaded.train.len(), loaded.test.len()), (512, 256));
     // As other libraries print them.
     assert_eq!(loaded.train.labels[..10], [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
@@ -65,10 +62,10 @@ fn the_fixture_is_the_beginning_of_fashion_mnist() {
 
 #[test]
 fn pictures_of_test_images_are_those_images() {
-    let test = load(Path::new(FIXTURE)).unwrap().test;
+    let test = load(&images()).unwrap().test;
     for (index, file) in [(0, "00-ankle-boot.png"), (1, "01-pullover.png"), (2, "02-trouser.png"), (8, "08-sandal.png")]
     {
-        let bytes = fs::read(Path::new(PICTURES).join(file)).unwrap();
+        let bytes = fs::read(fixtures().join("pictures").join(file)).unwrap();
         let prepared = picture::prepare(&bytes, [1, 28, 28], picture::Invert::Auto).unwrap();
         assert_eq!((&prepared.pixels[..], prepared.inverted), (test.image(index), false), "{file}");
     }
@@ -76,7 +73,7 @@ fn pictures_of_test_images_are_those_images() {
 
 #[test]
 fn negatives_of_real_images_are_told_from_the_images() {
-    let test = load(Path::new(FIXTURE)).unwrap().test;
+    let test = load(&images()).unwrap().test;
     let inverted = |pixels: Vec<u8>| {
         let mut bytes = std::io::Cursor::new(Vec::new());
         let picture = image::GrayImage::from_raw(28, 28, pixels).unwrap();
@@ -127,7 +124,7 @@ fn empty_damaged_and_missing_files_are_named() {
     assert!(fails(dir.path()).contains("t10k-labels-idx1-ubyte: ends after 0 of 4 bytes of the magic number"));
     put(dir.path(), FILES[2], &labels(&[1; 256]));
     assert!(fails(dir.path()).contains("t10k-images-idx3-ubyte: magic is 0x00000801"));
-    let gz = fs::read(Path::new(FIXTURE).join("train-images-idx3-ubyte.gz")).unwrap();
+    let gz = fs::read(images().join("train-images-idx3-ubyte.gz")).unwrap();
     put(dir.path(), FILES[0], &gz[..gz.len() / 2]);
     assert!(fails(dir.path()).contains("train-images-idx3-ubyte: ends after"));
     fs::remove_file(dir.path().join(FILES[2])).unwrap();
@@ -175,16 +172,6 @@ fn a_cache_that_cannot_be_written_is_one_clear_error() {
     assert!(message.contains("LENET_CACHE") && message.contains("file/cache/mnist"), "{message}");
 }
 
-/// Every file below a directory.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()) {
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 #[ignore = "needs Debian's package archive, through apt"]
 fn fashion_mnist_comes_through_apt_and_stays_in_the_cache() {
@@ -195,9 +182,9 @@ fn fashion_mnist_comes_through_apt_and_stays_in_the_cache() {
     assert_eq!((loaded.train.len(), loaded.test.len(), loaded.train.shape), (60_000, 10_000, [1, 28, 28]));
     assert_eq!(loaded.train.labels[..10], [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
     assert_eq!(events.iter().filter(|e| matches!(e, DataEvent::Verified { .. })).count(), 4);
-    let names: Vec<_> = files(dir.path()).iter().map(|p| p.file_name().unwrap().to_owned()).collect();
-    let expected = [".lock", "SHA256SUMS", FILES[2], FILES[3], FILES[0], FILES[1]];
-    assert_eq!(names, expected.map(std::ffi::OsString::from));
+    let left = files(dir.path());
+    let names: Vec<_> = left.iter().map(|p| Path::new(p).file_name().unwrap()).collect();
+    assert_eq!(names, [".lock", "SHA256SUMS", FILES[2], FILES[3], FILES[0], FILES[1]]);
 
     let offline = CacheOptions { offline: true, ..options };
     let again = data::load("fashion-mnist", &offline, &mut |_| {}).unwrap();

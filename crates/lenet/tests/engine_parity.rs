@@ -1,13 +1,14 @@
 //! The CPU engine against the naive reference in f64, on random networks; and its bits against themselves over paths,
 //! threads and batch sizes.
 
+use crate::kit::{Path, Targets, bits, error, f64s};
 use lenet::engine::reference::Reference;
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update};
-use lenet::kernel::Path;
-use lenet::kernel::loss::Targets;
-use lenet::kernel::pool::{self, PoolKind};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Ranks, TrainStep, Update, initialize};
+use lenet::kernel::op::activation::facts;
+use lenet::kernel::op::pool::{self, PoolKind};
 use lenet::spec::{
-    Activation, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Pool, Rbf, Residual, Role, Spec,
+    Activation, Approximate, BatchNorm, Conv2d, Dense, Dropout, Geometry, Layer, Network, Optimizer, Pool, Prelu, Rbf,
+    Residual, Role, Spec, TrainRecipe,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, Barrier, Mutex};
@@ -34,7 +35,15 @@ const STEP: TrainStep =
     TrainStep { seed: 3, epoch: 2, augment: None, targets: Targets { smoothing: 0.0, weights: &[] } };
 
 fn activation(r: &mut Stream) -> Layer {
-    Layer::Activation(Activation::ALL[r.below(10)])
+    if r.below(6) == 0 {
+        return Prelu::new().slope(0.5).into();
+    }
+    Layer::Activation(match Activation::ALL[r.below(Activation::ALL.len())] {
+        Activation::LeakyRelu { slope } => Activation::LeakyRelu { slope: [slope, 0.0, 0.3][r.below(3)] },
+        Activation::Elu { alpha } => Activation::Elu { alpha: [alpha, 0.4, 1.7][r.below(3)] },
+        Activation::Gelu { .. } => Activation::Gelu { approximate: Approximate::ALL[r.below(2)] },
+        other => other,
+    })
 }
 
 fn conv(r: &mut Stream, inputs: usize) -> Layer {
@@ -56,6 +65,7 @@ fn conv(r: &mut Stream, inputs: usize) -> Layer {
         window,
         stride: if r.below(2) == 0 { [1, 1] } else { [1 + r.below(3), 1 + r.below(3)] },
         padding: [r.below(window[0].min(3) + 1), r.below(window[1].min(3) + 1)],
+        dilation: if r.below(4) == 0 { [1 + r.below(3), 1 + r.below(3)] } else { [1, 1] },
         groups,
         connections,
         bias: r.below(4) != 0,
@@ -124,7 +134,7 @@ fn random_network(r: &mut Stream) -> Network {
                 layers.push(pool_layer(r));
             }
             let spec = Spec { input, layers: layers.iter().cloned().chain([Layer::Flatten]).collect() };
-            match spec.infer().map(|n| n.layers[n.layers.len() - 1].input) {
+            match spec.infer().map(|n| n.layers()[n.layers().len() - 1].input) {
                 Ok(lenet::spec::Shape::Image([c, ..])) => channels = c,
                 _ => break,
             }
@@ -148,7 +158,7 @@ fn random_network(r: &mut Stream) -> Network {
             _ => Layer::Dense(Dense { units, bias: true }),
         });
         if let Ok(network) = (Spec { input, layers }).infer()
-            && network.parameters > 0
+            && network.parameters() > 0
         {
             return network;
         }
@@ -172,18 +182,14 @@ struct Case {
     indices: Vec<u32>,
 }
 
-fn f64s(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&v| f64::from(v)).collect()
-}
-
 impl Case {
     fn random(seed: u64) -> Case {
         let mut r = Stream(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678);
         let network = random_network(&mut r);
-        let mut parameters = vec![0.0; network.parameters];
+        let mut parameters = vec![0.0; network.parameters()];
         for t in network.tensors() {
             let (scale, start) = match t.role {
-                Role::Scale => (0.4, 1.0),
+                Role::Scale => (0.4, t.start),
                 _ => ((3.0 / t.fan_in.max(1) as f32).sqrt(), 0.0),
             };
             let mask = t.mask.clone().unwrap_or_else(|| vec![true; t.range.len()]);
@@ -193,11 +199,11 @@ impl Case {
             }
         }
         // A mean, a variance above 0, or codes: any will do.
-        let buffers = (0..network.buffers).map(|_| 0.5 + r.unit()).collect();
+        let buffers = (0..network.buffers()).map(|_| 0.5 + r.unit()).collect();
         let n = 1 + r.below(40);
         let total = n + 5;
-        let samples = (0..total * network.input.iter().product::<usize>()).map(|_| r.unit()).collect();
-        let labels = (0..total).map(|_| r.below(network.outputs) as u16).collect();
+        let samples = (0..total * network.input().iter().product::<usize>()).map(|_| r.unit()).collect();
+        let labels = (0..total).map(|_| r.below(network.outputs()) as u16).collect();
         let indices = (0..n).map(|_| r.below(total) as u32).collect();
         Case { network, parameters, buffers, samples, labels, indices }
     }
@@ -215,7 +221,7 @@ impl Case {
     }
 
     fn x(&self) -> Vec<Vec<f64>> {
-        let n = self.network.input.iter().product::<usize>();
+        let n = self.network.input().iter().product::<usize>();
         self.indices.iter().map(|&i| f64s(&self.samples[i as usize * n..][..n])).collect()
     }
 
@@ -236,19 +242,20 @@ impl Case {
             Reference { network: &self.network, parameters: &parameters, buffers: &buffers, train: Some(&keys) };
         let all = reference.values(&self.x());
         let near = |x: &[f64], kink: f64| x.iter().any(|v| (v - kink).abs() < NEAR && *v != 0.0);
-        self.network.layers.iter().any(|layer| {
+        self.network.layers().iter().any(|layer| {
             let values = &all[layer.source];
             if let Geometry::BatchNorm(s) = layer.geometry {
                 // Few values leave hardly any gradient behind their own mean and variance.
                 return s.positions * values.len() < 12
                     || (0..s.channels).any(|c| {
                         let of = |x: &Vec<f64>| x[c * s.positions..(c + 1) * s.positions].to_vec();
-                        lenet::kernel::norm::naive::moments(&values.iter().flat_map(of).collect::<Vec<_>>()).1 < 1e-2
+                        lenet::kernel::op::norm::naive::moments(&values.iter().flat_map(of).collect::<Vec<_>>()).1
+                            < 1e-2
                     });
             }
             values.iter().any(|x| match layer.geometry {
-                Geometry::Activation(Activation::Relu | Activation::LeakyRelu | Activation::Elu) => near(x, 0.0),
-                Geometry::Activation(Activation::HardSwish) => near(x, 3.0) || near(x, -3.0),
+                Geometry::Activation(a) => facts(a).kinks.iter().any(|kink| near(x, *kink)),
+                Geometry::Prelu(_) => near(x, 0.0),
                 Geometry::MaxPool(s) => {
                     let (best, takes) = pool::naive::forward(PoolKind::Maximum, &s, x);
                     // Another maximum, were the taken one a little smaller?
@@ -276,19 +283,9 @@ impl Case {
 }
 
 fn logits(engine: &mut CpuEngine, batch: &Batch) -> Vec<f32> {
-    let mut out = vec![0.0; batch.indices.len() * engine.network().outputs];
+    let mut out = vec![0.0; batch.indices.len() * engine.network().outputs()];
     engine.forward(batch, &mut out).unwrap();
     out
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
-
-/// Largest difference, as a share of the largest expected value, or of `least` if that is more.
-fn error(got: &[f32], want: &[f64], least: f64) -> f64 {
-    let largest = want.iter().fold(least, |m, v| m.max(v.abs()));
-    got.iter().zip(want).fold(0.0, |m, (g, w)| (f64::from(*g) - w).abs().max(m)) / largest
 }
 
 proptest! {
@@ -315,11 +312,11 @@ proptest! {
             prop_assert!((score.loss - want_loss).abs() < allowed, "{path} loss {} {want_loss}", score.loss);
             // What a normalisation takes away again (a bias, a scale) has a gradient of 0 but for rounding: there the
             // whole network's gradient is the measure.
-            let normalizes = case.network.layers.iter().any(|l| l.kind == "batch_norm");
+            let normalizes = case.network.layers().iter().any(|l| l.kind == "batch_norm");
             let largest = want_gradient.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
             let least = if normalizes { largest } else { 1e-6 };
             // Distances to codes are large, and what is left of them behind a softmax is small.
-            let distances = case.network.layers.iter().any(|l| l.kind == "rbf");
+            let distances = case.network.layers().iter().any(|l| l.kind == "rbf");
             let allowed = if distances { 2e-3 } else if normalizes { 3e-4 } else { 1e-4 };
             for t in case.network.tensors() {
                 let e = error(&engine.gradients()[t.range.clone()], &want_gradient[t.range.clone()], least);
@@ -340,7 +337,7 @@ proptest! {
             let mut engine = case.engine(path, threads);
             prop_assert_eq!(&bits(&logits(&mut engine, &case.batch())), &want_logits, "{}", path);
             // One by one: pixels or outputs in the lanes.
-            for (i, row) in case.indices.iter().zip(want_logits.chunks(case.network.outputs)) {
+            for (i, row) in case.indices.iter().zip(want_logits.chunks(case.network.outputs())) {
                 let single = Batch { indices: &[*i], ..case.batch() };
                 prop_assert_eq!(&bits(&logits(&mut engine, &single)), row, "{} alone", path);
             }
@@ -456,9 +453,70 @@ fn the_reference_agrees_with_finite_differences() {
     assert!(seen > 10, "{seen}");
 }
 
+/// Twenty steps by hand, in f64, as one writes them in PyTorch: `Linear(3, 4)`, `PReLU(4)`, `Linear(4, 2)`, the mean
+/// cross-entropy, SGD with momentum and a weight decay for the two matrices alone.
+#[test]
+fn slopes_learn_as_by_hand() {
+    const LR: f64 = 0.2;
+    let layers = [Layer::Flatten, Dense::new(4).into(), Prelu::new().into(), Dense::new(2).into()];
+    let network = Spec::new([1, 1, 3], layers).infer().unwrap();
+    let start = initialize(&network, &TrainRecipe { seed: 4, ..TrainRecipe::default() });
+    assert_eq!(start[16..20], [0.25; 4], "slopes start where their layer says");
+    let samples: Vec<f32> = (0..36).map(|i| ((i * 7 + 3) % 11) as f32 / 5.0 - 1.0).collect();
+    let (labels, indices): (Vec<u16>, Vec<u32>) = ((0..12).map(|i| i % 2).collect(), (0..12).collect());
+
+    let mut p = f64s(&start);
+    let (mut velocity, mut want) = (vec![0.0; p.len()], Vec::new());
+    for _ in 0..20 {
+        let mut gradient = vec![0.0; p.len()];
+        let mut loss = 0.0;
+        for (x, &label) in f64s(&samples).chunks(3).zip(&labels) {
+            let h: Vec<f64> = (0..4).map(|o| (0..3).map(|i| p[3 * o + i] * x[i]).sum::<f64>() + p[12 + o]).collect();
+            let a: Vec<f64> = (0..4).map(|o| h[o].max(0.0) + p[16 + o] * h[o].min(0.0)).collect();
+            let y: Vec<f64> =
+                (0..2).map(|o| (0..4).map(|i| p[20 + 4 * o + i] * a[i]).sum::<f64>() + p[28 + o]).collect();
+            let total: f64 = y.iter().map(|y| y.exp()).sum();
+            loss += total.ln() - y[usize::from(label)];
+            for (o, y) in y.iter().enumerate() {
+                let dy = (y.exp() / total - f64::from(usize::from(label) == o)) / 12.0;
+                gradient[28 + o] += dy;
+                for i in 0..4 {
+                    gradient[20 + 4 * o + i] += dy * a[i];
+                    let da = dy * p[20 + 4 * o + i];
+                    gradient[16 + i] += da * h[i].min(0.0);
+                    let dh = if h[i] > 0.0 { da } else { p[16 + i] * da };
+                    gradient[12 + i] += dh;
+                    (0..3).for_each(|k| gradient[3 * i + k] += dh * x[k]);
+                }
+            }
+        }
+        want.push(loss);
+        for i in 0..p.len() {
+            let decay = if i < 12 || (20..28).contains(&i) { 0.01 } else { 0.0 };
+            velocity[i] = 0.9 * velocity[i] + gradient[i] + decay * p[i];
+            p[i] -= LR * velocity[i];
+        }
+    }
+
+    let optimizer = Optimizer { momentum: 0.9, weight_decay: 0.01, ..Optimizer::default() };
+    let batch = Batch { pixels: Pixels::Floats(&samples), labels: &labels, indices: &indices };
+    for path in Path::available() {
+        let options = CpuOptions { threads: 1, path: Some(path) };
+        let mut engine = CpuEngine::new(network.clone(), options).unwrap();
+        engine.set_parameters(&start).unwrap();
+        for (step, want) in want.iter().enumerate() {
+            let update = Update { optimizer, lr: LR as f32, scale: 1.0, step: step as u64 + 1 };
+            let score = engine.step(&batch, &STEP, update).unwrap();
+            assert!((score.loss - want).abs() < 1e-4, "{path}, step {step}: {score:?} {want}");
+        }
+        assert!(error(engine.parameters(), &p, 1e-3) < 1e-5, "{path}: {:?} {p:?}", engine.parameters());
+    }
+    assert!((16..20).any(|i| (p[i] - 0.25).abs() > 0.05), "the slopes moved");
+}
+
 #[test]
 fn training_that_diverges_stops_and_names_the_layer() {
-    let case = (0..).map(Case::random).find(|c| c.network.layers[0].kind == "conv2d").unwrap();
+    let case = (0..).map(Case::random).find(|c| c.network.layers()[0].kind == "conv2d").unwrap();
     let mut engine = case.engine(Path::available()[0], 2);
     let mut bad = case.parameters.clone();
     let tensor = case.network.tensors().next().unwrap().range.clone();
@@ -476,7 +534,7 @@ fn a_batch_that_does_not_fit_is_refused() {
     let beyond = [case.labels.len() as u32];
     assert!(engine.backward(&Batch { indices: &beyond, ..case.batch() }, &STEP).is_err());
     assert!(engine.backward(&Batch { indices: &[], ..case.batch() }, &STEP).is_err());
-    let labels = vec![case.network.outputs as u16; case.labels.len()];
+    let labels = vec![case.network.outputs() as u16; case.labels.len()];
     assert!(engine.backward(&Batch { labels: &labels, ..case.batch() }, &STEP).is_err());
     assert!(engine.forward(&case.batch(), &mut [0.0]).is_err());
     assert!(engine.set_parameters(&[0.0]).is_err());

@@ -1,5 +1,11 @@
-//! The examples run: one trains, the other classifies with what came of it.
+//! The examples run: one trains, the other classifies with what came of it. A program of its own: it starts others, each
+//! of which holds for a moment the locks of all files that tests beside it have open; and `--test tests` does not need the
+//! examples.
 
+#[path = "kit/files.rs"]
+mod files;
+
+use files::{fixtures, source};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,13 +27,11 @@ fn run(name: &str, arguments: &[&str]) -> String {
 fn what_one_example_trains_another_classifies_with() {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("model");
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let data = format!("idx:{}", fixtures.join("fashion-mnist-small").display());
-    let told = run("train", &[&data, model.to_str().unwrap()]);
+    let told = run("train", &[&source(), model.to_str().unwrap()]);
     let epochs = told.lines().count();
     assert!((2..30).contains(&epochs), "it stops early, as its listener says:\n{told}");
     assert!(told.lines().next_back().unwrap().starts_with(&format!("epoch {epochs}: ")), "{told}");
-    let picture = fixtures.join("pictures/02-trouser.png");
+    let picture = fixtures().join("pictures/02-trouser.png");
     let told = run("classify", &[model.to_str().unwrap(), picture.to_str().unwrap()]);
     assert!(told.contains("02-trouser.png: Trouser "), "{told}");
 }

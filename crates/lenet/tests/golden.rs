@@ -1,17 +1,7 @@
 //! Parity with PyTorch in float64 on Fashion-MNIST: LeNet with sigmoids, and with ReLU and max pooling.
 
-mod parity;
-
-use lenet::engine::{CpuEngine, CpuOptions};
-use lenet::kernel::Path;
-use parity::golden::{BATCH, Data, Golden, first_batch};
-use parity::{Make, error};
-
-fn on_each(paths: &[Path], test: &mut dyn FnMut(Make)) {
-    for &path in paths {
-        test(&|network| Box::new(CpuEngine::new(network, CpuOptions { threads: 2, path: Some(path) }).unwrap()));
-    }
-}
+use crate::kit::golden::{BATCH, Data, Golden, first_batch};
+use crate::kit::{Path, error, on_each};
 
 #[test]
 fn logits_and_gradients_of_the_first_batch() {
@@ -25,7 +15,7 @@ fn twenty_steps() {
     let loaded = lenet::data::load("fashion-mnist", &options, &mut |_| {}).unwrap();
     let data = Data::new(loaded.train.images, loaded.train.labels);
     for golden in Golden::both() {
-        on_each(&[Path::available()[0], Path::Portable], &mut |make| {
+        on_each(&[Path::available()[0], Path::PORTABLE], &mut |make| {
             let mut engine = golden.engine(make);
             golden.steps(engine.as_mut(), &data, golden.losses.len());
             for t in golden.network.tensors() {

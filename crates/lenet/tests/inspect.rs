@@ -1,39 +1,31 @@
 //! What is seen inside of networks, against PyTorch, finite differences and formulas; and that pictures are whole.
 
-use lenet::data::{CacheOptions, Dataset, Normalization, load};
+use crate::kit::golden::Golden;
+use crate::kit::{Normalization, data, f64s, fixtures, preset, untrained};
+use lenet::data::Dataset;
 use lenet::engine::CpuOptions;
 use lenet::engine::reference::Reference;
 use lenet::inspect::picture::{self, Input, Occlusion};
-use lenet::inspect::{self, InspectError, Verdict};
-use lenet::model::{Model, Training};
-use lenet::spec::{Activation, BatchNorm, Conv2d, Dense, Layer, PRESETS, Pool, Recipe, Residual, Shape, Spec};
-use safetensors::SafeTensors;
+use lenet::inspect::{self, InspectError};
+use lenet::model::Model;
+use lenet::predict::Verdict;
+use lenet::spec::{Activation, BatchNorm, Conv2d, Dense, Layer, PRESETS, Pool, Residual, Shape, Spec, TrainRecipe};
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::path::PathBuf;
-
-fn tests() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
-}
 
 fn fixture() -> Dataset {
-    let source = format!("idx:{}", tests().join("fixtures/fashion-mnist-small").display());
-    load(&source, &CacheOptions::from_env(), &mut |_| {}).unwrap().train
+    data().train
 }
 
 /// A model whose parameters are `value(i)`.
 fn model(spec: Spec, value: impl Fn(usize) -> f32) -> Model {
-    let network = spec.infer().unwrap();
-    Model {
-        normalization: Normalization { mean: vec![0.25; spec.input[0]], std: vec![0.5; spec.input[0]] },
-        flip_test: false,
-        classes: (0..network.outputs).map(|i| format!("class {i}")).collect(),
-        training: Training { recipe: "test".into(), ..Training::default() },
-        parameters: (0..network.parameters).map(&value).collect(),
-        buffers: (0..network.buffers).map(|i| 0.5 + value(i).abs()).collect(),
-        spec,
-        network,
-    }
+    let channels = spec.input[0];
+    let mut model = untrained(spec, &TrainRecipe::default());
+    model.normalization = Normalization { mean: vec![0.25; channels], std: vec![0.5; channels] };
+    model.training.recipe = "test".into();
+    model.parameters = (0..model.network.parameters()).map(&value).collect();
+    model.buffers = (0..model.network.buffers()).map(|i| 0.5 + value(i).abs()).collect();
+    model
 }
 
 /// Numbers that follow no pattern, from -0.5 to 0.5.
@@ -43,17 +35,11 @@ fn scattered(i: usize) -> f32 {
 
 /// A preset with the golden network's initial weights.
 fn golden(name: &str) -> Model {
-    let spec = Recipe::load(name).unwrap().spec([1, 28, 28], 10).unwrap();
-    let mut model = model(spec, scattered);
+    let golden = Golden::both().into_iter().find(|g| g.name == name).unwrap();
+    let mut model = model(preset(name), scattered);
     model.normalization = Normalization::unit(1);
     model.classes = fixture().classes;
-    let bytes = std::fs::read(tests().join(format!("golden/{name}.init.safetensors"))).unwrap();
-    let init = SafeTensors::deserialize(&bytes).unwrap();
-    for t in model.network.tensors() {
-        let (floats, _) = init.tensor(&t.name).unwrap().data().as_chunks::<4>();
-        let values: Vec<f32> = floats.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        model.parameters[t.range.clone()].copy_from_slice(&values);
-    }
+    model.parameters = golden.initial();
     model
 }
 
@@ -109,7 +95,7 @@ impl Told {
 
 #[test]
 fn activations_and_gradients_are_pytorchs() {
-    let text = std::fs::read_to_string(tests().join("fixtures/torch_inspect.json")).unwrap();
+    let text = std::fs::read_to_string(fixtures().join("torch_inspect.json")).unwrap();
     let cases: HashMap<String, Case> = serde_json::from_str(&text).unwrap();
     assert_eq!(cases.len(), 2);
     let images = &fixture().images[..2 * 784];
@@ -140,8 +126,7 @@ fn saliency_agrees_with_finite_differences() {
     let image: Vec<u8> = (0..72).map(|i| (i * 37 % 256) as u8).collect();
     for flip in [false, true] {
         model.flip_test = flip;
-        let doubles = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
-        let (parameters, buffers) = (doubles(&model.parameters), doubles(&model.buffers));
+        let (parameters, buffers) = (f64s(&model.parameters), f64s(&model.buffers));
         let reference = Reference { network: &model.network, parameters: &parameters, buffers: &buffers, train: None };
         let logit = |x: &[f64], target: usize| {
             let mirrored: Vec<f64> = x.chunks(6).flat_map(|row| row.iter().rev().copied()).collect();
@@ -215,13 +200,13 @@ fn layers_and_classes_are_found_or_the_nearest_named() {
     let find =
         |names: &[&str]| inspect::find_layers(&network, &names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
     assert_eq!(find(&["3.body.0", "input", "3", "3.body.0"]), Ok(vec![4, 0, 9]));
-    assert_eq!(find(&["all"]).unwrap(), (1..=network.layers.len()).collect::<Vec<_>>());
+    assert_eq!(find(&["all"]).unwrap(), (1..=network.layers().len()).collect::<Vec<_>>());
     let error = find(&["3.body.9"]).unwrap_err().to_string();
     assert!(error.contains("\"3.body.9\"") && error.contains("3.body.0 (conv2d)"), "{error}");
     // Behind the normalisation and the activation of the first, at the second itself.
     assert_eq!(inspect::first_two(&network), [3, 6]);
-    let mlp = Recipe::load("mlp").unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap();
-    assert!(inspect::first_two(&mlp).iter().all(|&v| matches!(mlp.layers[v - 1].output, Shape::Flat(_))));
+    let mlp = preset("mlp").infer().unwrap();
+    assert!(inspect::first_two(&mlp).iter().all(|&v| matches!(mlp.layers()[v - 1].output, Shape::Flat(_))));
     let classes = ["coat", "T-shirt"].map(String::from);
     assert_eq!(["Coat", "t-shirt", "1"].map(|c| inspect::find_class(&classes, c)), [Ok(0), Ok(1), Ok(1)]);
     let error = inspect::find_class(&classes, "2").unwrap_err().to_string();
@@ -270,7 +255,7 @@ fn pictures_are_whole_in_both_formats() {
         let pixels: Vec<u8> = inputs.iter().flat_map(|i| i.pixels.clone()).collect();
         let layers = inspect::activations(&model, &pixels).unwrap();
         let all: Vec<usize> = (1..layers.len()).collect();
-        let [c, h, w] = model.network.input;
+        let [c, h, w] = model.network.input();
         let mean = |class| inspect::ClassMean {
             class,
             images: 3,
@@ -326,10 +311,10 @@ fn the_extremes_of_a_layer_have_the_ends_of_the_colours() {
 #[test]
 fn every_preset_has_a_picture_of_its_network() {
     for (name, _) in PRESETS {
-        let network = Recipe::load(name).unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap();
+        let network = preset(name).infer().unwrap();
         let svg = picture::network(&network, name).to_svg().unwrap();
         let document = roxmltree::Document::parse(&svg).unwrap();
         let texts: Vec<&str> = document.descendants().filter_map(|n| n.text()).collect();
-        assert!(network.layers.iter().all(|l| texts.contains(&&l.name[..])), "{name}");
+        assert!(network.layers().iter().all(|l| texts.contains(&&l.name[..])), "{name}");
     }
 }

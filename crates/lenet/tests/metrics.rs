@@ -1,6 +1,7 @@
 //! Metrics against those that scikit-learn computes from the same logits (`fixtures/metrics.json`: random logits of five
 //! classes, one of which never occurs and one of which is never predicted).
 
+use crate::kit::numbers;
 use lenet::metrics::{MetricsError, Predictions};
 use serde_json::Value;
 
@@ -8,20 +9,16 @@ fn fixture() -> Value {
     serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap()
 }
 
-fn floats(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
-}
-
 fn predictions(fixture: &Value) -> Predictions {
-    let labels = floats(&fixture["labels"]).iter().map(|&l| l as u16).collect();
-    let logits: Vec<f32> = floats(&fixture["logits"]).iter().map(|&z| z as f32).collect();
+    let labels = numbers(&fixture["labels"]).iter().map(|&l| l as u16).collect();
+    let logits: Vec<f32> = numbers(&fixture["logits"]).iter().map(|&z| z as f32).collect();
     Predictions::from_logits(5, labels, &logits).unwrap()
 }
 
 #[track_caller]
 fn assert_close(got: impl IntoIterator<Item = f64>, want: &Value, tolerance: f64) {
     let got: Vec<f64> = got.into_iter().collect();
-    let want = floats(want);
+    let want = numbers(want);
     assert_eq!(got.len(), want.len());
     assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() <= tolerance), "{got:?} is not {want:?}");
 }

@@ -1,14 +1,14 @@
 //! Files that must be refused (`tests/attacks`, written by `bench/onnx_fixtures.py`), and damaged ones: an error each that
 //! says what is wrong, and no panic.
 
-use lenet::data::Normalization;
+use crate::kit::{Normalization, fixtures, tests};
 use lenet::model::onnx::{ImportOptions, OnnxError};
 use lenet::model::{Model, ModelError, Training};
 use lenet::spec::{Dense, Layer, Spec};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn attack(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacks").join(name)
+    tests().join("attacks").join(name)
 }
 
 /// Each file, and words of its error.
@@ -36,7 +36,7 @@ const ONNX: [(&str, &str); 25] = [
     ("loop.onnx", "nothing before it gives its input 'b'"),
     ("ladder.onnx", "residual blocks"),
     ("unknown-operator.onnx", "node 'y' (LSTM): this operator is not known"),
-    ("dilated.onnx", "node 'c' (Conv): dilations are [2, 2]"),
+    ("dilated.onnx", "node 'c' (Conv): dilations is [0, 2]"),
     ("average-without-padding.onnx", "count_include_pad must be 1"),
 ];
 
@@ -112,6 +112,15 @@ fn every_model_attack_is_refused_in_one_line() {
     }
 }
 
+#[test]
+fn a_config_of_a_kilobyte_does_not_ask_for_gigabytes() {
+    let layers = r#"{"type": "relu"}, "#.repeat(60) + r#"{"type": "global_avg_pool"}, {"type": "flatten"}"#;
+    let config = CONFIG.replace("[1, 2, 2]", "[1, 4096, 4096]").replace(r#"{"type": "flatten"}"#, &layers);
+    let error = Model::from_bytes(config.as_bytes(), &[]).unwrap_err().to_string();
+    let words = "config.json: layer 15 (relu) is too large: all activations so far are";
+    assert!(error.starts_with(words) && error.contains("18.3 GB"), "{error}");
+}
+
 /// What is read here, the format's own library reads as well, and finds the same in it.
 #[test]
 fn no_damaged_model_makes_a_panic_or_is_read_as_something_else() {
@@ -150,9 +159,8 @@ fn no_damaged_model_makes_a_panic_or_is_read_as_something_else() {
 
 #[test]
 fn no_damage_makes_a_panic() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
     for name in ["plain-script.onnx", "residual-dynamo.onnx", "historical-script.onnx"] {
-        let whole = std::fs::read(fixtures.join(name)).unwrap();
+        let whole = std::fs::read(fixtures().join("onnx").join(name)).unwrap();
         for end in 0..whole.len() {
             // What is cut is mostly an error; where a field ends, a shorter file may be whole.
             if let Err(error) = Model::from_onnx(&whole[..end], &ImportOptions::default()) {

@@ -1,45 +1,33 @@
 //! Models from PyTorch's exporters and state dicts, and through ONNX and back (`bench/onnx_fixtures.py` wrote the files).
 
-use lenet::data::Normalization;
-use lenet::engine::{Batch, CpuOptions, Pixels};
+use crate::kit::{Normalization, error, fixtures, networks, preset, uniform, untrained};
+use lenet::engine::{Batch, CpuOptions, Engine, Pixels};
 use lenet::model::onnx::ImportOptions;
 use lenet::model::{Model, Training};
-use lenet::spec::{Conv2d, Layer, PRESETS, Recipe, Residual, Spec};
-use lenet::train::{initial_buffers, initialize};
+use lenet::spec::{
+    Activation, Approximate, Conv2d, Dense, Init, Layer, PRESETS, Prelu, Recipe, Residual, Spec, TrainRecipe,
+};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx").join(name)
+    fixtures().join("onnx").join(name)
 }
 
-/// Numbers in [0, 1), as the scripts compute them.
-fn uniform(n: usize, seed: u64) -> Vec<f32> {
-    let number = |i: u64| {
-        let bits = (i * 2_654_435_761 + seed * 40_503 + 12_345) % (1 << 32);
-        let bits = (bits ^ (bits >> 15)) * 2_246_822_519 % (1 << 32);
-        ((bits >> 8) as f64 / f64::from(1 << 24)) as f32
-    };
-    (0..n as u64).map(number).collect()
+fn floats(n: usize, seed: u64) -> Vec<f32> {
+    uniform(n, seed).map(|u| u as f32).collect()
 }
 
 /// Logits of normalised inputs, as the model has them without mirror images.
 fn plain(model: &Model, x: &[f32]) -> Vec<f32> {
     let mut engine = model.engine(CpuOptions { threads: 1, path: None }).unwrap();
-    let n = x.len() / model.network.input.iter().product::<usize>();
+    let n = x.len() / model.network.input().iter().product::<usize>();
     let indices: Vec<u32> = (0..n as u32).collect();
-    let mut logits = vec![0.0; n * model.network.outputs];
+    let mut logits = vec![0.0; n * model.network.outputs()];
     let labels = vec![0; n];
     let batch = Batch { pixels: Pixels::Floats(x), labels: &labels, indices: &indices };
-    lenet::engine::Engine::forward(&mut engine, &batch, &mut logits).unwrap();
+    engine.forward(&batch, &mut logits).unwrap();
     logits
-}
-
-/// Largest difference as a share of the largest value, or of 1.
-fn error(got: &[f32], want: &[f32]) -> f32 {
-    assert_eq!(got.len(), want.len());
-    let largest = want.iter().fold(1.0f32, |m, v| m.max(v.abs()));
-    got.iter().zip(want).fold(0.0f32, |m, (g, w)| m.max((g - w).abs())) / largest
 }
 
 fn pytorchs_logits() -> BTreeMap<String, Vec<f32>> {
@@ -48,7 +36,7 @@ fn pytorchs_logits() -> BTreeMap<String, Vec<f32>> {
 
 #[test]
 fn both_of_pytorchs_exporters_are_understood() {
-    let x = uniform(4 * 64, 3);
+    let x = floats(4 * 64, 3);
     for (name, want) in pytorchs_logits() {
         for way in ["script", "dynamo"] {
             let path = fixture(&format!("{name}-{way}.onnx"));
@@ -59,7 +47,7 @@ fn both_of_pytorchs_exporters_are_understood() {
             let x: Vec<f32> = x.iter().map(|x| (x - n.mean[0]) / n.std[0]).collect();
             let wanted = if name == "historical" { (0.25, 0.5) } else { (0.0, 1.0) };
             assert!((n.mean[0] - wanted.0).abs() < 1e-6 && (n.std[0] - wanted.1).abs() < 1e-6, "{name} {n:?}");
-            let e = error(&plain(&model, &x), &want);
+            let e = error(&plain(&model, &x), &want, 1.0);
             assert!(e < 2e-6, "{name} by {way}: off by {e}");
         }
     }
@@ -69,7 +57,7 @@ fn both_of_pytorchs_exporters_are_understood() {
 fn patterns_of_nodes_become_the_layers_that_they_are() {
     let kinds = |name: &str| {
         let model = Model::load_onnx(&fixture(name), &ImportOptions::default()).unwrap();
-        model.network.layers.iter().map(|l| l.kind).collect::<Vec<_>>()
+        model.network.layers().iter().map(|l| l.kind).collect::<Vec<_>>()
     };
     for way in ["script", "dynamo"] {
         let plain =
@@ -101,32 +89,24 @@ fn what_the_file_leaves_open_is_given() {
 }
 
 fn model(spec: Spec, seed: u64) -> Model {
-    let network = spec.infer().unwrap();
-    let mut parameters = initialize(
-        &network,
-        &lenet::spec::TrainRecipe { init: lenet::spec::Init::KaimingUniform, seed, ..Default::default() },
-    );
-    // Biases and scales that are neither 0 nor 1.
-    for t in network.tensors().filter(|t| t.shape.len() == 1) {
-        let values = uniform(t.range.len(), seed + 1);
-        parameters[t.range.clone()].iter_mut().zip(values).for_each(|(p, u)| *p += 0.5 * (u - 0.5));
-    }
-    let mut buffers = initial_buffers(&network);
-    for b in network.buffer_tensors() {
-        let values = uniform(b.range.len(), seed + 2);
-        buffers[b.range.clone()].iter_mut().zip(values).for_each(|(p, u)| *p += 0.3 * u);
-    }
     let channels = spec.input[0];
-    Model {
-        classes: (0..network.outputs).map(|i| format!("class {i}")).collect(),
+    let how = TrainRecipe { init: Init::KaimingUniform, seed, ..TrainRecipe::default() };
+    let mut model = Model {
         normalization: Normalization { mean: vec![0.3; channels], std: vec![0.37; channels] },
         flip_test: seed.is_multiple_of(2),
         training: Training { recipe: "drawn".into(), dataset: "none".into(), epochs: 3, ..Training::default() },
-        spec,
-        network,
-        parameters,
-        buffers,
+        ..untrained(spec, &how)
+    };
+    // Biases and scales that are neither 0 nor 1.
+    for t in model.network.tensors().filter(|t| t.shape.len() == 1) {
+        let values = floats(t.range.len(), seed + 1);
+        model.parameters[t.range.clone()].iter_mut().zip(values).for_each(|(p, u)| *p += 0.5 * (u - 0.5));
     }
+    for b in model.network.buffer_tensors() {
+        let values = floats(b.range.len(), seed + 2);
+        model.buffers[b.range.clone()].iter_mut().zip(values).for_each(|(p, u)| *p += 0.3 * u);
+    }
+    model
 }
 
 /// The layers without what an ONNX graph does not show: tables of connections, and dropout.
@@ -142,15 +122,8 @@ fn shown(layers: &[Layer]) -> Vec<Layer> {
 
 #[test]
 fn every_preset_and_random_networks_come_back_from_onnx() {
-    #[derive(serde::Deserialize)]
-    struct Case {
-        spec: serde_json::Value,
-    }
-    let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/torch_networks.json")).unwrap();
-    let presets = PRESETS.iter().map(|(name, _)| Recipe::load(name).unwrap().spec([1, 28, 28], 10).unwrap());
-    for (number, spec) in
-        presets.chain(cases.into_iter().map(|c| Spec::from_json(&c.spec.to_string()).unwrap())).enumerate()
-    {
+    let presets = PRESETS.iter().map(|(name, _)| preset(name));
+    for (number, spec) in presets.chain(networks::cases().iter().map(|c| c.spec())).enumerate() {
         let model = model(spec, number as u64);
         let want = shown(&model.spec.layers);
         for raw in [false, true] {
@@ -163,12 +136,57 @@ fn every_preset_and_random_networks_come_back_from_onnx() {
             }
             assert_eq!((&back.classes, back.flip_test), (&model.classes, model.flip_test));
             assert_eq!(back.training, model.training);
-            assert!(error(&back.normalization.mean, &model.normalization.mean) < 1e-6);
-            assert!(error(&back.normalization.std, &model.normalization.std) < 1e-6);
-            let x = uniform(8 * model.spec.input.iter().product::<usize>(), 9);
-            let e = error(&plain(&back, &x), &plain(&model, &x));
+            assert!(error(&back.normalization.mean, &model.normalization.mean, 1.0) < 1e-6);
+            assert!(error(&back.normalization.std, &model.normalization.std, 1.0) < 1e-6);
+            let x = floats(8 * model.spec.input.iter().product::<usize>(), 9);
+            let e = error(&plain(&back, &x), &plain(&model, &x), 1.0);
             assert!(e < 2e-6, "network {number}: off by {e}");
         }
+    }
+}
+
+/// Every activation, and those with settings with others too.
+fn activations() -> impl Iterator<Item = Activation> {
+    let others = [
+        Activation::LeakyRelu { slope: 0.2 },
+        Activation::LeakyRelu { slope: 0.999 },
+        Activation::Elu { alpha: 0.3 },
+        Activation::Elu { alpha: 2.5 },
+        Activation::Gelu { approximate: Approximate::Tanh },
+    ];
+    Activation::ALL.into_iter().chain(others)
+}
+
+#[test]
+fn every_activation_comes_back_from_onnx_with_its_settings() {
+    for activation in activations() {
+        let layers = vec![Conv2d::new(2, 3).into(), activation.into(), Layer::Flatten, Dense::new(3).into()];
+        let model = model(Spec { input: [1, 5, 5], layers }, 1);
+        let back = Model::from_onnx(&model.to_onnx(false), &ImportOptions::default()).unwrap();
+        assert_eq!(back.spec, model.spec);
+        let x = floats(8 * 25, 9);
+        assert!(error(&plain(&back, &x), &plain(&model, &x), 1.0) < 2e-6, "{activation:?}");
+    }
+}
+
+#[test]
+fn the_model_card_has_the_settings_of_activations_that_are_not_pytorchs() {
+    let layers: Vec<Layer> = activations().map(Layer::from).chain([Layer::Flatten, Dense::new(2).into()]).collect();
+    let dir = tempfile::tempdir().unwrap();
+    model(Spec { input: [1, 2, 2], layers }, 1).save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    for line in [
+        "class ScaledTanh(nn.Module):",
+        "    nn.ReLU6(),",
+        "    nn.LeakyReLU(),",
+        "    nn.LeakyReLU(0.2),",
+        "    nn.ELU(),",
+        "    nn.ELU(2.5),",
+        "    nn.GELU(),",
+        "    nn.GELU(approximate=\"tanh\"),",
+        "    ScaledTanh(),",
+    ] {
+        assert!(card.lines().any(|l| l == line), "{line:?} is not in:\n{card}");
     }
 }
 
@@ -189,7 +207,7 @@ fn a_state_dict_of_a_sequential_with_other_numbers_is_read() {
     let (unit, path) = (Normalization::unit(1), fixture("plain.safetensors"));
     let model =
         Model::from_state_dict(&path, plain_spec(), unit.clone(), classes.clone(), Training::default()).unwrap();
-    let e = error(&plain(&model, &uniform(4 * 64, 3)), &pytorchs_logits()["plain"]);
+    let e = error(&plain(&model, &floats(4 * 64, 3)), &pytorchs_logits()["plain"], 1.0);
     assert!(e < 2e-6, "off by {e}");
 
     let mut other = plain_spec();
@@ -204,10 +222,62 @@ fn a_state_dict_of_a_sequential_with_other_numbers_is_read() {
 }
 
 #[test]
+fn a_dilation_comes_back() {
+    let conv = |dilation: [usize; 2]| Conv2d::new(2, 3).stride(2).padding(1).dilation(dilation).into();
+    let spec = |dilation| Spec::new([1, 9, 12], [conv(dilation), Layer::Flatten, Dense::new(3).into()]);
+    let model = |dilation| model(spec(dilation), 1);
+    let says = |bytes: &[u8]| bytes.windows(9).any(|w| w == b"dilations");
+    let (plain, dilated) = (model([1, 1]).to_onnx(false), model([2, 3]).to_onnx(false));
+    assert!(!says(&plain) && says(&dilated));
+    let model = model([2, 3]);
+    assert_eq!(model.network.layers()[0].settings, "3×3, stride 2, padding 1, dilation 2×3");
+    let back = Model::from_onnx(&dilated, &ImportOptions::default()).unwrap();
+    assert_eq!((&back.spec, &back.parameters), (&model.spec, &model.parameters));
+    assert_eq!(Spec::from_json(&model.spec.to_json()).unwrap(), model.spec);
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(card.contains("nn.Conv2d(1, 2, 3, stride=2, padding=1, dilation=(2, 3)),"), "{card}");
+}
+
+#[test]
+fn slopes_come_back_whether_one_a_channel_or_one_for_all() {
+    let layers = [
+        Conv2d::new(2, 3).into(),
+        Prelu::new().into(),
+        Layer::Flatten,
+        Dense::new(5).into(),
+        Prelu::new().into(),
+        Dense::new(3).into(),
+    ];
+    let mut model = model(Spec::new([1, 4, 4], layers), 1);
+    let bytes = model.to_onnx(false);
+    let back = Model::from_onnx(&bytes, &ImportOptions::default()).unwrap();
+    assert_eq!((&back.spec, &back.parameters), (&model.spec, &model.parameters));
+    assert!(model.network.tensors().any(|t| t.name == "1.weight" && t.shape == [2]), "as in PyTorch's state dict");
+
+    // In the file: dimensions, element type, name, values. Texts without a meaning fill what is left of the shorter form.
+    let slopes = model.network.tensors().find(|t| t.name == "1.weight").unwrap().range.clone();
+    let tensor = |dims: [u8; 6], values: &[u8]| [&dims[..], &[16, 1, 66, 8], b"1.weight", &[74], values].concat();
+    let values: Vec<u8> = model.parameters[slopes.clone()].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let one_each = tensor([8, 2, 8, 1, 8, 1], &[&[8], &values[..]].concat());
+    let for_all = tensor([8, 1, 98, 2, b'a', b'a'], &[&[4], &values[..4], &[98, 2, b'a', b'a']].concat());
+    let at = bytes.windows(one_each.len()).position(|w| w == one_each).expect("slopes of the shape [2, 1, 1]");
+    let patched = [&bytes[..at], &for_all[..], &bytes[at + one_each.len()..]].concat();
+    let back = Model::from_onnx(&patched, &ImportOptions::default()).unwrap();
+    model.parameters[slopes.start + 1] = model.parameters[slopes.start];
+    assert_eq!(back.parameters, model.parameters);
+
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(card.contains("    nn.PReLU(2),\n") && card.contains("    nn.PReLU(5),\n"), "{card}");
+}
+
+#[test]
 fn the_model_card_has_a_program_for_what_pytorch_lacks() {
     let dir = tempfile::tempdir().unwrap();
-    let lenet5 = Recipe::load("lenet5-1998").unwrap().spec([1, 28, 28], 10).unwrap();
-    model(lenet5, 1).save(dir.path()).unwrap();
+    model(preset("lenet5-1998"), 1).save(dir.path()).unwrap();
     let card = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
     for line in [
         "library_name: pytorch",

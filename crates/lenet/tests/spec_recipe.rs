@@ -1,6 +1,6 @@
 //! Recipes: what they mean, and what is said about those that mean nothing.
 
-use lenet::data::Normalization;
+use crate::kit::Normalization;
 use lenet::spec::*;
 
 fn error(text: &str) -> String {
@@ -19,7 +19,7 @@ fn error_in_layer(line: &str) -> String {
 fn lenet_has_61706_parameters() {
     for name in ["lenet", "lenet-relu-max"] {
         let network = Recipe::load(name).unwrap().spec([1, 28, 28], 10).unwrap().infer().unwrap();
-        assert_eq!((network.parameters, network.outputs, network.layers.len()), (61_706, 10, 12), "{name}");
+        assert_eq!((network.parameters(), network.outputs(), network.layers().len()), (61_706, 10, 12), "{name}");
     }
 }
 
@@ -54,19 +54,30 @@ fn both_forms_of_the_list_and_of_a_window_are_the_same() {
 
 #[test]
 fn errors_in_layers() {
-    let kinds = "(known: conv2d, dense, batch_norm, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
+    let kinds = "(known: conv2d, dense, batch_norm, prelu, max_pool, avg_pool, global_avg_pool, flatten, dropout, residual, subsample, rbf, sigmoid, tanh, relu, relu6, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)";
     let whole = "must be a whole number from";
     for (line, want) in [
         (
             "{ type = \"conv2d\", chanels = 6, window = 5 }",
             "20: unknown key \"chanels\" in a conv2d layer, did you mean \"channels\"? \
-             (known: type, channels, window, stride, padding, groups, connections, bias)"
+             (known: type, channels, window, stride, padding, dilation, groups, connections, bias)"
                 .to_string(),
         ),
         (
             "{ type = \"conv\", channels = 6 }",
             format!("10: unknown layer type \"conv\", did you mean \"conv2d\"? {kinds}"),
         ),
+        ("{ type = \"leaky_relu\", slope = 1 }", "32: slope must be a number from 0 to less than 1, not 1".into()),
+        (
+            "{ type = \"leaky_relu\", slope = -0.1 }",
+            "32: slope must be a number from 0 to less than 1, not -0.1".into(),
+        ),
+        ("{ type = \"elu\", alpha = 0 }", "25: alpha must be a number above 0, not 0".into()),
+        (
+            "{ type = \"gelu\", approximate = \"erf\" }",
+            "32: approximate must be \"none\" or \"tanh\", not \"erf\"".into(),
+        ),
+        ("{ type = \"elu\", slope = 0.1 }", "17: unknown key \"slope\" in a elu layer (known: type, alpha)".into()),
         ("{ window = 5 }", format!("1: missing key \"type\" in a layer {kinds}")),
         ("{ type = \"conv2d\", channels = 6 }", "1: missing key \"window\" in a conv2d layer".into()),
         (
@@ -244,7 +255,7 @@ fn a_preset_is_overridden_key_by_key_and_layers_as_a_whole() {
                 { type = \"dense\", units = \"classes\" }]";
     let recipe = Recipe::parse(text, "r.toml").unwrap();
     assert_eq!((recipe.train.epochs, recipe.train.batch, recipe.model.layers.len()), (2, 256, 2));
-    assert_eq!(recipe.spec([1, 28, 28], 7).unwrap().infer().unwrap().parameters, 784 * 7 + 7);
+    assert_eq!(recipe.spec([1, 28, 28], 7).unwrap().infer().unwrap().parameters(), 784 * 7 + 7);
 }
 
 #[test]
@@ -256,7 +267,7 @@ fn data_that_does_not_fit_the_recipe() {
         "the data's images are [3, 32, 32] (channels, rows, columns), the recipe's model.input is [1, 28, 28]: \
          change model.input or leave it out"
     );
-    assert_eq!(recipe.spec([1, 28, 28], 26).unwrap().infer().unwrap().outputs, 26);
+    assert_eq!(recipe.spec([1, 28, 28], 26).unwrap().infer().unwrap().outputs(), 26);
     recipe.set("model.layers.11.units=10").unwrap();
     assert_eq!(
         message(&recipe, [1, 28, 28], 26),
@@ -362,6 +373,48 @@ fn errors_of_overrides() {
     let bare = "[data]\nsource = \"x\"\n[model]\nlayers = [{ type = \"flatten\" }, { type = \"dense\", units = 2 }]";
     assert_eq!(
         Recipe::parse(bare, "r.toml").unwrap().set("activation=relu").unwrap_err().to_string(),
-        "--set activation=relu: the recipe has no layer of that sort (sigmoid, tanh, relu, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)"
+        "--set activation=relu: the recipe has no layer of that sort (sigmoid, tanh, relu, relu6, leaky_relu, elu, gelu, silu, hard_swish, scaled_tanh, softplus)"
     );
+}
+
+#[test]
+fn settings_of_activations_are_written_where_they_are_not_as_usual() {
+    let text = "[data]\nsource = \"x\"\n[model]\ninput = [1, 4, 4]\nlayers = [\n\
+        { type = \"leaky_relu\" }, { type = \"leaky_relu\", slope = 0.01 }, { type = \"leaky_relu\", slope = 0.2 },\n\
+        { type = \"elu\" }, { type = \"elu\", alpha = 0.5 },\n\
+        { type = \"gelu\", approximate = \"none\" }, { type = \"gelu\", approximate = \"tanh\" },\n\
+        { type = \"flatten\" }, { type = \"dense\", units = 2 } ]\n";
+    let recipe = Recipe::parse(text, "r.toml").unwrap();
+    let written = recipe.to_toml();
+    assert_eq!(Recipe::parse(&written, "again.toml").unwrap(), recipe);
+    let settings: Vec<&str> =
+        written.lines().filter(|l| ["slope", "alpha", "approximate"].iter().any(|key| l.starts_with(key))).collect();
+    assert_eq!(settings, ["slope = 0.2", "alpha = 0.5", "approximate = \"tanh\""]);
+
+    let spec = recipe.spec([1, 4, 4], 2).unwrap();
+    let json = spec.to_json();
+    assert!(
+        json.contains(
+            r#"{"type":"leaky_relu"},{"type":"leaky_relu"},{"type":"leaky_relu","slope":0.2},{"type":"elu"}"#
+        ),
+        "{json}"
+    );
+    assert_eq!(Spec::from_json(&json).unwrap(), spec);
+    let rows = Summary::new(&spec.infer().unwrap()).layers;
+    let words: Vec<&str> = rows.iter().map(|row| row.settings.as_str()).filter(|s| !s.is_empty()).collect();
+    assert_eq!(words, ["slope 0.2", "alpha 0.5", "approximate tanh"]);
+
+    // A model's file is checked where its shapes are.
+    let wrong = Spec::from_json(&json.replace("0.2", "1.5")).unwrap().infer().unwrap_err();
+    let want = "layer 2 (leaky_relu) does not fit its input [1, 4, 4]: slope must be a number from 0 to less than 1";
+    assert_eq!(wrong.to_string(), want);
+
+    // Another type by an override leaves the settings of the old one behind, and takes those that both have.
+    let mut other = recipe.clone();
+    other.apply_overrides(&["activation=relu"]).unwrap();
+    assert!(other.model.layers[..7].iter().all(|layer| *layer == Layer::Activation(Activation::Relu)));
+    let mut leaky = recipe;
+    leaky.apply_overrides(&["activation=leaky_relu"]).unwrap();
+    let slopes = [0.01, 0.01, 0.2, 0.01, 0.01, 0.01, 0.01].map(|slope| Layer::from(Activation::LeakyRelu { slope }));
+    assert_eq!(leaky.model.layers[..7], slopes);
 }

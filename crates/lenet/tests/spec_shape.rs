@@ -24,18 +24,22 @@ fn windows_fit_as_often_as_counted() {
                     let network = with_head(image, conv).infer();
                     assert_eq!(network.is_ok(), oh > 0 && ow > 0, "{image:?} {window:?} {stride:?} {padding:?}");
                     if let Ok(network) = network {
-                        let conv = &network.layers[0];
+                        let conv = &network.layers()[0];
                         assert_eq!(conv.output, Shape::Image([4, oh, ow]));
                         assert_eq!(conv.parameters(), 4 * 3 * window[0] * window[1] + 4);
                         assert_eq!(conv.multiply_adds, (4 * 3 * window[0] * window[1] * oh * ow) as u64);
                         seen += 1;
                     }
+                    let [oh2, ow2] = [0, 1].map(|a| positions(image[a + 1], 2 * window[a] - 1, stride[a], padding[a]));
+                    let dilated = Conv2d::new(4, window).stride(stride).padding(padding).dilation(2);
+                    let output = with_head(image, dilated.into()).infer().ok().map(|n| n.layers()[0].output);
+                    assert_eq!(output, (oh2 > 0 && ow2 > 0).then_some(Shape::Image([4, oh2, ow2])));
                     // PyTorch refuses to pool with more padding than half of the window.
                     let half = padding[0] * 2 <= window[0] && padding[1] * 2 <= window[1];
                     let network = with_head(image, Layer::MaxPool(Pool { window, stride, padding })).infer();
                     assert_eq!(network.is_ok(), half && oh > 0 && ow > 0);
                     if let Ok(network) = network {
-                        assert_eq!(network.layers[0].output, Shape::Image([3, oh, ow]));
+                        assert_eq!(network.layers()[0].output, Shape::Image([3, oh, ow]));
                     }
                 }
             }
@@ -102,6 +106,44 @@ fn a_hostile_spec_ends_in_an_error_of_inference() {
     let flat = |input| Spec { input, layers: vec![Layer::Flatten] };
     assert!(matches!(flat([usize::MAX, 2, 2]).infer(), Err(SpecError::Input { .. })));
     assert!(matches!(flat([0, 2, 2]).infer(), Err(SpecError::EmptyInput(_))));
+}
+
+#[test]
+fn all_activations_together_are_bounded() {
+    let relu = Layer::Activation(Activation::Relu);
+    let spec = |input, layers: Vec<Layer>| Spec {
+        input,
+        layers: [layers, vec![Layer::GlobalAvgPool, Layer::Flatten]].concat(),
+    };
+    let error = spec([1, 4096, 4096], vec![relu.clone(); 60]).infer().unwrap_err();
+    let words = "layer 15 (relu) is too large: all activations so far are 285212672 values a sample, which take 18.3 GB of \
+                 memory for 16 samples, at most 268435456 is possible";
+    assert_eq!((error.to_string().as_str(), error.layer()), (words, Some(15)));
+    assert!(spec([1, 4096, 4096], vec![relu.clone(); 14]).infer().is_ok());
+    // VGG-16 with batch normalisation, for pictures of 512 by 512.
+    let conv = |channels, window, padding| Layer::Conv2d(Conv2d { channels, window, padding, ..Conv2d::default() });
+    let stage = |(channels, n)| {
+        let block = [conv(channels, [3, 3], [1, 1]), Layer::BatchNorm(BatchNorm::default()), relu.clone()];
+        let blocks = (0..n).flat_map(|_| block.clone()).collect();
+        [blocks, vec![Layer::MaxPool(Pool { window: [2, 2], stride: [2, 2], padding: [0, 0] })]].concat()
+    };
+    let vgg: Vec<Layer> = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)].into_iter().flat_map(stage).collect();
+    assert!(spec([3, 512, 512], vgg).infer().is_ok());
+    // Borders count, also where two layers want them of one value: here 4100 rows, there as many columns, of 4 channels.
+    let wide = |borders: [[usize; 2]; 2]| {
+        let [body, shortcut] = borders.map(|[r, c]| vec![conv(4, [2 * r + 1, 2 * c + 1], [r, c])]);
+        spec([4, 100, 100], vec![Layer::Residual(Residual { body, shortcut })]).infer()
+    };
+    assert!(wide([[2000, 0], [2000, 0]]).is_ok() && wide([[0, 2000], [0, 2000]]).is_ok());
+    let error = wide([[2000, 0], [0, 2000]]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "layer 0.shortcut.0 (conv2d) is too large: padded input 4×4100×4100, at most 67108864 is possible"
+    );
+    let (stride, padding) = ([4095, 4095], [2047, 2047]);
+    let large = Layer::Conv2d(Conv2d { stride, padding, ..Conv2d::default() });
+    let error = spec([1, 1, 1], vec![large; 17]).infer().unwrap_err();
+    assert!(matches!(error, SpecError::TooManyValues { .. }) && error.layer() == Some(16), "{error}");
 }
 
 #[test]

@@ -1,17 +1,12 @@
 //! Augmentation, targets and normalisation within a training: the same bits whatever runs it, and what a model keeps of them.
 
-mod train_common;
-
-use lenet::data::Normalization;
-use lenet::data::augment::{Augment, Context, Erase};
+use crate::kit::train::*;
+use crate::kit::{Augment, Context, Erase, Normalization, Path, Targets, bits, data, f64s, initialize};
 use lenet::engine::reference::Reference;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, Score, TrainStep};
-use lenet::kernel::Path;
-use lenet::kernel::loss::Targets;
 use lenet::model::Model;
 use lenet::spec::{Normalize, Recipe, TrainRecipe};
-use lenet::train::{Outcome, evaluate, initialize};
-use train_common::*;
+use lenet::train::{Outcome, evaluate};
 
 /// All at once.
 const SETS: [&str; 12] = [
@@ -36,14 +31,12 @@ fn threads_paths_and_interruptions_leave_the_bits_alone() {
     assert_eq!(train(&recipe, &data, &whole, None).unwrap(), Outcome::Finished);
     let expected = results(&whole);
     let parameters = Model::load(&whole).unwrap().parameters;
-    let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
+    let network = network(&recipe, &data);
     for path in Path::available() {
         for threads in [1, 3] {
             let engine = CpuEngine::new(network.clone(), CpuOptions { threads, path: Some(path) }).unwrap();
-            let mut trainer = trainer(&recipe, &data, Box::new(engine), None).unwrap();
-            trainer.run(&mut |_| lenet::train::Control::Continue).unwrap();
-            let bits = |p: &[f32]| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&trainer.model().parameters), bits(&parameters), "{path}, {threads} threads");
+            let model = trained(&recipe, &data, Box::new(engine));
+            assert_eq!(bits(&model.parameters), bits(&parameters), "{path}, {threads} threads");
         }
     }
     for stop in [1, 6, 11] {
@@ -63,9 +56,7 @@ fn every_option_changes_the_training() {
     let data = data();
     let parameters = |sets: &[&str]| {
         let recipe = recipe(&[sets, &["train.epochs=1"]].concat());
-        let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, 1), None).unwrap();
-        trainer.run(&mut |_| lenet::train::Control::Continue).unwrap();
-        trainer.model().parameters
+        trained(&recipe, &data, engine(&recipe, &data, 1)).parameters
     };
     let plain = parameters(&[]);
     for set in SETS {
@@ -82,7 +73,7 @@ fn every_option_changes_the_training() {
 fn a_step_computes_the_mean_of_what_it_says() {
     let data = data();
     let recipe = recipe(&[]);
-    let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
+    let network = network(&recipe, &data);
     let mut engine = CpuEngine::new(network.clone(), CpuOptions { threads: 2, path: None }).unwrap();
     let parameters = initialize(&network, &TrainRecipe { seed: 3, ..recipe.train.clone() });
     engine.set_parameters(&parameters).unwrap();
@@ -99,8 +90,8 @@ fn a_step_computes_the_mean_of_what_it_says() {
     let pixels = Pixels::Bytes { data: &data.train.images, tables: &tables };
     let batch = Batch { pixels, labels: &data.train.labels, indices: &indices };
     let score = engine.backward(&batch, &how).unwrap();
-    let parameters: Vec<f64> = parameters.iter().map(|&p| f64::from(p)).collect();
-    let context = Context { path: Path::Portable, seed: 5, epoch: 2 };
+    let parameters = f64s(&parameters);
+    let context = Context { path: Path::PORTABLE, seed: 5, epoch: 2 };
     let (mut loss, mut weight) = (0.0, 0.0);
     for chunk in indices.chunks(16) {
         let images = augment.chunk(&context, &data.train.images, chunk, [1, 28, 28], &mut Default::default()).to_vec();
@@ -128,7 +119,7 @@ fn a_step_computes_the_mean_of_what_it_says() {
 fn what_cannot_be_is_an_error() {
     let data = data();
     let recipe = recipe(&[]);
-    let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
+    let network = network(&recipe, &data);
     let mut engine = CpuEngine::new(network, CpuOptions { threads: 1, path: None }).unwrap();
     let floats = vec![0.5; 784];
     let batch = Batch { pixels: Pixels::Floats(&floats), labels: &[3], indices: &[0] };

@@ -1,12 +1,11 @@
 //! Models that are refused, and saves that fail: one clear line, and nothing half-written.
 
-mod train_common;
-
+use crate::kit::train::*;
+use crate::kit::{data, files};
 use lenet::model::Model;
 use lenet::train::{Control, Run, RunError};
 use std::fs;
 use std::path::Path;
-use train_common::*;
 
 const CONFIG: &str = "config.json";
 const TENSORS: &str = "model.safetensors";
@@ -113,7 +112,7 @@ fn parameters_that_were_changed_on_purpose_are_read_without_the_checksum() {
     config.as_object_mut().unwrap().remove("model_sha256").unwrap();
     fs::write(dir.path().join(CONFIG), config.to_string()).unwrap();
     // The tensor whose name sorts last is at the end of the file, and of this slab's weights of the dense layer.
-    let weight = model().network.layers[4].weight.clone().unwrap().range;
+    let weight = model().network.layers()[4].weight.clone().unwrap().range;
     assert_eq!(Model::load(dir.path()).unwrap().parameters[weight.end - 1], 0.25);
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
@@ -158,7 +157,7 @@ fn a_directory_without_rights_is_named() {
     // Whoever may write everywhere may not in /proc.
     let may_all = fs::write(closed.join("probe"), "").is_ok();
     let closed = if may_all && cfg!(target_os = "linux") { std::path::PathBuf::from("/proc/self") } else { closed };
-    let error = Run::create(&closed.join("run"), &recipe(&[]), &serde_json::json!({})).unwrap_err();
+    let error = Run::create(closed.join("run"), &recipe(&[]), &serde_json::json!({})).unwrap_err();
     assert!(matches!(&error, RunError::Io { path, .. } if path.starts_with(&closed)), "{error}");
 }
 

@@ -1,10 +1,9 @@
 //! However a training is stopped or killed, it ends byte for byte where an undisturbed one ends.
 
-mod train_common;
-
+use crate::kit::train::*;
+use crate::kit::{data, files, metrics};
 use lenet::train::{Event, Outcome, Run};
 use std::fs;
-use train_common::*;
 
 #[test]
 fn stopped_at_any_step_then_killed_then_resumed() {
@@ -159,10 +158,6 @@ fn velocity_average_schedule_clipping_and_validation_split_survive() {
     }
 }
 
-fn results_of_metrics(run: &std::path::Path) -> usize {
-    fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
-}
-
 /// A cosine over other epochs is another training.
 #[test]
 fn a_run_whose_schedule_looks_at_the_end_cannot_be_prolonged() {
@@ -179,7 +174,7 @@ fn training_ends_when_validation_gets_no_better() {
     let recipe = recipe(&["lr=1e-9", "epochs=9", "val_fraction=0.2", "patience=2"]);
     let (data, dir) = (data(), tempfile::tempdir().unwrap());
     assert_eq!(train(&recipe, &data, dir.path(), None).unwrap(), Outcome::Finished);
-    assert_eq!(results_of_metrics(dir.path()), 3);
+    assert_eq!(metrics(dir.path()).len(), 3);
     assert_eq!(train(&recipe, &data, dir.path(), None).unwrap(), Outcome::Finished);
-    assert_eq!(results_of_metrics(dir.path()), 3);
+    assert_eq!(metrics(dir.path()).len(), 3);
 }

@@ -1,16 +1,30 @@
 //! What a training computes, leaves and refuses.
 
-mod train_common;
-
-use lenet::data::Loaded;
+use crate::kit::train::*;
+use crate::kit::{bits, data, files};
+use lenet::data::Dataset;
 use lenet::engine::{Batch, Engine, EngineError, Score, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::{Network, Optimizer, Recipe};
-use lenet::train::{Control, Event, Run, RunError, TrainError, evaluate, permutation, recipe_split};
+use lenet::train::{Control, Event, LrRange, Run, RunError, TrainError, evaluate, lr_find, permutation, recipe_split};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use train_common::*;
+
+/// What is not said is what is usual, to the bit, in what is learnt and in the model's files.
+#[test]
+fn a_leaky_relu_that_says_its_usual_slope_learns_the_same() {
+    let data = data();
+    let model = |sets: &[&str]| {
+        let recipe = recipe(&[&["layers.1.type=leaky_relu"], sets].concat());
+        trained(&recipe, &data, engine(&recipe, &data, 1))
+    };
+    let (silent, said, steeper) = (model(&[]), model(&["layers.1.slope=0.01"]), model(&["layers.1.slope=0.2"]));
+    assert_eq!(bits(&silent.parameters), bits(&said.parameters));
+    assert_eq!(silent.spec.to_json(), said.spec.to_json());
+    assert!(!said.spec.to_json().contains("slope") && steeper.spec.to_json().contains("\"slope\":0.2"));
+    assert_ne!(bits(&silent.parameters), bits(&steeper.parameters));
+}
 
 #[test]
 fn a_network_learns_and_leaves_a_run() {
@@ -63,18 +77,9 @@ fn a_network_learns_and_leaves_a_run() {
 #[test]
 fn threads_do_not_change_a_byte() {
     let (recipe, data) = (recipe(&[]), data());
-    let parameters = [1, 2, 3].map(|threads| {
-        let mut trainer = trainer(&recipe, &data, engine(&recipe, &data, threads), None).unwrap();
-        trainer.run(&mut |_| Control::Continue).unwrap();
-        trainer.model().parameters.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
-    });
+    let parameters =
+        [1, 2, 3].map(|threads| bits(&trained(&recipe, &data, engine(&recipe, &data, threads)).parameters));
     assert!(parameters[0] == parameters[1] && parameters[1] == parameters[2]);
-}
-
-fn trained(recipe: &Recipe, data: &Loaded) -> Model {
-    let mut trainer = trainer(recipe, data, engine(recipe, data, 1), None).unwrap();
-    trainer.run(&mut |_| Control::Continue).unwrap();
-    trainer.model()
 }
 
 /// Class weights and the normalisation once came from the first images instead of those that are trained on.
@@ -83,7 +88,7 @@ fn images_for_validation_teach_nothing() {
     let mut data = data();
     let sets = ["train.class_weights=balanced", "data.normalize=dataset", "data.train_limit=200"];
     let split = recipe(&[&sets[..], &["train.val_fraction=0.3"]].concat());
-    let with = trained(&split, &data);
+    let with = trained(&split, &data, engine(&split, &data, 1));
     let mut resolved = split.clone();
     resolved.resolve_normalization(&data.train);
     assert_eq!(resolved.data.normalization.given(), Some(&with.normalization));
@@ -93,9 +98,51 @@ fn images_for_validation_teach_nothing() {
     data.train.images = indices.iter().flat_map(|&i| data.train.image(i as usize).to_vec()).collect();
     data.train.labels = indices.iter().map(|&i| data.train.labels[i as usize]).collect();
     let alone = recipe(&sets);
-    let without = trained(&alone, &data);
+    let without = trained(&alone, &data, engine(&alone, &data, 1));
     assert_eq!(without.normalization, with.normalization);
     assert!(without.parameters == with.parameters);
+}
+
+/// A batch of 0 once divided by it, a learning rate that is no number was trained with.
+#[test]
+fn what_cannot_be_trained_is_an_error_before_anything_is_done() {
+    let data = data();
+    type Change = (fn(&mut Recipe), &'static str);
+    let changes: [Change; 8] = [
+        (|r| r.train.batch = 0, "batch must be a whole number from 1 to 1000000, not 0"),
+        (|r| r.train.epochs = 0, "epochs must be a whole number from 1 to 1000000, not 0"),
+        (|r| r.train.lr = f32::NAN, "lr must be a number above 0, for example 0.1, not nan"),
+        (|r| r.train.evaluate_every = 0, "evaluate_every must be"),
+        (|r| r.train.val_fraction = 2.0, "val_fraction must be from 0 to below 1, not 2.0"),
+        (|r| r.train.clip_norm = Some(-1.0), "clip_norm must be"),
+        (|r| r.augment.mixup = f32::INFINITY, "mixup must be 0 or a number from 0.01 to 100, not inf"),
+        (|r| r.data.train_limit = Some(0), "train_limit must be"),
+    ];
+    for (change, words) in changes {
+        let mut recipe = recipe(&[]);
+        recipe.data.source.clear();
+        assert!(recipe.check().is_ok());
+        change(&mut recipe);
+        let error = trainer(&recipe, &data, engine(&recipe, &data, 1), None).err().unwrap();
+        assert!(matches!(error, TrainError::Recipe(_)) && error.to_string().contains(words), "{error}");
+        let found = lr_find(&recipe, &data.train, &mut *engine(&recipe, &data, 1), LrRange::default(), &mut |_| {});
+        assert!(matches!(found, Err(TrainError::Recipe(_))));
+    }
+    let recipe = recipe(&[]);
+    let change = |change: fn(&mut Dataset)| {
+        let mut data = data.clone();
+        change(&mut data.train);
+        let mut engine = engine(&recipe, &data, 1);
+        let found = lr_find(&recipe, &data.train, &mut *engine, LrRange::default(), &mut |_| {});
+        assert!(matches!(found, Err(TrainError::NoImages { .. } | TrainError::Images { .. })));
+        let score = evaluate(&mut *engine, &data.train, &[[0.0; 256]], 0, false);
+        assert!(matches!(score, Err(EngineError::Mismatch(_))));
+        trainer(&recipe, &data, engine, None).err().unwrap().to_string()
+    };
+    let empty = change(|d| (d.images, d.labels) = Default::default());
+    assert_eq!(empty, "0 training and 50 test images: at least one of each is needed");
+    let short = change(|d| d.images.truncate(700));
+    assert!(short.starts_with("the data are 700 bytes for ") && short.contains("images [1, 28, 28]"), "{short}");
 }
 
 /// The indices of every batch, in time order.
@@ -161,7 +208,7 @@ impl Engine for Scripted {
 
 fn scripted(diverges: Option<usize>) -> (Box<Scripted>, Batches) {
     let (recipe, data) = (recipe(&[]), data());
-    let network = recipe.spec(data.train.shape, 10).unwrap().infer().unwrap();
+    let network = network(&recipe, &data);
     let batches = Arc::new(Mutex::new(Vec::new()));
     let engine = Scripted { network, parameters: Vec::new(), batches: batches.clone(), diverges, steps: 0 };
     (Box::new(engine), batches)

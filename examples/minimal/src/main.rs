@@ -1,7 +1,7 @@
 //! Classifies pictures: `lenet-minimal MODEL PNG...`, MODEL a directory that `lenet train` wrote.
 
 use lenet::data::picture::Invert;
-use lenet::model::Classifier;
+use lenet::predict::Classifier;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {

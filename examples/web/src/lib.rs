@@ -2,11 +2,12 @@
 //!
 //! A function that gives an address makes room for an array there; the page writes or reads it before it calls the next.
 
-use lenet::data::Normalization;
+use lenet::spec::Normalization;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::model::Model;
 use lenet::spec::{Activation, Conv2d, Dense, Init, Layer, Optimizer, Pool, Spec, TrainRecipe};
-use lenet::train::{initialize, permutation};
+use lenet::engine::initialize;
+use lenet::train::permutation;
 use std::cell::RefCell;
 
 /// All that the page's network is.
@@ -107,7 +108,7 @@ fn lenet() -> Spec {
 }
 
 fn session(engine: CpuEngine, normalization: &Normalization, seed: u64) -> Session {
-    let [logits, probabilities] = [(); 2].map(|()| vec![0.0; engine.network().outputs]);
+    let [logits, probabilities] = [(); 2].map(|()| vec![0.0; engine.network().outputs()]);
     Session { tables: normalization.tables(), engine, seed, steps: 0, logits, probabilities }
 }
 
@@ -136,8 +137,8 @@ pub extern "C" fn start(seed: u32) -> bool {
 pub extern "C" fn load() -> bool {
     with(false, |a| {
         let model = Model::from_bytes(&a.config, &a.tensors).map_err(|e| e.to_string())?;
-        if (model.network.input, model.network.outputs) != ([1, 28, 28], 10) {
-            return Err(format!("this page shows networks of [1, 28, 28], not of {:?}", model.network.input));
+        if (model.network.input(), model.network.outputs()) != ([1, 28, 28], 10) {
+            return Err(format!("this page shows networks of [1, 28, 28], not of {:?}", model.network.input()));
         }
         let engine = model.engine(CpuOptions::default()).map_err(|e| e.to_string())?;
         a.session = Some(session(engine, &model.normalization, model.training.seed));

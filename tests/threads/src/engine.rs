@@ -1,8 +1,7 @@
 //! Whole steps of an engine on several threads, for ThreadSanitizer: kernels, sums of gradients, optimizers.
 
-use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, initial_buffers, initialize};
 use lenet::spec::Recipe;
-use lenet::train::{initial_buffers, initialize};
 
 /// The bits of parameters and buffers after two steps on noise, and the loss then.
 fn trained(preset: &str, threads: usize) -> (Vec<u32>, f64) {

@@ -1,86 +1,27 @@
 //! What the page shows of a model: activations, weights, images of the test set, strangeness.
 
-use super::on_pool;
-use crate::State;
-use crate::http::{Problem, Request, Response, json, parameter, read_body};
-use crate::models::{Loaded, Slot};
+use crate::http::{Problem, Response, json};
+use crate::pool::on_pool;
 use crate::predict::{inputs, no_model, prepare, slot};
+use crate::request::{Call, parameter, read_body};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::CONTENT_TYPE;
 use lenet::data::picture::Invert;
-use lenet::data::{self, CacheOptions, Dataset, catalog};
-use lenet::engine::CpuOptions;
-use lenet::inspect::{self, Distribution};
-use lenet::metrics::softmax;
+use lenet::inspect;
 use lenet::model::Model;
+use lenet::predict;
+use lenet::softmax;
 use lenet::spec::{Geometry, ParameterInfo, Shape};
 use serde_json::{Value, json as object};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OnceCell;
-
-/// Test images whose energies others are compared with.
-const REFERENCE: usize = 2000;
 
 /// Most test images in one answer, and how many there are without `n`.
 const SAMPLES: (usize, usize) = (100, 10);
 
-/// The dataset that a model was trained on, as far as this machine has it.
-struct Reference {
-    test: Dataset,
-    energies: Distribution,
-}
-
-type Cell = Arc<OnceCell<Result<Arc<Reference>, String>>>;
-
-/// The references of all models, each with the model's version; read when they are first asked for.
-#[derive(Default)]
-pub struct References(Mutex<HashMap<String, (u64, Cell)>>);
-
-impl References {
-    /// The reference of a model, or why there is none.
-    async fn get(&self, slot: &Slot, loaded: &Loaded) -> Result<Arc<Reference>, String> {
-        let cell = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let entry = all.entry(slot.name().to_string()).or_default();
-            if entry.0 != loaded.version {
-                *entry = (loaded.version, Cell::default());
-            }
-            entry.1.clone()
-        };
-        let model = loaded.model.clone();
-        let read = || async { on_pool(move || reference(&model)).await.unwrap_or_else(|p| Err(p.message)) };
-        cell.get_or_init(read).await.clone()
-    }
-}
-
-/// Reads the test images and judges some. Nothing is downloaded, and no folder is searched for pictures.
-fn reference(model: &Model) -> Result<Arc<Reference>, String> {
-    let source = &model.training.dataset;
-    if catalog::find(source).is_none() && !source.starts_with("idx:") {
-        return Err("only named datasets and IDX files are shown here".into());
-    }
-    let cache = CacheOptions { offline: true, official: false, ..CacheOptions::from_env() };
-    let found = data::load(source, &cache, &mut |_| {});
-    let advice = |_| match source.strip_prefix("idx:") {
-        Some(dir) => format!("its IDX files are not on this machine: put them into {dir}"),
-        None => format!("{source} is not on this machine: lenet data fetch {source}"),
-    };
-    let test = found.map_err(advice)?.test;
-    if test.shape != model.spec.input || test.classes.len() != model.classes.len() || test.is_empty() {
-        return Err(format!("{source} does not fit the model"));
-    }
-    let few = &test.images[..REFERENCE.min(test.len()) * test.sample_len()];
-    let mut engine = model.engine(CpuOptions { threads: 1, path: None }).map_err(|e| e.to_string())?;
-    let verdicts = inspect::verdicts(model, &mut engine, few).map_err(|e| e.to_string())?;
-    let energies = Distribution::new(verdicts.iter().map(|v| v.energy));
-    Ok(Arc::new(Reference { test, energies }))
-}
-
 /// `POST /v1/activations?model=`: what every layer gives for an image.
-pub async fn activations(state: &Arc<State>, request: Request) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
+pub async fn activations(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
+    let (head, body) = call.request.into_parts();
     let slot = slot(state, parameter(head.uri.query(), "model"))?;
     let loaded = slot.current();
     let bytes = read_body(state, &head.headers, body, state.options.max_body).await?;
@@ -103,12 +44,12 @@ pub async fn activations(state: &Arc<State>, request: Request) -> Result<Respons
     // Beside each other: who draws waits for the longer of the two.
     let logits = loaded.batcher.logits(inputs(&loaded, &pixels), state.options.body_time);
     let (logits, layers) = tokio::try_join!(logits, layers)?;
-    let energy = inspect::energy(&logits);
+    let energy = predict::energy(&logits);
     let percentile = state.references.get(slot, &loaded).await.ok().map(|r| r.energies.percentile(energy));
     json(&object!({
         "model": slot.name(), "version": loaded.version.to_string(), "input": loaded.model.spec.input,
         "image": STANDARD.encode(&pixels), "layers": layers, "labels": loaded.model.classes, "logits": logits,
-        "probabilities": softmax(&logits), "energy": energy, "energy_percentile": percentile,
+        "probabilities": softmax(&logits).collect::<Vec<_>>(), "energy": energy, "energy_percentile": percentile,
     }))
 }
 
@@ -116,7 +57,7 @@ pub async fn activations(state: &Arc<State>, request: Request) -> Result<Respons
 fn layers(model: &Model, pixels: &[u8]) -> Result<Vec<Value>, Problem> {
     let all = inspect::activations(model, pixels).map_err(|e| Problem::internal(e.to_string()))?;
     let describe = |(number, layer): (usize, &inspect::LayerValues)| {
-        let info = number.checked_sub(1).and_then(|i| model.network.layers.get(i));
+        let info = number.checked_sub(1).and_then(|i| model.network.layers().get(i));
         let (low, high) =
             layer.values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
         let shape = match layer.shape {
@@ -138,11 +79,12 @@ fn floats(values: &[f32]) -> String {
 
 /// `GET /v1/models/{name}/weights?layer=&unit=`: what a cell of a layer is computed with. Kernels and biases of a convolution;
 /// of a dense layer the weights of one unit; window, stride and padding of a pooling (with weights, if it has any).
-pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Response, Problem> {
+pub async fn weights(call: Call<'_>) -> Result<Response, Problem> {
+    let (state, name, query) = (call.state, call.name, call.request.uri().query());
     let loaded = state.models.get(Some(name)).ok_or_else(|| no_model(state, name))?.current();
     let model = &loaded.model;
     let wanted = parameter(query, "layer").ok_or_else(|| Problem::bad("say which layer: layer=NAME"))?;
-    let layer = model.network.layers.iter().find(|l| l.name == wanted);
+    let layer = model.network.layers().iter().find(|l| l.name == wanted);
     let layer = layer.ok_or_else(|| Problem::not_found("there is no such layer: layer=NAME as activations name it"))?;
     let tensor = |info: &Option<ParameterInfo>| info.as_ref().map(|p| &model.parameters[p.range.clone()]);
     let (weight, bias) = (tensor(&layer.weight), tensor(&layer.bias));
@@ -151,7 +93,7 @@ pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Respons
         Geometry::Conv2d(s) => {
             answer["shape"] = object!([s.oc, s.group_inputs(), s.kh, s.kw]);
             (answer["stride"], answer["padding"]) = (object!(s.stride), object!(s.padding));
-            answer["groups"] = s.groups.into();
+            (answer["dilation"], answer["groups"]) = (object!(s.dilation), s.groups.into());
             (weight, bias)
         }
         Geometry::Dense(s) => {
@@ -174,7 +116,8 @@ pub fn weights(state: &State, name: &str, query: Option<&str>) -> Result<Respons
 }
 
 /// `GET /v1/samples?model=&class=&n=&from=`: test images, of one class or all; none if the dataset is not here.
-pub async fn samples(state: &State, query: Option<&str>) -> Result<Response, Problem> {
+pub async fn samples(call: Call<'_>) -> Result<Response, Problem> {
+    let (state, query) = (call.state, call.request.uri().query());
     let number = |name: &str| match parameter(query, name).map(str::parse::<usize>) {
         None => Ok(None),
         Some(Ok(n)) => Ok(Some(n)),

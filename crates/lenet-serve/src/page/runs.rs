@@ -1,20 +1,24 @@
 //! The runs of a directory: what they are, their metrics, and how these grow.
 
-use super::{on_pool, protect};
-use crate::State;
+use super::files::protect;
 use crate::http::{Problem, Response, json, ok};
+use crate::pool::on_pool;
+use crate::request::Call;
+use crate::state::State;
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use lenet::data::catalog;
+use lenet::model::layout::CONFIG;
 use lenet::spec::{PRESETS, Recipe};
 use lenet::train::Run;
+use lenet::train::layout::{METRICS, MODEL, RECIPE, REPORT};
 use serde_json::{Value, json as object};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Largest file of metrics or report that is read.
@@ -55,17 +59,18 @@ pub fn is_name(name: &str) -> bool {
 pub fn find(state: &State, name: &str) -> Result<PathBuf, Problem> {
     let parent = parent(state)?;
     let dir = parent.join(name);
-    if is_name(name) && dir.join("recipe.toml").is_file() {
+    if is_name(name) && Run::is_at(&dir) {
         return Ok(dir);
     }
     Err(Problem::not_found(format!("there is no run of this name in {}", parent.display())))
 }
 
 /// `GET /v1/runs`
-pub async fn list(state: &Arc<State>) -> Result<Response, Problem> {
+pub async fn list(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
     let presets = PRESETS.map(|(name, _)| name);
     let training = state.options.trainer.is_some() && state.options.runs.is_some();
-    let datasets = super::training::datasets(state);
+    let datasets = datasets(state);
     let Ok(parent) = parent(state) else {
         return json(
             &object!({"directory": null, "runs": [], "training": false, "presets": presets, "datasets": datasets}),
@@ -78,6 +83,15 @@ pub async fn list(state: &Arc<State>) -> Result<Response, Problem> {
         "directory": directory, "runs": runs, "training": training, "presets": presets, "datasets": datasets,
         "failures": state.trainings.failures(),
     }))
+}
+
+/// What may be learnt from: named datasets, and those of the models that are served.
+pub fn datasets(state: &State) -> Vec<String> {
+    let mut all: Vec<String> = state.models.iter().map(|m| m.current().model.training.dataset.clone()).collect();
+    all.extend(catalog::entries().iter().map(|e| e.name.to_string()));
+    let mut seen = BTreeSet::new();
+    all.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+    all
 }
 
 /// Names of the runs that this server trains, and of those that it trained.
@@ -96,13 +110,13 @@ fn all(parent: &Path, own: &Own) -> Vec<Value> {
 /// When a run last wrote metrics, or its recipe; nothing if it is no run.
 fn touched(dir: &Path) -> Option<SystemTime> {
     let time = |file: &str| fs::metadata(dir.join(file)).and_then(|m| m.modified());
-    let recipe = time("recipe.toml").ok()?;
-    Some(time("metrics.jsonl").map_or(recipe, |metrics| metrics.max(recipe)))
+    let recipe = time(RECIPE).ok()?;
+    Some(time(METRICS).map_or(recipe, |metrics| metrics.max(recipe)))
 }
 
 fn describe(parent: &Path, name: &str, time: SystemTime, (active, ended): &Own) -> Value {
     let dir = parent.join(name);
-    let recipe = dir.join("recipe.toml").to_str().map(Recipe::load).and_then(Result::ok);
+    let recipe = dir.join(RECIPE).to_str().map(Recipe::load).and_then(Result::ok);
     let metrics = read_metrics(&dir).unwrap_or_default();
     let last = metrics.last().cloned();
     let done = metrics.len();
@@ -123,14 +137,14 @@ fn describe(parent: &Path, name: &str, time: SystemTime, (active, ended): &Own) 
     };
     object!({
         "name": name, "recipe": line, "epochs": planned, "done": done, "last": last, "status": status,
-        "own": active.iter().any(|n| n == name), "report": dir.join("report.html").is_file(),
-        "model": dir.join("model/config.json").is_file(),
+        "own": active.iter().any(|n| n == name), "report": dir.join(REPORT).is_file(),
+        "model": dir.join(MODEL).join(CONFIG).is_file(),
     })
 }
 
 /// The lines of `metrics.jsonl`; none if the file is not there yet.
 fn read_metrics(dir: &Path) -> io::Result<Vec<Value>> {
-    let bytes = match read_bounded(&dir.join("metrics.jsonl")) {
+    let bytes = match read_bounded(&dir.join(METRICS)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read?,
     };
@@ -153,15 +167,15 @@ fn unreadable(error: &io::Error) -> Problem {
 }
 
 /// `GET /v1/runs/{name}/metrics`
-pub async fn metrics(state: &State, name: &str) -> Result<Response, Problem> {
-    let dir = find(state, name)?;
+pub async fn metrics(call: Call<'_>) -> Result<Response, Problem> {
+    let dir = find(call.state, call.name)?;
     let metrics = on_pool(move || read_metrics(&dir)).await?.map_err(|e| unreadable(&e))?;
-    json(&object!({"name": name, "metrics": metrics}))
+    json(&object!({"name": call.name, "metrics": metrics}))
 }
 
 /// `GET /v1/runs/{name}/report`
-pub async fn report(state: &State, name: &str) -> Result<Response, Problem> {
-    let path = find(state, name)?.join("report.html");
+pub async fn report(call: Call<'_>) -> Result<Response, Problem> {
+    let path = find(call.state, call.name)?.join(REPORT);
     let bytes = on_pool(move || read_bounded(&path)).await?.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Problem::not_found("this run has no report yet: lenet report RUN writes it"),
         _ => unreadable(&e),
@@ -173,8 +187,9 @@ pub async fn report(state: &State, name: &str) -> Result<Response, Problem> {
 
 /// `GET /v1/runs/{name}/events`: an event `epoch` a line of the metrics, those there are and those to come; `restart` before
 /// the first if lines are taken back (a run that goes on from an earlier checkpoint).
-pub fn events(state: &Arc<State>, name: &str) -> Result<Response, Problem> {
-    let dir = find(state, name)?;
+pub async fn events(call: Call<'_>) -> Result<Response, Problem> {
+    let state = call.state;
+    let dir = find(state, call.name)?;
     let permit = state.followers.clone().try_acquire_owned().map_err(|_| {
         let message = "too many follow runs already: try again later";
         Problem::new(hyper::StatusCode::SERVICE_UNAVAILABLE, message)
@@ -200,7 +215,7 @@ async fn follow(dir: PathBuf, mut sender: Sender<Bytes>) {
         let path = dir.clone();
         let before = seen;
         let look = on_pool(move || {
-            let data = fs::metadata(path.join("metrics.jsonl")).ok();
+            let data = fs::metadata(path.join(METRICS)).ok();
             let now = data.and_then(|d| Some((d.modified().ok()?, d.len())));
             (now, if now == before { None } else { read_metrics(&path).ok() })
         });

@@ -5,58 +5,18 @@
 //! machine whose speed drifts, only what was measured side by side can be compared. What does not agree with the naive
 //! reference is not timed.
 
+mod measure;
 mod operators;
 mod peak;
 mod tiles;
 mod whole;
 
+pub use crate::kernel::bench::Disagreement;
+pub use measure::{BenchOptions, BenchRow};
 pub use peak::peak;
 
-use crate::data::augment::Augment;
 use crate::kernel::Path;
-use crate::spec::Network;
-use serde::Serialize;
-use std::time::Instant;
-
-/// How long to measure.
-#[derive(Clone, Copy, Debug)]
-pub struct BenchOptions {
-    /// Pairs of bursts a measurement.
-    pub repeats: usize,
-    /// Seconds a burst, about.
-    pub burst: f64,
-    /// Steps of an epoch; 235 is one of 60,000 images.
-    pub steps: usize,
-    /// Most threads of the epoch measurements; all numbers from 1 on are measured.
-    pub threads: usize,
-}
-
-/// One measurement.
-#[derive(Clone, Debug, Serialize)]
-pub struct BenchRow {
-    /// `peak`, `tile`, `operator`, `epoch` or `inference`.
-    pub group: &'static str,
-    /// What was measured.
-    pub name: String,
-    /// Median seconds of one run of it.
-    pub seconds: f64,
-    /// Multiply-adds of one run.
-    pub multiply_adds: u64,
-    /// Multiply-adds a second, as a share of the threads' peak measured alongside; 1 is all.
-    pub share_of_peak: f64,
-    /// What else there is to say: images a second, speed-up over one thread.
-    pub note: String,
-}
-
-/// Why a measurement was refused.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{what} differs from the naive reference by {error:.1e} of the largest value: not timed")]
-pub struct Disagreement {
-    /// What was to be measured.
-    pub what: String,
-    /// Largest difference, as a share of the largest value.
-    pub error: f64,
-}
+use crate::spec::{Augment, Network};
 
 /// Measures everything for a network, row by row; epochs also with an augmentation, if one is given.
 ///
@@ -81,49 +41,4 @@ pub fn run(
     tiles::run(path, options, on_row)?;
     operators::run(network, path, options, on_row)?;
     whole::run(network, augment, path, options, on_row)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Times `work` in bursts that alternate with the peak loop; returns median seconds a run and median share of the peak.
-fn measure(path: Path, options: &BenchOptions, multiply_adds: u64, mut work: impl FnMut()) -> (f64, f64) {
-    work();
-    let start = Instant::now();
-    work();
-    let once = start.elapsed().as_secs_f64().max(1e-9);
-    let runs = (options.burst / once).ceil().max(1.0) as usize;
-    let (mut seconds, mut shares) = (Vec::new(), Vec::new());
-    for _ in 0..options.repeats {
-        let best = peak(path, options.burst / 2.0);
-        let start = Instant::now();
-        for _ in 0..runs {
-            work();
-        }
-        let each = start.elapsed().as_secs_f64() / runs as f64;
-        let best = best.max(peak(path, options.burst / 2.0));
-        seconds.push(each);
-        shares.push(multiply_adds as f64 / each / best);
-    }
-    (median(seconds), median(shares))
-}
-
-/// Refuses what differs from the reference.
-fn agree(what: &str, got: impl Iterator<Item = f32>, want: &[f64], tolerance: f64) -> Result<(), Disagreement> {
-    let largest = want.iter().fold(1e-12f64, |m, v| m.max(v.abs()));
-    let error = got.zip(want).map(|(g, w)| (f64::from(g) - w).abs()).fold(0.0, f64::max) / largest;
-    if error <= tolerance { Ok(()) } else { Err(Disagreement { what: what.to_string(), error }) }
-}
-
-/// Values in (-1, 1), always the same.
-fn values(n: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
-        })
-        .collect()
 }

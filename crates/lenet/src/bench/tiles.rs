@@ -1,8 +1,11 @@
 //! Each register tile on data that fits the first-level cache. A tile that a compiler spills shows here, and only here.
 
-use super::{BenchOptions, BenchRow, Disagreement, agree, measure, values};
+use super::measure::{BenchOptions, BenchRow, measure};
 use crate::kernel::Path;
-use crate::kernel::tile::{OuterArgs, Tap, TileArgs, Tiles};
+use crate::kernel::bench::Disagreement;
+use crate::kernel::bench::agree;
+use crate::kernel::kit::{f64s, values};
+use crate::kernel::plan::tile::{OuterArgs, Tap, TileArgs, Tiles};
 
 const TAPS: usize = 64;
 
@@ -35,7 +38,7 @@ pub(super) fn run(path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(Ben
         let want: Vec<f64> = (0..tile.o * width)
             .map(|i| (0..TAPS).map(|t| f64::from(w[t * tile.o + i / width]) * f64::from(x[t * 16 + i % width])).sum())
             .collect();
-        agree(&name, y.iter().copied(), &want, 1e-5)?;
+        agree(&name, &f64s(&y), &want, 1e-5)?;
         let multiply_adds = (TAPS * tile.o * width) as u64;
         // SAFETY: as above.
         let (seconds, share) = measure(path, options, multiply_adds, || unsafe { (tile.unit)(&args) });
@@ -60,7 +63,7 @@ pub(super) fn run(path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(Ben
             acc_o: outer.t * 16,
             acc_tap: 16,
             zero: true,
-            point: crate::kernel::winograd::Point::Zero,
+            point: crate::kernel::plan::point::Point::Zero,
             dz_second: 0,
         };
         // SAFETY: dz has all positions an output, x as many and one a tap more, acc a vector of 16 each.
@@ -73,7 +76,7 @@ pub(super) fn run(path: Path, options: &BenchOptions, on_row: &mut dyn FnMut(Ben
                 (0..POSITIONS).map(term).sum()
             })
             .collect();
-        agree(&name, acc.iter().copied(), &want, 1e-5)?;
+        agree(&name, &f64s(&acc), &want, 1e-5)?;
         let multiply_adds = (POSITIONS * outer.o * outer.t * 16) as u64;
         // SAFETY: as above.
         let (seconds, share) = measure(path, options, multiply_adds, || unsafe { (outer.run)(&args) });

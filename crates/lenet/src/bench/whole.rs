@@ -1,12 +1,16 @@
 //! Whole epochs with 1..n threads, and inference, on synthetic images: their content does not change the work.
 
-use super::{BenchOptions, BenchRow, Disagreement, agree, measure, median, peak, values};
-use crate::data::augment::Augment;
+use super::measure::{BenchOptions, BenchRow, measure, median};
+use super::peak::peak;
+use crate::engine::initialize;
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use crate::kernel::Path;
+use crate::kernel::bench::Disagreement;
+use crate::kernel::bench::agree;
+use crate::kernel::kit::{f64s, values};
+use crate::spec::Augment;
 use crate::spec::{Init, Network, TrainRecipe};
-use crate::train::initialize;
 use std::time::Instant;
 
 const BATCH: usize = 256;
@@ -98,7 +102,6 @@ pub(super) fn run(
 fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), Disagreement> {
     let indices = &data.order[..20];
     let batch = data.some(indices);
-    let f64s = |values: &[f32]| -> Vec<f64> { values.iter().map(|&w| f64::from(w)).collect() };
     let (parameters, buffers) = (f64s(&data.parameters), f64s(engine.buffers()));
     let sample = network.input.iter().product::<usize>();
     let (mut x, mut labels, mut keys) = (Vec::new(), Vec::new(), Vec::new());
@@ -119,11 +122,11 @@ fn check(network: &Network, data: &Data, engine: &mut CpuEngine) -> Result<(), D
     let mut logits = vec![0.0; indices.len() * network.outputs];
     let refused = |_| Disagreement { what: "the engine".to_string(), error: f64::INFINITY };
     engine.forward(&batch, &mut logits).map_err(refused)?;
-    agree("the whole network forward", logits.iter().copied(), &want, 1e-5)?;
+    agree("the whole network forward", &f64s(&logits), &want, 1e-5)?;
     engine.backward(&batch, &step).map_err(refused)?;
     for t in network.tensors() {
-        let got = engine.gradients()[t.range.clone()].iter().copied();
-        agree(&format!("the gradient of {}", t.name), got, &gradient[t.range.clone()], 1e-4)?;
+        let got = f64s(&engine.gradients()[t.range.clone()]);
+        agree(&format!("the gradient of {}", t.name), &got, &gradient[t.range.clone()], 1e-4)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use super::catalog::{Entry, FileSpec};
 use super::{DataError, DataEvent, idx};
+use crate::fs::{hex, sync_directory, write_atomic};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -195,7 +196,7 @@ impl Store {
         if bytes < spec.bytes {
             return Err(Failure::Source(format!("{} ends after {bytes} of {} bytes", spec.name, spec.bytes)));
         }
-        let found = crate::fs::hex(&hash.finalize());
+        let found = hex(&hash.finalize());
         if let Some(expected) = spec.sha256
             && found != expected
         {
@@ -208,7 +209,7 @@ impl Store {
         self.record(spec, &found)?;
         let target = self.path(spec);
         fs::rename(path, &target).map_err(DataError::cache("create", &target))?;
-        sync_dir(&self.dir);
+        sync_directory(&self.dir);
         Ok(())
     }
 
@@ -222,14 +223,8 @@ impl Store {
         let mut sums = self.recorded();
         sums.insert(spec.name.into(), sha256.into());
         let text: String = sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
-        let (temporary, target) = (self.temporary(SUMS), self.dir.join(SUMS));
-        let write = |path: &Path| -> io::Result<()> {
-            let mut file = File::create(path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(path, &target)
-        };
-        write(temporary.path()).map_err(DataError::cache("write", &target))
+        let target = self.dir.join(SUMS);
+        write_atomic(&target, text.as_bytes()).map_err(DataError::cache("write", &target))
     }
 }
 
@@ -261,20 +256,11 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 17]);
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(crate::fs::hex(&hash.finalize())),
+            Ok(0) => return Ok(hex(&hash.finalize())),
             Ok(n) => hash.update(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
-    }
-}
-
-/// Makes renames in a directory last; where directories cannot be synced, the system sees to it.
-fn sync_dir(dir: &Path) {
-    if cfg!(unix)
-        && let Ok(dir) = File::open(dir)
-    {
-        let _ = dir.sync_all();
     }
 }
 

@@ -1,4 +1,8 @@
-//! Images in memory, and how their bytes become inputs.
+//! Images in memory, and the normalisation that follows from them.
+
+use crate::spec::Normalization;
+#[cfg(feature = "train")]
+use crate::spec::Normalize;
 
 /// Labelled images, as bytes. Arrays only; where they came from is the business of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,21 +40,7 @@ impl Dataset {
     }
 }
 
-/// How bytes become the network's input: `(byte / 255 - mean) / std`, per channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalization {
-    /// Subtracted, one a channel.
-    pub mean: Vec<f32>,
-    /// Divided by, one a channel.
-    pub std: Vec<f32>,
-}
-
 impl Normalization {
-    /// Bytes to `[0, 1]`, nothing else.
-    pub fn unit(channels: usize) -> Self {
-        Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
-    }
-
     /// Mean and standard deviation (that of all pixels, not of a sample of them) of the images at these positions, a
     /// channel each.
     ///
@@ -73,10 +63,16 @@ impl Normalization {
         let (mean, std) = counts.iter().map(channel).map(|(m, s)| (m as f32, s as f32)).unzip();
         Normalization { mean, std }
     }
+}
 
-    /// The value of every byte, one table a channel.
-    pub fn tables(&self) -> Vec<[f32; 256]> {
-        let value = |byte: usize, mean: f32, std: f32| (byte as f32 / 255.0 - mean) / std;
-        self.mean.iter().zip(&self.std).map(|(&m, &s)| std::array::from_fn(|b| value(b, m, s))).collect()
+#[cfg(feature = "train")]
+impl Normalize {
+    /// The numbers for a training on the images at these positions.
+    pub fn resolve(&self, train: &Dataset, indices: &[u32]) -> Normalization {
+        match self {
+            Normalize::Unit => Normalization::unit(train.shape[0]),
+            Normalize::Dataset => Normalization::of(train, indices),
+            Normalize::Given(n) => n.clone(),
+        }
     }
 }

@@ -20,8 +20,8 @@ const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 /// Most bytes of a picture's file.
 const LIMIT: u64 = 1 << 28;
 
-/// Most bytes of all pictures once they are scaled.
-const TOTAL: usize = 1 << 33;
+/// Most bytes of all pictures once they are scaled; where addresses have 32 bits, half of those are fewer.
+const TOTAL: u64 = 1 << 33;
 
 /// Folders within a class's folder, at most.
 const DEPTH: usize = 16;
@@ -65,14 +65,13 @@ pub(super) fn load(dir: &Path, options: &Options, cache: &CacheOptions) -> Resul
         Some(shape) => shape,
         None => common_shape(&files, &mut notes),
     };
-    let bytes = shape.iter().try_fold(files.len(), |n, side| n.checked_mul(*side)).filter(|n| *n <= TOTAL);
-    bytes.ok_or_else(|| wrong(dir, format!("{} pictures of {shape:?} do not fit in {TOTAL} bytes", files.len())))?;
-
+    let total = records_len(files.len(), shape, TOTAL.min(isize::MAX as u64));
+    let total = total.map_err(|what| wrong(dir, what))?;
     let key = key(shape, &files, &shas);
     let cached = cache.dir.as_ref().map(|d| d.join("folders").join(format!("{}.pixels", hex(&key))));
     let sample: usize = shape.iter().product();
     let stored = cached.as_ref().filter(|_| shas.iter().all(Result::is_ok));
-    let stored = stored.and_then(|path| recall(path, files.len() * (sample + 1)));
+    let stored = stored.and_then(|path| recall(path, total));
     let records: Vec<Result<Vec<u8>, String>> = match &stored {
         Some(all) => all.chunks_exact(sample + 1).map(|r| Ok(r.to_vec())).collect(),
         None => parallel(files.len(), |i| decode(&files[i], shas[i].as_ref(), shape)),
@@ -125,6 +124,14 @@ pub(super) fn load(dir: &Path, options: &Options, cache: &CacheOptions) -> Resul
         notes,
         skipped: bad,
     })
+}
+
+/// Bytes of so many pictures once they are scaled, a byte about each included.
+fn records_len(pictures: usize, shape: [usize; 3], limit: u64) -> Result<usize, String> {
+    let pixels = shape.iter().try_fold(pictures as u64, |n, &side| n.checked_mul(side as u64));
+    let records = pixels.filter(|n| *n <= limit).and_then(|n| n.checked_add(pictures as u64));
+    let records = records.and_then(|n| usize::try_from(n).ok());
+    records.ok_or_else(|| format!("{pictures} pictures of {shape:?} do not fit in {limit} bytes"))
 }
 
 fn walk(dir: &Path) -> Result<Tree, DataError> {
@@ -350,4 +357,22 @@ fn check_counts(dir: &Path, train: &Dataset, test: &Dataset, notes: &mut Vec<Str
         notes.push(format!("classes have {least} to {most} training pictures, a ratio of {ratio:.1}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_in_bytes_do_not_wrap() {
+        assert_eq!(records_len(60_000, [1, 28, 28], TOTAL), Ok(60_000 * 785));
+        assert_eq!(records_len(1 << 10, [1, 1 << 11, 1 << 10], i32::MAX as u64 + 1), Ok((1 << 31) + (1 << 10)));
+        // Of 32 bits, what is left of the first is 0, of the second 16; the third is 0 of 64 bits.
+        for (pictures, shape) in
+            [(1 << 12, [1, 1 << 10, 1 << 10]), (16, [1, (1 << 28) + 1, 1]), (1 << 20, [1 << 20, 1 << 20, 16])]
+        {
+            let error = records_len(pictures, shape, i32::MAX as u64).unwrap_err();
+            assert_eq!(error, format!("{pictures} pictures of {shape:?} do not fit in 2147483647 bytes"));
+        }
+    }
 }

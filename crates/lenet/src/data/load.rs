@@ -1,73 +1,7 @@
 //! From a name or a path to a [`Dataset`].
 
-use super::{CacheOptions, DataError, Dataset, catalog, folder, idx_dir, source};
+use super::{CacheOptions, DataError, DataEvent, Loaded, Options, catalog, folder, idx_dir, source};
 use std::path::{Path, PathBuf};
-
-/// What happens on the way from a name to arrays, in time order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DataEvent {
-    /// A source is tried.
-    Trying {
-        /// The source, in words.
-        source: String,
-    },
-    /// A source gave nothing; the next one is tried.
-    Skipped {
-        /// The source, in words.
-        source: String,
-        /// Why it gave nothing, in words.
-        reason: String,
-    },
-    /// Another process fills the cache; this one waits for it.
-    Waiting {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// Bytes arrive.
-    Progress {
-        /// The file that is fetched.
-        file: String,
-        /// Bytes so far.
-        done: u64,
-        /// Bytes in all, if the source tells.
-        total: Option<u64>,
-    },
-    /// A file has the content it should have.
-    Verified {
-        /// Name of the decompressed file.
-        file: String,
-        /// SHA-256 of its content.
-        sha256: String,
-    },
-}
-
-/// A dataset with its two splits, and where it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
-    /// The training images.
-    pub train: Dataset,
-    /// The test images.
-    pub test: Dataset,
-    /// The catalog's name, also for files of one's own that hold the same; else `idx:DIR`.
-    pub name: String,
-    /// Where the files came from this time, in words.
-    pub provenance: String,
-    /// File name and SHA-256 of the decompressed content.
-    pub checksums: Vec<(String, String)>,
-    /// What a person should know before it is learnt from, one line each.
-    pub notes: Vec<String>,
-    /// Files that were left out because they cannot be read, each with its reason.
-    pub skipped: Vec<String>,
-}
-
-/// How a folder of pictures is read; other sources need none of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Channels, rows and columns that pictures are fitted to; `None` for the size they share, or a usual small one.
-    pub shape: Option<[usize; 3]>,
-    /// Whether pictures that cannot be read are left out instead of an error.
-    pub skip_bad: bool,
-}
 
 /// As [`load_with`], with [`Options::default`].
 ///

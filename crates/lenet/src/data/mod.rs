@@ -5,9 +5,8 @@
 //! ```
 //!
 //! Nothing here prints: what happens leaves as [`DataEvent`]s. Without the feature `train` there are only datasets that a
-//! program makes itself, augmentation, and single pictures.
+//! program makes itself, and single pictures.
 
-pub mod augment;
 mod dataset;
 pub mod picture;
 
@@ -22,6 +21,10 @@ mod debian;
 #[cfg(feature = "train")]
 mod error;
 #[cfg(feature = "train")]
+mod event;
+#[cfg(feature = "train")]
+mod examples;
+#[cfg(feature = "train")]
 #[cfg_attr(not(feature = "download"), path = "no_fetch.rs")]
 mod fetch;
 #[cfg(feature = "train")]
@@ -33,14 +36,20 @@ mod idx_dir;
 #[cfg(feature = "train")]
 mod load;
 #[cfg(feature = "train")]
+mod loaded;
+#[cfg(feature = "train")]
 mod source;
 #[cfg(all(test, feature = "train"))]
 mod tests;
 
 #[cfg(feature = "train")]
 pub use cache::CacheOptions;
-pub use dataset::{Dataset, Normalization};
+pub use dataset::Dataset;
 #[cfg(feature = "train")]
 pub use error::{Attempt, DataError};
 #[cfg(feature = "train")]
-pub use load::{Checked, DataEvent, Listed, Loaded, Options, check, list, load, load_with};
+pub use event::DataEvent;
+#[cfg(feature = "train")]
+pub use load::{Checked, Listed, check, list, load, load_with};
+#[cfg(feature = "train")]
+pub use loaded::{Loaded, Options};

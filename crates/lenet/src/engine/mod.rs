@@ -1,37 +1,23 @@
 //! What executes a network on a device: the [`Engine`] seam, and the CPU's implementation of it.
 
 mod cpu;
-mod mirror;
+mod initial;
 pub mod reference;
 mod step;
 #[cfg_attr(not(feature = "threads"), path = "no_threads.rs")]
 mod threads;
 
+pub use crate::kernel::input::Pixels;
+pub use crate::kernel::op::loss::Targets;
+pub use crate::kernel::{CHUNK, NoMemory, Path, PathError};
 pub use cpu::{CpuEngine, CpuOptions, Ranks, resolve_threads};
-pub use mirror::forward_with_mirror;
-#[cfg(feature = "train")]
-pub(crate) use mirror::mirror;
+pub use initial::{initial_buffers, initialize};
 
-use crate::data::augment::Augment;
-use crate::kernel::loss::Targets;
-use crate::kernel::optimizer::{move_average, sum_of_squares};
-use crate::spec::{Network, Optimizer};
-use crate::train::random::{Purpose, Stream};
+use crate::kernel::optim::move_average;
+use crate::kernel::sums::sum_of_squares;
+use crate::random::{Purpose, Stream};
+use crate::spec::{Augment, Network, Optimizer};
 use std::fmt;
-
-/// Input values, `[n, c, h, w]`.
-#[derive(Clone, Copy, Debug)]
-pub enum Pixels<'a> {
-    /// Bytes, with the value of every byte, one table a channel.
-    Bytes {
-        /// `[n, c, h, w]`
-        data: &'a [u8],
-        /// One table a channel.
-        tables: &'a [[f32; 256]],
-    },
-    /// Values as they are.
-    Floats(&'a [f32]),
-}
 
 /// Some samples of a dataset: which ones, and in which order.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +141,10 @@ pub enum EngineError {
     },
     /// The batch does not fit the network.
     Mismatch(String),
+    /// `LENET_PATH` names no path of this CPU.
+    Path(PathError),
+    /// There is no memory for the network's buffers.
+    Memory(NoMemory),
     /// The device failed: no memory, no driver, or it is gone.
     Device(String),
 }
@@ -168,11 +158,24 @@ impl fmt::Display for EngineError {
                 "{what} of layer {layer} is not finite: training has diverged; lower the learning rate (train.lr)"
             ),
             EngineError::Mismatch(what) | EngineError::Device(what) => f.write_str(what),
+            EngineError::Path(error) => error.fmt(f),
+            EngineError::Memory(error) => {
+                write!(
+                    f,
+                    "{error} of the network's buffers: choose fewer threads, smaller batches or a smaller network"
+                )
+            }
         }
     }
 }
 
 impl std::error::Error for EngineError {}
+
+impl From<NoMemory> for EngineError {
+    fn from(error: NoMemory) -> Self {
+        EngineError::Memory(error)
+    }
+}
 
 /// What the trainer sees of a device.
 ///

@@ -2,7 +2,7 @@
 
 use super::{Batch, EngineError, Pixels, TrainStep};
 use crate::kernel::CHUNK;
-use crate::kernel::loss::Labels;
+use crate::kernel::op::loss::Labels;
 use crate::spec::Network;
 
 impl Batch<'_> {
@@ -13,7 +13,7 @@ impl Batch<'_> {
     pub fn check_forward(&self, network: &Network, logits: usize) -> Result<(), EngineError> {
         self.check(network, false)?;
         let (n, outputs) = (self.indices.len(), network.outputs);
-        if logits != n * outputs {
+        if Some(logits) != n.checked_mul(outputs) {
             return Err(EngineError::Mismatch(format!("room for {logits} logits, {n} × {outputs} are needed")));
         }
         Ok(())

@@ -4,8 +4,8 @@ use super::InspectError;
 use crate::data::Dataset;
 use crate::engine::reference::Reference;
 use crate::model::Model;
-use crate::spec::{Geometry, Network, Shape};
-use crate::train::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
+use crate::spec::{Geometry, Network, Shape, Sort};
 
 /// What one layer gives for some images.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,26 +162,13 @@ fn class_mean(model: &Model, data: &Dataset, class: usize, per_class: usize) -> 
     Ok(ClassMean { class, images: indices.len(), layers })
 }
 
-/// The weights of the first layer that has any, as pictures: `[outputs, c, h, w]` with the layer's title; of a dense layer that
-/// sees the whole input, each output's weights in the input's shape.
+/// The weights of the first layer that has any, as pictures: [`Model::filters`].
 ///
 /// # Errors
-/// A first layer of other weights.
+/// A first layer whose weights no image could show.
 pub fn filters(model: &Model) -> Result<(String, [usize; 4], &[f32]), InspectError> {
-    let network = &model.network;
-    let first = network.layers.iter().find(|l| l.weight.is_some());
-    let Some((layer, weight)) = first.and_then(|l| l.weight.as_ref().map(|w| (l, w))) else {
-        return Err(InspectError::NoFilters("none".into()));
-    };
-    let shape = match layer.geometry {
-        Geometry::Conv2d(s) => [s.oc, s.group_inputs(), s.kh, s.kw],
-        Geometry::Dense(s) if s.inputs == sample(network) => {
-            let [c, h, w] = network.input;
-            [s.outputs, c, h, w]
-        }
-        _ => return Err(InspectError::NoFilters(layer.title())),
-    };
-    Ok((layer.title(), shape, &model.parameters[weight.range.clone()]))
+    let first = || model.network.layers.iter().find(|l| l.weight.is_some());
+    model.filters().ok_or_else(|| InspectError::NoFilters(first().map_or("none".into(), |l| l.title())))
 }
 
 /// Positions of layers among [`activations`], by name; `input` is the input, `all` every layer.
@@ -215,24 +202,26 @@ pub fn find_layers(network: &Network, names: &[String]) -> Result<Vec<usize>, In
 /// the normalisation and activation that follow them at once.
 pub fn first_two(network: &Network) -> Vec<usize> {
     let layers = &network.layers;
-    let of = |wanted: fn(&Geometry) -> bool| -> Vec<usize> {
-        (0..layers.len()).filter(|&i| wanted(&layers[i].geometry)).take(2).collect()
+    // Those of the sort that learn.
+    let of = |sort: Sort| -> Vec<usize> {
+        let wanted = |&i: &usize| layers[i].geometry.sort() == sort && layers[i].weight.is_some();
+        (0..layers.len()).filter(wanted).take(2).collect()
     };
-    let mut starts = of(|g| matches!(g, Geometry::Conv2d(_)));
+    let mut starts = of(Sort::Convolution);
     if starts.is_empty() {
-        starts = of(|g| matches!(g, Geometry::Dense(_)));
+        starts = of(Sort::Dense);
     }
     starts.into_iter().map(|start| stage_end(network, start)).collect()
 }
 
 /// The position behind a layer and the normalisation and activation that follow it at once.
 pub(crate) fn stage_end(network: &Network, start: usize) -> usize {
+    let follows = |g: &Geometry| match g.sort() {
+        Sort::Norm | Sort::Function => true,
+        Sort::Convolution | Sort::Dense | Sort::Pooling | Sort::Pass | Sort::Sum => false,
+    };
     let mut end = start + 1;
-    while network
-        .layers
-        .get(end)
-        .is_some_and(|l| l.source == end && matches!(l.geometry, Geometry::BatchNorm(_) | Geometry::Activation(_)))
-    {
+    while network.layers.get(end).is_some_and(|l| l.source == end && follows(&l.geometry)) {
         end += 1;
     }
     end

@@ -38,14 +38,10 @@ pub enum InspectError {
     /// The engine refuses.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The picture is too large.
-    #[error("the picture would have {width} × {height} pixels: choose fewer inputs or layers, or write SVG")]
-    TooLarge {
-        /// Pixels across.
-        width: u64,
-        /// Pixels down.
-        height: u64,
-    },
+    /// The picture cannot be drawn.
+    #[cfg(feature = "report")]
+    #[error(transparent)]
+    Draw(#[from] crate::draw::DrawError),
     /// A file's format cannot hold it.
     #[error("cannot encode: {0}")]
     Encode(String),

@@ -7,11 +7,10 @@
 mod activations;
 mod arrays;
 mod error;
-mod ood;
 #[cfg(feature = "report")]
 pub mod picture;
 mod saliency;
-mod summary;
+mod verdicts;
 
 pub use activations::{
     ClassMean, LayerValues, activations, class_means, filters, find_class, find_layers, first_two, noise,
@@ -20,6 +19,5 @@ pub use activations::{
 pub(crate) use activations::{Doubles, stage_end};
 pub use arrays::{Array, npz, safetensors};
 pub use error::InspectError;
-pub use ood::{Distribution, Verdict, energy, logits, verdicts};
 pub use saliency::{gradient_times_input, occlusion, occlusion_window};
-pub use summary::{Summary, SummaryRow};
+pub use verdicts::{logits, verdicts};

@@ -2,9 +2,10 @@
 
 use super::InspectError;
 use super::activations::{Doubles, count, sample};
-use super::ood::logits;
-use crate::engine::{Engine, mirror};
+use super::verdicts::logits;
+use crate::engine::Engine;
 use crate::model::Model;
+use crate::predict::mirror;
 
 /// Steps of the covering square along a side, at most: larger images are covered in larger steps.
 const STEPS: usize = 32;

@@ -1,6 +1,7 @@
 //! Float buffers on cache-line boundaries, in large pages where they are large.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -14,6 +15,28 @@ struct Line;
 /// Bytes of a cache line.
 const LINE: usize = align_of::<Line>();
 
+/// There is no memory for buffers, or no address space: 4 GiB are all that a browser has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory {
+    /// What they would take.
+    pub bytes: u64,
+}
+
+// By hand: the derive macro would be most of the packages of a program that only predicts.
+impl fmt::Display for NoMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no memory for {} bytes", self.bytes)
+    }
+}
+
+impl std::error::Error for NoMemory {}
+
+/// Bytes of so many floats, in whole cache lines; as 64 bits, which hold all that is no mistake.
+fn bytes(floats: usize) -> u64 {
+    let bytes = (floats as u64).saturating_mul(size_of::<f32>() as u64);
+    bytes.checked_next_multiple_of(LINE as u64).unwrap_or(u64::MAX)
+}
+
 /// Memory that one or more buffers lie in.
 struct Block {
     start: NonNull<u8>,
@@ -21,22 +44,27 @@ struct Block {
 }
 
 impl Block {
-    /// So many bytes of zeros, at least one.
-    fn zeros(bytes: usize) -> Block {
+    /// Size and alignment of so many bytes, if the address space has them.
+    fn layout(bytes: u64) -> Option<Layout> {
+        let bytes = usize::try_from(bytes).ok()?;
         // Whole pages, lest others share the last one.
         let align = if bytes >= PAGE { PAGE } else { LINE };
-        let layout =
-            Layout::from_size_align(bytes.next_multiple_of(align), align).expect("buffers fit the address space");
+        Layout::from_size_align(bytes.checked_next_multiple_of(align)?, align).ok()
+    }
+
+    /// So many bytes of zeros, at least one.
+    fn zeros(bytes: u64) -> Result<Block, NoMemory> {
+        let layout = Block::layout(bytes).ok_or(NoMemory { bytes })?;
         // SAFETY: there is at least one byte, and all are written before anybody reads them.
         unsafe {
-            let Some(start) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            let start = NonNull::new(alloc(layout)).ok_or(NoMemory { bytes })?;
             #[cfg(all(target_os = "linux", not(miri)))]
-            if align == PAGE {
+            if layout.align() == PAGE {
                 // A wish: where it is not granted, pages stay small.
                 libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE);
             }
             start.as_ptr().write_bytes(0, layout.size());
-            Block { start, layout }
+            Ok(Block { start, layout })
         }
     }
 }
@@ -68,27 +96,41 @@ unsafe impl Sync for AlignedVec {}
 
 impl AlignedVec {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// Without memory for them.
     pub fn zeros(len: usize) -> Self {
-        Self::zeros_together([len]).pop().unwrap_or_default()
+        Self::try_zeros(len).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn try_zeros(len: usize) -> Result<Self, NoMemory> {
+        Ok(Self::zeros_together([len])?.pop().unwrap_or_default())
     }
 
     /// Buffers of so many zeros, side by side.
-    pub fn zeros_together(lens: impl IntoIterator<Item = usize>) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn zeros_together(lens: impl IntoIterator<Item = usize>) -> Result<Vec<Self>, NoMemory> {
         let lens: Vec<usize> = lens.into_iter().collect();
-        let bytes = |len: &usize| (len * size_of::<f32>()).next_multiple_of(LINE);
-        let total: usize = lens.iter().map(bytes).sum();
-        let block = (total > 0).then(|| Arc::new(Block::zeros(total)));
+        let total = lens.iter().fold(0u64, |sum, &len| sum.saturating_add(bytes(len)));
+        let block = if total > 0 { Some(Arc::new(Block::zeros(total)?)) } else { None };
         let mut at = 0;
         let cut = |len: &usize| match &block {
             Some(block) if *len > 0 => {
                 // SAFETY: buffers lie one behind the other within the block, on lines.
                 let start = unsafe { block.start.add(at).cast() };
-                at += bytes(len);
+                // The block has as many, so they fit.
+                at += bytes(*len) as usize;
                 AlignedVec { block: Some(block.clone()), start, len: *len }
             }
             _ => AlignedVec::default(),
         };
-        lens.iter().map(cut).collect()
+        Ok(lens.iter().map(cut).collect())
     }
 }
 
@@ -138,9 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn what_no_memory_holds_is_an_error() {
+        assert_eq!([0, 1, 16, 17].map(bytes), [0, 64, 64, 128]);
+        // 4 · 2³⁰ is 0 in 32 bits.
+        assert_eq!(bytes(1 << 30), 1 << 32);
+        assert_eq!(Block::layout(1 << 32).is_some(), usize::BITS > 32);
+        for bytes in [u64::MAX, u64::MAX - 63, isize::MAX as u64] {
+            assert_eq!(Block::layout(bytes), None);
+        }
+        // These sums and products wrap to less than a page.
+        for lens in [vec![usize::MAX / 4 + 2], vec![1 << (usize::BITS - 3); 2], vec![usize::MAX, 7]] {
+            assert!(AlignedVec::zeros_together(lens).is_err());
+        }
+        let error = AlignedVec::try_zeros(isize::MAX as usize / 4).err();
+        assert_eq!(error, Some(NoMemory { bytes: isize::MAX as u64 / 64 * 64 + 64 }));
+    }
+
+    #[test]
     fn buffers_side_by_side_are_apart_and_outlive_one_another() {
         let lens = [3, 0, 1000, 600_000, 17];
-        let mut all = AlignedVec::zeros_together(lens);
+        let mut all = AlignedVec::zeros_together(lens).unwrap();
         for (i, v) in all.iter_mut().enumerate() {
             assert_eq!(v.as_ptr() as usize % 64, 0);
             v.fill(i as f32 + 1.0);

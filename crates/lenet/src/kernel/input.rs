@@ -1,9 +1,22 @@
 //! Samples into lanes, and lanes back into rows.
 
-use super::frame::Frame;
 use super::path::{Path, Program, dispatch};
 use super::simd::{CHUNK, Simd};
-use crate::engine::Pixels;
+use crate::kernel::plan::frame::Frame;
+
+/// Input values, `[n, c, h, w]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Pixels<'a> {
+    /// Bytes, with the value of every byte, one table a channel.
+    Bytes {
+        /// `[n, c, h, w]`
+        data: &'a [u8],
+        /// One table a channel.
+        tables: &'a [[f32; 256]],
+    },
+    /// Values as they are.
+    Floats(&'a [f32]),
+}
 
 /// Writes up to 16 samples into the lanes of an input frame; lanes without a sample become 0.
 pub fn load_chunk(path: Path, pixels: &Pixels, indices: &[u32], x: &Frame, out: &mut [f32]) {
@@ -219,7 +232,7 @@ mod tests {
             let indices: Vec<u32> = (0..n).map(|i| (i * 13 % 40) as u32).collect();
             for pixels in [Pixels::Bytes { data: &data, tables: &tables }, Pixels::Floats(&floats)] {
                 let mut out = vec![7.0; x.len()];
-                load_chunk(Path::Portable, &pixels, &indices, &x, &mut out);
+                load_chunk(Path::PORTABLE, &pixels, &indices, &x, &mut out);
                 for lane in 0..CHUNK {
                     for (c, r, col) in (0..30).map(|i| (i / 15, i % 15 / 5, i % 5)) {
                         let want = indices.get(lane).map_or(0.0, |&i| floats[i as usize * 30 + c * 15 + r * 5 + col]);
@@ -233,7 +246,7 @@ mod tests {
 
     #[test]
     fn bytes_become_the_tables_values_on_every_path() {
-        let tables = crate::data::Normalization::unit(1).tables();
+        let tables = crate::spec::Normalization::unit(1).tables();
         for [rows, cols] in [[28, 28], [16, 16], [3, 7], [1, 1]] {
             let x = Frame::chunk([1, rows, cols]).with_border(2, 1);
             let sample = rows * cols;

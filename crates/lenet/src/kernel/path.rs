@@ -11,88 +11,130 @@ use super::simd::Simd128;
 use super::simd::{Portable, Simd};
 use std::fmt;
 
-/// A set of instructions that kernels were compiled for. All give the same bits, but for [`Path::Simd128`].
+/// A set of instructions that kernels were compiled for and that this CPU has: there is no other way to one than
+/// [`Path::detect`], [`Path::available`], [`Path::parse`] and [`Path::PORTABLE`]. All give the same bits, but for
+/// `simd128`, WebAssembly's vectors, which round multiply-adds twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Path {
+pub struct Path(Set);
+
+/// What there may be, fastest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kernel) enum Set {
     /// AVX-512F.
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
     Avx512,
     /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// NEON.
+    #[cfg(target_arch = "aarch64")]
     Neon,
-    /// WebAssembly's vectors, if they were compiled in (`-C target-feature=+simd128`). Rounds multiply-adds twice.
+    /// If it was compiled in (`-C target-feature=+simd128`).
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
     /// Whatever the compiler makes of plain Rust.
     Portable,
 }
 
+impl Set {
+    const ALL: &[Set] = &[
+        #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+        Set::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2,
+        #[cfg(target_arch = "aarch64")]
+        Set::Neon,
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Set::Simd128,
+        Set::Portable,
+    ];
+
+    /// The names for machines and for people.
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+            Set::Avx512 => ["avx512", "AVX-512"],
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => ["avx2", "AVX2"],
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => ["neon", "NEON"],
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Simd128 => ["simd128", "WebAssembly SIMD"],
+            Set::Portable => ["portable", "portable"],
+        }
+    }
+
+    /// Whether this CPU has it.
+    fn is_available(self) -> bool {
+        match self {
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+            Set::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => true,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Simd128 => true,
+            Set::Portable => true,
+        }
+    }
+}
+
+/// The environment variable `LENET_PATH` names a path that is unknown, or that this CPU does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathError {
+    /// The name.
+    pub name: String,
+}
+
+// By hand: the derive macro would be most of the packages of a program that only predicts.
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = Path::available().into_iter().map(Path::name).collect();
+        write!(f, "LENET_PATH is '{}', but this CPU has: {}", self.name, names.join(", "))
+    }
+}
+
+impl std::error::Error for PathError {}
+
 impl Path {
-    /// All paths, fastest first.
-    pub const ALL: [Path; 5] = [Path::Avx512, Path::Avx2, Path::Neon, Path::Simd128, Path::Portable];
+    /// Plain Rust, which every CPU has.
+    pub const PORTABLE: Path = Path(Set::Portable);
 
     /// The name that [`Path::parse`] and `LENET_PATH` take.
     pub fn name(self) -> &'static str {
-        match self {
-            Path::Avx512 => "avx512",
-            Path::Avx2 => "avx2",
-            Path::Neon => "neon",
-            Path::Simd128 => "simd128",
-            Path::Portable => "portable",
-        }
+        self.0.names()[0]
     }
 
-    /// The path of that name, whether this CPU has it or not.
+    /// The path of that name, if this CPU has it.
     pub fn parse(name: &str) -> Option<Path> {
-        Path::ALL.into_iter().find(|p| p.name() == name)
-    }
-
-    /// Whether this CPU can take the path.
-    pub fn is_available(self) -> bool {
-        match self {
-            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-            Path::Avx512 => is_x86_feature_detected!("avx512f"),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(target_arch = "aarch64")]
-            Path::Neon => true,
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Path::Simd128 => true,
-            Path::Portable => true,
-            #[allow(unreachable_patterns)]
-            _ => false,
-        }
+        Path::available().into_iter().find(|p| p.name() == name)
     }
 
     /// The paths of this CPU, fastest first; never empty.
     pub fn available() -> Vec<Path> {
-        Path::ALL.into_iter().filter(|p| p.is_available()).collect()
+        Set::ALL.iter().copied().filter(|set| set.is_available()).map(Path).collect()
     }
 
     /// The fastest path of this CPU, unless the environment variable `LENET_PATH` names another.
     ///
     /// # Errors
     /// A name that is unknown, or a path that this CPU does not have.
-    pub fn detect() -> Result<Path, String> {
-        let available = Path::available();
-        let names = || available.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
+    pub fn detect() -> Result<Path, PathError> {
         match std::env::var("LENET_PATH") {
-            Ok(name) => Path::parse(&name)
-                .filter(|p| p.is_available())
-                .ok_or_else(|| format!("LENET_PATH is '{name}', but this CPU has: {}", names())),
-            Err(_) => Ok(available[0]),
+            Ok(name) => Path::parse(&name).ok_or(PathError { name }),
+            Err(_) => Ok(Path::available()[0]),
         }
+    }
+
+    /// For a choice by path.
+    pub(in crate::kernel) fn set(self) -> Set {
+        self.0
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Path::Avx512 => "AVX-512",
-            Path::Avx2 => "AVX2",
-            Path::Neon => "NEON",
-            Path::Simd128 => "WebAssembly SIMD",
-            Path::Portable => "portable",
-        })
+        f.write_str(self.0.names()[1])
     }
 }
 
@@ -111,22 +153,21 @@ pub trait Program {
 /// Runs a program on a path.
 ///
 /// # Safety
-/// The path must be available on this CPU; and whatever the program's own fields promise.
+/// Whatever the program's own fields promise.
 #[inline]
 pub unsafe fn dispatch<P: Program>(path: Path, program: P) -> P::Output {
-    debug_assert!(path.is_available());
-    // SAFETY: the caller vouches for path and program.
+    // SAFETY: this CPU has the path, or it could not have been made; the caller vouches for the program.
     unsafe {
-        match path {
+        match path.0 {
             #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-            Path::Avx512 => on_avx512(program),
+            Set::Avx512 => on_avx512(program),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => on_avx2(program),
+            Set::Avx2 => on_avx2(program),
             #[cfg(target_arch = "aarch64")]
-            Path::Neon => program.run::<Neon>(),
+            Set::Neon => program.run::<Neon>(),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Path::Simd128 => program.run::<Simd128>(),
-            _ => program.run::<Portable>(),
+            Set::Simd128 => program.run::<Simd128>(),
+            Set::Portable => program.run::<Portable>(),
         }
     }
 }
@@ -143,4 +184,23 @@ unsafe fn on_avx512<P: Program>(program: P) -> P::Output {
 unsafe fn on_avx2<P: Program>(program: P) -> P::Output {
     // SAFETY: this function has the features; the rest is the caller's.
     unsafe { program.run::<Avx2>() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_this_cpu_have_names() {
+        let available = Path::available();
+        assert_eq!(available.last(), Some(&Path::PORTABLE));
+        assert!(available.iter().all(|path| Path::parse(path.name()) == Some(*path)));
+        let all = ["avx512", "avx2", "neon", "simd128", "portable", "sse9"];
+        assert_eq!(all.into_iter().filter(|name| Path::parse(name).is_some()).count(), available.len());
+        let error = PathError { name: "sse9".into() }.to_string();
+        assert!(
+            error.starts_with("LENET_PATH is 'sse9', but this CPU has: ") && error.ends_with("portable"),
+            "{error}"
+        );
+    }
 }

@@ -1,8 +1,9 @@
 //! Models from files.
 
+use super::layout::{CONFIG, DIRECTORY, TENSORS};
 use super::{FORMAT, Model, ModelError, Training, tensors};
-use crate::data::Normalization;
 use crate::json::{Json, JsonError};
+use crate::spec::Normalization;
 use crate::spec::Spec;
 use std::fs::File;
 use std::io::Read;
@@ -10,10 +11,6 @@ use std::path::{Path, PathBuf};
 
 /// Largest file that is read at all: no model of this program comes near.
 const LIMIT: u64 = 1 << 30;
-
-/// The names of a model's files.
-const CONFIG: &str = "config.json";
-const TENSORS: &str = "model.safetensors";
 
 /// Reads a file of bounded size.
 pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
@@ -96,7 +93,7 @@ impl Model {
     /// # Errors
     /// The first thing that is missing or cannot be, with the file's name.
     pub fn load(path: &Path) -> Result<Model, ModelError> {
-        let dir = [path.to_path_buf(), path.join("model")].into_iter().find(|d| d.join(CONFIG).is_file());
+        let dir = [path.to_path_buf(), path.join(DIRECTORY)].into_iter().find(|d| d.join(CONFIG).is_file());
         let dir = dir.ok_or_else(|| ModelError::NoModel(path.to_path_buf()))?;
         let [config, tensors] = [dir.join(CONFIG), dir.join(TENSORS)];
         let config = Named { bytes: read_bounded(&config)?, path: config };

@@ -1,7 +1,11 @@
 //! Models as files: all that a prediction needs, and nothing of the training's state.
 
-mod classifier;
+#[cfg(feature = "train")]
+mod activation;
 mod error;
+#[cfg(feature = "train")]
+mod layers;
+pub mod layout;
 mod load;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -12,14 +16,11 @@ pub(crate) mod tensors;
 #[cfg(feature = "train")]
 pub mod torch;
 
-pub use classifier::{Classifier, ClassifyError, Prediction};
 pub use error::ModelError;
 #[cfg(feature = "train")]
 pub(crate) use load::read_bounded;
 
-use crate::data::Normalization;
-use crate::engine::{Batch, CpuEngine, CpuOptions, Engine, EngineError, Pixels, forward_with_mirror};
-use crate::spec::{Network, Spec};
+use crate::spec::{Network, Normalization, Spec};
 
 /// Version of `config.json`.
 const FORMAT: u32 = 1;
@@ -61,46 +62,19 @@ pub struct Training {
 }
 
 impl Model {
-    /// A CPU engine that holds the model's parameters and buffers.
-    ///
-    /// # Errors
-    /// An instruction path that this CPU does not have.
-    pub fn engine(&self, options: CpuOptions) -> Result<CpuEngine, EngineError> {
-        let mut engine = CpuEngine::new(self.network.clone(), options)?;
-        self.fill(&mut engine)?;
-        Ok(engine)
-    }
-
-    /// Gives an engine of the same network the model's parameters and buffers.
-    ///
-    /// # Errors
-    /// An engine of another network, or what its device says.
-    pub fn fill(&self, engine: &mut dyn Engine) -> Result<(), EngineError> {
-        engine.set_parameters(&self.parameters)?;
-        engine.set_buffers(&self.buffers)
-    }
-
-    /// The logits of a batch of bytes, `[n, outputs]`, on an engine that holds the model's parameters.
-    ///
-    /// # Errors
-    /// As [`Engine::forward`].
-    pub fn logits(&self, engine: &mut dyn Engine, batch: &Batch, logits: &mut [f32]) -> Result<(), EngineError> {
-        if self.flip_test { forward_with_mirror(engine, batch, logits) } else { engine.forward(batch, logits) }
-    }
-
-    /// The logits of some of the images `[n, c, h, w]`, `[indices, outputs]`, a few thousand at a time.
-    ///
-    /// # Errors
-    /// As [`Engine::forward`].
-    pub fn logits_of(&self, engine: &mut dyn Engine, images: &[u8], indices: &[u32]) -> Result<Vec<f32>, EngineError> {
-        const AT_A_TIME: usize = 4096;
-        let tables = self.normalization.tables();
-        let pixels = Pixels::Bytes { data: images, tables: &tables };
-        let outputs = self.network.outputs;
-        let mut all = vec![0.0; indices.len() * outputs];
-        for (part, logits) in indices.chunks(AT_A_TIME).zip(all.chunks_mut(AT_A_TIME * outputs.max(1))) {
-            self.logits(engine, &Batch { pixels, labels: &[], indices: part }, logits)?;
-        }
-        Ok(all)
+    /// The weights of the first layer that has any, as pictures: `[outputs, c, h, w]` with the layer's title; of a dense
+    /// layer that sees the whole input, each output's weights in the input's shape. `None` for a first layer whose weights
+    /// no image could show.
+    pub fn filters(&self) -> Option<(String, [usize; 4], &[f32])> {
+        let network = &self.network;
+        let (layer, weight) = network.layers.iter().find_map(|l| l.weight.as_ref().map(|w| (l, w)))?;
+        let [c, h, w] = network.input;
+        // Of a convolution, of a dense layer; others have a weight a channel.
+        let shape = match weight.shape[..] {
+            [oc, ic, kh, kw] => [oc, ic, kh, kw],
+            [outputs, inputs] if inputs == c * h * w => [outputs, c, h, w],
+            _ => return None,
+        };
+        Some((layer.title(), shape, &self.parameters[weight.range.clone()]))
     }
 }

@@ -1,5 +1,6 @@
 //! Models into files.
 
+use super::layout::{CARD, CONFIG, TENSORS};
 use super::{FORMAT, Model, ModelError, Training, tensors, torch};
 use crate::fs::{hex, write_atomic};
 use crate::json::{Json, object};
@@ -37,9 +38,9 @@ impl Model {
             tensors::to_bytes(&self.network, [&self.parameters, &self.buffers], "format", "pt").map_err(invalid)?;
         let json = format!("{:#}\n", self.config(&hex(&Sha256::digest(&tensors))));
         // The config is last: where it is, the rest is.
-        write("model.safetensors", &tensors)?;
-        write("README.md", self.card().as_bytes())?;
-        write("config.json", json.as_bytes())
+        write(TENSORS, &tensors)?;
+        write(CARD, self.card().as_bytes())?;
+        write(CONFIG, json.as_bytes())
     }
 
     /// The content of `config.json`; `sha256` is that of `model.safetensors`.
@@ -86,7 +87,7 @@ impl Model {
             parameters = self.network.learnt(),
             epochs = t.epochs,
             seed = t.seed,
-            summary = crate::inspect::Summary::new(&self.network),
+            summary = crate::spec::Summary::new(&self.network),
         )
     }
 }

@@ -1,14 +1,14 @@
 //! What a model does on a dataset's images.
 
 use super::picture::{Picture, diverging};
-use super::{ReportError, RunReport};
+use super::{Activations, Evidence, Example, Filters, Part, ReportError, RunReport};
 use crate::data::{Dataset, Loaded};
+use crate::draw::ColourMap;
 use crate::engine::CpuOptions;
-use crate::inspect::picture::ColourMap;
 use crate::inspect::{Doubles, stage_end};
-use crate::metrics::{Confused, Predictions};
+use crate::metrics::Predictions;
 use crate::model::Model;
-use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use crate::spec::{LayerInfo, Network, Shape, Sort};
 use crate::train::recipe_split;
 
 /// Images that are shown: mistakes, pairs of classes and images of each, classes and maps of the activations, filters.
@@ -18,84 +18,6 @@ const PAIR_IMAGES: usize = 6;
 const CLASSES: usize = 12;
 const MAPS: usize = 16;
 const FILTERS: usize = 32;
-
-/// Which images a model is judged by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The test images.
-    Test,
-    /// Those that the training kept for validation.
-    Validation,
-}
-
-impl Part {
-    /// As reports call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Part::Test => "test",
-            Part::Validation => "validation",
-        }
-    }
-}
-
-/// An image, and what the model says of it.
-#[derive(Clone, Debug)]
-pub struct Example {
-    /// Position among the images of its split.
-    pub index: usize,
-    /// The true class.
-    pub actual: usize,
-    /// The class that the model names.
-    pub predicted: usize,
-    /// The probability that it gives it.
-    pub confidence: f32,
-    pub(super) picture: Picture,
-}
-
-/// The weights of the first layer that has some that are images.
-#[derive(Clone, Debug)]
-pub struct Filters {
-    /// The layer's place and type.
-    pub layer: String,
-    /// Filters in the picture, and all of them.
-    pub shown: [usize; 2],
-    /// Channels, rows and columns of a filter.
-    pub shape: [usize; 3],
-    /// Weights go from minus this to this in the picture's colours.
-    pub scale: f32,
-    pub(super) picture: Picture,
-}
-
-/// The first convolution's activations of one image a class.
-#[derive(Clone, Debug)]
-pub struct Activations {
-    /// Place and type of the layers from the convolution to what is shown, first and last.
-    pub layers: [String; 2],
-    /// Feature maps in the pictures, and all of them.
-    pub shown: [usize; 2],
-    /// The smallest and the largest value, at the ends of the colours.
-    pub range: [f32; 2],
-    pub(super) examples: Vec<(Example, Picture)>,
-}
-
-/// What a model does on images.
-#[derive(Clone, Debug)]
-pub struct Evidence {
-    /// The dataset.
-    pub data: String,
-    /// Which of its images.
-    pub part: Part,
-    /// What the model says of all of them.
-    pub predictions: Predictions,
-    /// The mistakes that it was surest of.
-    pub mistakes: Vec<Example>,
-    /// The pairs of classes that are confused most, with images.
-    pub confused: Vec<(Confused, Vec<Example>)>,
-    /// The first layer's weights.
-    pub filters: Option<Filters>,
-    /// Its activations.
-    pub activations: Option<Activations>,
-}
 
 impl RunReport {
     /// Shows the model the images of its dataset; a run without a model only gets its network.
@@ -201,11 +123,12 @@ fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
     let network = &model.network;
     let first = network.layers.iter().find(|l| l.weight.is_some());
     let Some((layer, weight)) = first.and_then(|l| Some((l, l.weight.as_ref()?))) else { return Ok(None) };
-    let untouched = |l: &LayerInfo| matches!(l.geometry, Geometry::Flatten | Geometry::Dropout(_));
+    let untouched = |l: &LayerInfo| l.geometry.sort() == Sort::Pass;
     let before = network.layers.iter().take_while(|l| l.name != layer.name).all(untouched);
-    let shape = match layer.geometry {
-        Geometry::Conv2d(s) => [s.group_inputs(), s.kh, s.kw],
-        Geometry::Dense(_) if before => network.input,
+    // Of a convolution, of a dense layer; others have a weight a channel.
+    let shape = match weight.shape[..] {
+        [_, c, h, w] => [c, h, w],
+        [_, _] if before => network.input,
         _ => return Ok(None),
     };
     let [c, h, w] = shape;
@@ -223,7 +146,7 @@ fn filters(model: &Model) -> Result<Option<Filters>, ReportError> {
 
 fn activations(model: &Model, dataset: &Dataset, shown: Vec<Example>) -> Result<Option<Activations>, ReportError> {
     let layers = &model.network.layers;
-    let Some(first) = layers.iter().position(|l| matches!(l.geometry, Geometry::Conv2d(_))) else { return Ok(None) };
+    let Some(first) = layers.iter().position(|l| l.geometry.sort() == Sort::Convolution) else { return Ok(None) };
     let end = stage_end(&model.network, first);
     let network = Network { layers: model.network.layers[..end].to_vec(), ..model.network.clone() };
     let Some((Shape::Image([c, h, w]), false)) = network.layers.last().map(|l| (l.output, shown.is_empty())) else {

@@ -1,7 +1,7 @@
 //! Small pictures inside the page, as PNG data URIs.
 
 use super::ReportError;
-use crate::inspect::picture::ColourMap;
+use crate::draw::ColourMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use image::{DynamicImage, GrayImage, ImageFormat, Rgba, RgbaImage};

@@ -89,7 +89,7 @@ fn overview(run: &RunReport) -> Markup {
     }
 }
 
-fn layers(name: &str, summary: &crate::inspect::Summary) -> Markup {
+fn layers(name: &str, summary: &crate::spec::Summary) -> Markup {
     let number = |n: u64| if n == 0 { "–".into() } else { thousands(n) };
     let shape = |s: &[usize]| s.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
     let input = vec!["input".into(), String::new(), shape(&summary.input), String::new(), String::new()];

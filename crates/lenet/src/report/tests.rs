@@ -1,10 +1,12 @@
 //! Reports of made-up runs: what is in them, and that nothing of a run's names gets out of its place.
 
 use super::*;
-use crate::data::{Dataset, Loaded, Normalization};
-use crate::model::Training;
-use crate::spec::Spec;
-use crate::train::{initial_buffers, initialize};
+use crate::data::{Dataset, Loaded};
+use crate::engine::{initial_buffers, initialize};
+use crate::model::{Model, Training};
+use crate::spec::{Normalization, Recipe, Spec};
+use crate::train::{EpochMetrics, RunError};
+use std::path::Path;
 
 /// Names that would be markup.
 const CLASSES: [&str; 3] = ["<script>alert(1)</script>", "a \"quoted\" & 'named'", "plain"];

@@ -1,6 +1,7 @@
 //! A spec as JSON, for a model's `config.json`: a layer is one flat object, `{"type": "conv2d", "channels": 6, …}`.
 
-use super::{Activation, BatchNorm, Conv2d, Dense, Dropout, Layer, Pool, Rbf, Residual, Spec};
+use super::layers::{Field, Key};
+use super::{Layer, Spec};
 use crate::json::{Json, JsonError, object};
 
 impl Spec {
@@ -34,114 +35,72 @@ fn layers(json: &Json) -> Result<Vec<Layer>, JsonError> {
     })
 }
 
-/// What makes a layer of pooling, for the types that are such.
-fn pooling(kind: &str) -> Option<fn(Pool) -> Layer> {
-    match kind {
-        "avg_pool" => Some(Layer::AvgPool),
-        "max_pool" => Some(Layer::MaxPool),
-        "subsample" => Some(Layer::Subsample),
-        _ => None,
-    }
-}
-
 fn layer(kind: &str, json: &Json) -> Result<Layer, JsonError> {
-    let only = |known: &[&str]| json.only(&[&["type"], known].concat());
-    if let Some(make) = pooling(kind) {
-        only(&["window", "stride", "padding"])?;
-        let pair = |key| json.field(key, Json::numbers);
-        return Ok(make(Pool { window: pair("window")?, stride: pair("stride")?, padding: pair("padding")? }));
+    let known = Layer::all().into_iter().find(|layer| layer.kind() == kind);
+    let mut layer = known.ok_or_else(|| JsonError("this type of layer is not known".into()))?;
+    // The keys of these two came one after another: older models lack some.
+    let is_lenient = matches!(layer, Layer::Conv2d(_) | Layer::BatchNorm(_));
+    let keys = layer.keys();
+    json.only(&[&["type"], &keys.iter().map(|key| key.name).collect::<Vec<_>>()[..]].concat())?;
+    for mut key in keys {
+        if json.get(key.name).is_some() || !(is_lenient || key.is_quiet) {
+            json.field(key.name, |value| key.field.read_json(value))?;
+        }
     }
-    if let Some(activation) = Activation::ALL.into_iter().find(|a| a.name() == kind) {
-        return only(&[]).map(|()| Layer::Activation(activation));
-    }
-    match kind {
-        "conv2d" => {
-            only(&["channels", "window", "stride", "padding", "groups", "connections", "bias"])?;
-            conv2d(json).map(Layer::Conv2d)
-        }
-        "global_avg_pool" => only(&[]).map(|()| Layer::GlobalAvgPool),
-        "flatten" => only(&[]).map(|()| Layer::Flatten),
-        "dense" => {
-            only(&["units", "bias"])?;
-            Ok(Layer::Dense(Dense { units: json.field("units", Json::number)?, bias: json.field("bias", Json::bool)? }))
-        }
-        "batch_norm" => {
-            only(&["eps", "momentum"])?;
-            let BatchNorm { eps, momentum } = BatchNorm::default();
-            let value = |key, default| json.field_or(key, default, Json::finite);
-            Ok(Layer::BatchNorm(BatchNorm { eps: value("eps", eps)?, momentum: value("momentum", momentum)? }))
-        }
-        "dropout" => {
-            only(&["rate"])?;
-            Ok(Layer::Dropout(Dropout { rate: json.field("rate", Json::finite)? }))
-        }
-        "residual" => {
-            only(&["body", "shortcut"])?;
-            let shortcut = json.field_or("shortcut", Vec::new(), layers)?;
-            Ok(Layer::Residual(Residual { body: json.field("body", layers)?, shortcut }))
-        }
-        "rbf" => {
-            only(&["units"])?;
-            Ok(Layer::Rbf(Rbf { units: json.field("units", Json::number)? }))
-        }
-        _ => Err(JsonError("this type of layer is not known".into())),
-    }
-}
-
-fn conv2d(json: &Json) -> Result<Conv2d, JsonError> {
-    let usual = Conv2d::default();
-    let connections = |value: &Json| value.list_of(|map| map.list_of(Json::number));
-    Ok(Conv2d {
-        channels: json.field_or("channels", usual.channels, Json::number)?,
-        window: json.field_or("window", usual.window, Json::numbers)?,
-        stride: json.field_or("stride", usual.stride, Json::numbers)?,
-        padding: json.field_or("padding", usual.padding, Json::numbers)?,
-        groups: json.field_or("groups", usual.groups, Json::number)?,
-        connections: json.field_or("connections", None, |value| match value {
-            Json::Null => Ok(None),
-            value => connections(value).map(Some),
-        })?,
-        bias: json.field_or("bias", usual.bias, Json::bool)?,
-    })
+    Ok(layer)
 }
 
 fn list(layers: &[Layer]) -> Json {
-    let one = |layer: &Layer| object([("type", layer.kind().into())].into_iter().chain(settings(layer)));
+    let value = |key: &Key| key.is_said().then(|| (key.name, key.field.write_json()));
+    let one = |layer: &Layer| {
+        let kind = ("type", layer.kind().into());
+        object([kind].into_iter().chain(layer.clone().keys().iter().filter_map(value)))
+    };
     Json::List(layers.iter().map(one).collect())
 }
 
-fn settings(layer: &Layer) -> Vec<(&'static str, Json)> {
-    match layer {
-        Layer::Conv2d(c) => {
-            let mut fields = vec![
-                ("channels", c.channels.into()),
-                ("window", c.window[..].into()),
-                ("stride", c.stride[..].into()),
-                ("padding", c.padding[..].into()),
-            ];
-            if c.groups != 1 {
-                fields.push(("groups", c.groups.into()));
+impl Field<'_> {
+    fn read_json(&mut self, json: &Json) -> Result<(), JsonError> {
+        match self {
+            // As `usize`, so that what a machine has no number for is an error.
+            Field::Whole(to, _) => to.set(json.number::<usize>()? as u64),
+            Field::Number(to, _) => to.set(json.finite()?),
+            Field::Flag(to) => **to = json.bool()?,
+            Field::Sides(to, _) => **to = json.numbers()?,
+            Field::Units(to) => **to = json.number()?,
+            Field::Connections(to) => {
+                let maps = |json: &Json| json.list_of(|map| map.list_of(Json::number));
+                **to = if *json == Json::Null { None } else { Some(maps(json)?) };
             }
-            if let Some(maps) = &c.connections {
-                fields.push(("connections", Json::List(maps.iter().map(|m| m[..].into()).collect())));
+            Field::Layers(to) => **to = layers(json)?,
+            Field::Choice(to) => {
+                let name = json.text()?;
+                if !to.choose(name) {
+                    return Err(JsonError(format!("cannot be {name:?}")));
+                }
             }
-            fields.push(("bias", c.bias.into()));
-            fields
-        }
-        Layer::AvgPool(p) | Layer::MaxPool(p) | Layer::Subsample(p) => {
-            vec![("window", p.window[..].into()), ("stride", p.stride[..].into()), ("padding", p.padding[..].into())]
-        }
-        Layer::Dense(d) => vec![("units", d.units.into()), ("bias", d.bias.into())],
-        Layer::BatchNorm(b) => vec![("eps", b.eps.into()), ("momentum", b.momentum.into())],
-        Layer::Dropout(d) => vec![("rate", d.rate.into())],
-        Layer::Residual(r) => {
-            let mut fields = vec![("body", list(&r.body))];
-            if !r.shortcut.is_empty() {
-                fields.push(("shortcut", list(&r.shortcut)));
+            #[cfg(feature = "train")]
+            Field::Triple(..) | Field::Text(..) | Field::Form(_) => {
+                return Err(JsonError("is of recipes alone".into()));
             }
-            fields
         }
-        Layer::Rbf(r) => vec![("units", r.units.into())],
-        Layer::GlobalAvgPool | Layer::Flatten | Layer::Activation(_) => Vec::new(),
+        Ok(())
+    }
+
+    pub(super) fn write_json(&self) -> Json {
+        match self {
+            Field::Whole(from, _) => from.get().map_or(Json::Null, Json::from),
+            Field::Number(from, _) => from.get().map_or(Json::Null, Json::from),
+            Field::Flag(from) => (**from).into(),
+            Field::Sides(from, _) => from[..].into(),
+            Field::Units(from) => (**from).into(),
+            Field::Connections(from) => {
+                from.as_ref().map_or(Json::Null, |maps| Json::List(maps.iter().map(|m| m[..].into()).collect()))
+            }
+            Field::Layers(from) => list(from),
+            Field::Choice(from) => from.chosen().into(),
+            #[cfg(feature = "train")]
+            Field::Triple(..) | Field::Text(..) | Field::Form(_) => Json::Null,
+        }
     }
 }

@@ -1,8 +1,38 @@
 //! All that is wrong with a recipe, where reading stops at the first of each section.
 
-use super::document::{Document, Node, Value};
-use super::read::{SECTIONS, check_keys, each_layer, kind, model_of};
-use super::{Activation, Layer, RecipeError, Spec, augment};
+use super::document::Document;
+use super::node::Node;
+use super::read::{each_layer, kind};
+use super::{Layer, ModelRecipe, Recipe, RecipeError, Spec};
+
+impl Recipe {
+    /// Whether everything that a training reads of the recipe may be in a text, as is always so if it was read from one: the
+    /// fields are public, and may hold a batch of 0 or a learning rate that is no number. Where the data come from and what
+    /// the layers are is not looked at.
+    ///
+    /// # Errors
+    /// All that is wrong, with its place in [`Recipe::to_toml`].
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let mut recipe = self.clone();
+        if recipe.data.source.trim().is_empty() {
+            recipe.data.source = "in memory".into();
+        }
+        // TOML spells it in small letters.
+        let document = Document::parse(&recipe.to_toml().replace("NaN", "nan"), "recipe")?;
+        let mut found = Vec::new();
+        for error in [document.data().err(), document.train().err(), document.augment().err()].into_iter().flatten() {
+            match error {
+                RecipeError::Many(errors) => found.extend(errors),
+                error => found.push(error),
+            }
+        }
+        match found.len() {
+            0 => Ok(()),
+            1 => Err(found.remove(0)),
+            _ => Err(RecipeError::Many(found)),
+        }
+    }
+}
 
 impl Document {
     /// Everything that is wrong with the recipe, in the order of its sections; nothing if [`Document::recipe`] works.
@@ -13,17 +43,15 @@ impl Document {
             Some(RecipeError::Many(errors)) => found.extend(errors),
             other => found.extend(other),
         };
-        let names = SECTIONS.map(|(name, _)| name);
-        note(check_keys(&self.root, "the recipe", &[&names[..], &["preset"]].concat()).err());
+        note(self.unknown_sections().into_iter().next());
         note(self.data().err());
-        let layers = self.layer_problems();
+        let layers: Vec<_> = each_layer(self.layer_nodes(), 0).filter_map(Result::err).collect();
         if layers.is_empty() {
             note(self.model().err());
         }
         layers.into_iter().for_each(|e| note(Some(e)));
         note(self.train().err());
-        note(self.root.get("train").and_then(|n| augment::read_targets(n).err()));
-        note(self.root.get("augment").and_then(|n| augment::read(n).err()));
+        note(self.augment().err());
         if found.is_empty() {
             found.extend(self.recipe().err());
         }
@@ -47,30 +75,18 @@ impl Document {
         self.data().ok().map(|data| data.source)
     }
 
-    fn layer_nodes(&self) -> &[Node] {
-        match self.root.get("model").and_then(|m| m.get("layers")).map(|l| &l.value) {
-            Some(Value::List(nodes)) => nodes,
-            _ => &[],
-        }
-    }
-
-    /// What is wrong with each layer by itself.
-    fn layer_problems(&self) -> Vec<RecipeError> {
-        each_layer(self.layer_nodes()).filter_map(Result::err).collect()
-    }
-
     /// The first layer that does not fit what is before it. A layer that changes no shape may be wrong in itself.
     fn misfit(&self, input: [usize; 3], classes: usize) -> Option<RecipeError> {
         let nodes = self.layer_nodes();
         let as_far = |(node, read): (&Node, Result<_, _>)| match (read, kind(node)) {
             (Ok(layer), _) => Some(layer),
-            (Err(_), Ok("dropout" | "batch_norm")) => Some((Layer::Activation(Activation::Relu), false)),
-            _ => None,
+            (Err(_), Ok(layer)) => Some(layer).filter(Layer::keeps_shape),
+            (Err(_), Err(_)) => None,
         };
-        let layers: Vec<_> = nodes.iter().zip(each_layer(nodes)).map(as_far).collect::<Option<_>>()?;
+        let layers: Vec<_> = nodes.iter().zip(each_layer(nodes, 0)).map(as_far).collect::<Option<_>>()?;
         if layers.is_empty() {
             return None;
         }
-        Spec::from_model(&model_of(layers), input, classes).infer().err().map(|e| self.locate(e))
+        Spec::from_model(&ModelRecipe::of(layers), input, classes).infer().err().map(|e| self.locate(e))
     }
 }

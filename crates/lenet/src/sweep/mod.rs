@@ -8,12 +8,17 @@
 //! halving waits for a rung's last trial before it chooses. All state is in the trials' runs, so a sweep that was killed
 //! goes on where it was.
 
+mod error;
+pub mod layout;
 mod picture;
 mod plan;
+mod row;
 mod run;
 mod team;
 
+pub use error::{DrawFault, SweepError, SweepFault};
 pub use picture::to_svg;
-pub use plan::{Halving, Method, Sweep, SweepError, Trial};
-pub use run::{Found, Progress, Row, Status, Sweeper};
+pub use plan::{Halving, Method, Sweep, Trial};
+pub use row::{Found, Row, Status};
+pub use run::{Progress, Sweeper};
 pub use team::Team;

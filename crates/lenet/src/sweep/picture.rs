@@ -1,6 +1,6 @@
 //! A sweep as a picture: parallel coordinates, and accuracy against parameters.
 
-use super::run::Row;
+use super::row::Row;
 use std::fmt::Write;
 
 const WIDTH: f64 = 960.0;

@@ -1,13 +1,15 @@
 //! A sweep's file, and the trials that follow from it.
 
+use super::error::{DrawFault, SweepError, SweepFault};
+use crate::random::{Purpose, Stream};
 use crate::spec::{Recipe, RecipeError};
-use crate::train::random::{Purpose, Stream};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How configurations are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Method {
     /// All combinations of `[grid]`.
     Grid,
@@ -99,33 +101,6 @@ pub struct Trial {
     pub seed: u64,
 }
 
-/// Why a sweep cannot be.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// The file says something that cannot be.
-    #[error("{path}: {what}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        what: String,
-    },
-    /// The directory belongs to another sweep.
-    #[error("{0} holds another sweep (its sweep.toml differs): give another --out, or remove it")]
-    Other(PathBuf),
-    /// The file system.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// No trial can run.
-    #[error("no trial can run; trial 0: {0}")]
-    AllInvalid(String),
-}
-
 /// Most trials of a sweep.
 const LIMIT: usize = 100_000;
 
@@ -134,9 +109,10 @@ impl Sweep {
     ///
     /// # Errors
     /// What is wrong with it, with its line where that is known.
-    pub fn parse(text: &str, path: &Path) -> Result<Sweep, SweepError> {
-        let error = |what: String| SweepError::File { path: path.to_path_buf(), what };
-        let sweep: Sweep = toml::from_str(text).map_err(|e| error(e.to_string().trim().replace('\n', " ")))?;
+    pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Sweep, SweepError> {
+        let error = |fault| SweepError::File { path: path.as_ref().to_path_buf(), fault };
+        let line = |e: toml::de::Error| SweepFault::Syntax(e.to_string().trim().replace('\n', " "));
+        let sweep: Sweep = toml::from_str(text).map_err(line).map_err(error)?;
         sweep.check().map_err(error)?;
         Ok(sweep)
     }
@@ -156,50 +132,49 @@ impl Sweep {
         self.asha.unwrap_or_default()
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), SweepFault> {
         let (keys, section) = match self.method() {
             Method::Grid => (&self.grid, "grid"),
             Method::Random | Method::Asha => (&self.random, "random"),
         };
         if keys.is_empty() {
-            return Err(format!("there is no key in [{section}]: give at least one, as \"train.lr\" = [0.1, 0.2]"));
+            return Err(SweepFault::NoKeys(section));
         }
         // All trials learn from the same images, so that they can be compared.
         let shared = ["data.source", "source", "data.train_limit", "train_limit", "train.seed", "seed"];
         if let Some(key) = keys.keys().find(|k| shared.contains(&k.as_str())) {
-            return Err(format!("{key:?} cannot differ between trials: put it into [set], or seeds = N at the top"));
+            return Err(SweepFault::Shared(key.clone()));
         }
         if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
-            return Err(format!("val_fraction must be above 0 and below 1, not {}", self.val_fraction));
+            return Err(SweepFault::ValFraction(self.val_fraction));
         }
         if self.seeds == 0 || self.trials == 0 || self.epochs == Some(0) {
-            return Err("seeds, trials and epochs must be at least 1".into());
+            return Err(SweepFault::Zero);
         }
         if self.halving().min_epochs == 0 || self.halving().factor < 2 {
-            return Err("[asha] needs min_epochs of at least 1 and a factor of at least 2".into());
+            return Err(SweepFault::Halving);
         }
-        let configurations = match self.method() {
-            Method::Grid => {
-                let mut product = 1usize;
-                for (key, values) in &self.grid {
-                    let n = values.as_array().map_or(0, Vec::len);
-                    if n == 0 {
-                        return Err(format!("grid {key:?} must be a list of values"));
-                    }
-                    product = product.saturating_mul(n);
+        match self.configurations()?.saturating_mul(self.seeds) {
+            trials if trials > LIMIT => Err(SweepFault::TooMany { trials, most: LIMIT }),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many configurations there are, if all keys have values.
+    fn configurations(&self) -> Result<usize, SweepFault> {
+        match self.method() {
+            Method::Grid => self.grid.iter().try_fold(1usize, |product, (key, values)| {
+                match values.as_array().map_or(0, Vec::len) {
+                    0 => Err(SweepFault::NoList(key.clone())),
+                    n => Ok(product.saturating_mul(n)),
                 }
-                product
-            }
+            }),
             Method::Random | Method::Asha => {
                 self.random.iter().try_for_each(|(key, from)| {
-                    draw(from, &mut [0.5; 1]).map(drop).map_err(|e| format!("random {key:?} {e}"))
+                    draw(from, 0.5).map(drop).map_err(|fault| SweepFault::Draw { key: key.clone(), fault })
                 })?;
-                self.trials
+                Ok(self.trials)
             }
-        };
-        match configurations.saturating_mul(self.seeds) {
-            n if n > LIMIT => Err(format!("{n} trials: at most {LIMIT} are possible")),
-            _ => Ok(()),
         }
     }
 
@@ -235,7 +210,7 @@ impl Sweep {
         let mut stream = Stream::new(self.seed, Purpose::Sweep, 0, number as u32);
         let one = |(key, from): (&String, &toml::Value)| {
             // Checked when the file was read.
-            (key.clone(), draw(from, &mut [f64::from(stream.uniform())]).unwrap_or_default())
+            (key.clone(), draw(from, f64::from(stream.uniform())).unwrap_or_default())
         };
         self.random.iter().map(one).collect()
     }
@@ -270,29 +245,26 @@ impl Sweep {
     }
 }
 
-/// A value from a distribution, by a uniform number.
-fn draw(from: &toml::Value, uniform: &mut [f64; 1]) -> Result<String, String> {
-    let u = uniform[0];
+/// A value from a distribution, by a number from the uniform one over [0, 1).
+fn draw(from: &toml::Value, u: f64) -> Result<String, DrawFault> {
     if let Some(values) = from.as_array().filter(|v| !v.is_empty()) {
         return Ok(values[((u * values.len() as f64) as usize).min(values.len() - 1)].to_string());
     }
-    let wrong =
-        || "must be a list of values, { log = [low, high] }, { uniform = [low, high] } or { int = [low, high] }";
-    let table = from.as_table().filter(|t| t.len() == 1).ok_or_else(wrong)?;
-    let (kind, ends) = table.iter().next().ok_or_else(wrong)?;
+    let table = from.as_table().filter(|t| t.len() == 1).ok_or(DrawFault::Kind)?;
+    let (kind, ends) = table.iter().next().ok_or(DrawFault::Kind)?;
     let number = |v: &toml::Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
-    let ends: Vec<f64> = ends.as_array().ok_or_else(wrong)?.iter().filter_map(number).collect();
-    let [low, high] = ends[..] else { return Err(wrong().into()) };
+    let ends: Vec<f64> = ends.as_array().ok_or(DrawFault::Kind)?.iter().filter_map(number).collect();
+    let [low, high] = ends[..] else { return Err(DrawFault::Kind) };
     if !(low < high && low.is_finite() && high.is_finite()) {
-        return Err(format!("must have a low end below its high end, not {low} and {high}"));
+        return Err(DrawFault::Ends(low, high));
     }
     match kind.as_str() {
-        "log" if low <= 0.0 => Err(format!("must start above 0 to be logarithmic, not at {low}")),
+        "log" if low <= 0.0 => Err(DrawFault::Log(low)),
         // Four digits are enough to tell trials apart, and read well.
         "log" => Ok(rounded(libm::exp(libm::log(low) + u * (libm::log(high) - libm::log(low))))),
         "uniform" => Ok(rounded(low + u * (high - low))),
         "int" => Ok(format!("{}", (low + (u * (high - low + 1.0)).floor()).min(high) as i64)),
-        _ => Err(wrong().into()),
+        _ => Err(DrawFault::Kind),
     }
 }
 

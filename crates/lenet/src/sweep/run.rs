@@ -1,69 +1,24 @@
 //! Running a sweep's trials, and ranking them.
 
-use super::plan::{Sweep, SweepError, Trial};
+use super::error::SweepError;
+use super::layout::{BEST, PICTURE, RESULTS, SWEEP, TRIALS};
+use super::picture::to_svg;
+use super::plan::{Sweep, Trial};
+use super::row::{Found, Row, Status};
 use super::team::{Team, Told};
 use crate::data::Loaded;
-use crate::engine::{CpuEngine, CpuOptions, resolve_threads};
+use crate::engine::resolve_threads;
 use crate::fs::write_atomic;
-use crate::spec::Recipe;
-use crate::train::{Control, EpochMetrics, Event, Outcome, Run, Trainer};
+use crate::spec::{Recipe, RecipeError};
+use crate::train::{Control, EpochMetrics, Event, Outcome, Run, Session, TrainError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// How a trial ended, or where it is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Status {
-    /// All its epochs are done.
-    Done,
-    /// It was not among the best of a rung.
-    Stopped,
-    /// It could not go on, for this reason.
-    Failed(String),
-    /// It has epochs to go.
-    Open,
-}
-
-impl Status {
-    /// One word.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Status::Done => "done",
-            Status::Stopped => "stopped",
-            Status::Failed(_) => "failed",
-            Status::Open => "open",
-        }
-    }
-}
-
-/// A trial and what came of it so far.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// The trial.
-    pub trial: Trial,
-    /// How it ended.
-    pub status: Status,
-    /// Learnt parameters of its network; 0 if there is none.
-    pub parameters: usize,
-    /// Metrics of its last epoch.
-    pub last: Option<EpochMetrics>,
-    /// Seconds of all its epochs.
-    pub seconds: f64,
-}
-
-impl Row {
-    /// Accuracy on the validation images after its last epoch; below all others if there is none.
-    pub fn score(&self) -> f64 {
-        match self.status {
-            Status::Failed(_) => -1.0,
-            _ => self.last.as_ref().and_then(|m| m.val_accuracy).unwrap_or(-1.0),
-        }
-    }
-}
-
 /// What a sweep tells on its way.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Progress<'a> {
     /// A rung begins: its number, how many there are, the epochs that its trials go to, and how many trials.
     Rung {
@@ -96,21 +51,13 @@ pub enum Progress<'a> {
     Trial(&'a Row),
 }
 
-/// What a sweep found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found {
-    /// All trials, the best configuration first.
-    pub rows: Vec<Row>,
-    /// Whether all trials have ended.
-    pub finished: bool,
-}
-
 /// A sweep in its directory.
 pub struct Sweeper<'a> {
     sweep: &'a Sweep,
     data: &'a Loaded,
     dir: PathBuf,
-    recipes: Vec<Result<Recipe, String>>,
+    /// Those of the trials; none for one that has failed before it began.
+    recipes: Vec<Option<Recipe>>,
     rows: Vec<Row>,
     workers: usize,
     threads: usize,
@@ -127,25 +74,26 @@ impl<'a> Sweeper<'a> {
         sweep: &'a Sweep,
         text: &str,
         data: &'a Loaded,
-        dir: &Path,
+        dir: impl AsRef<Path>,
         parallel: usize,
     ) -> Result<Self, SweepError> {
+        let dir = dir.as_ref();
         let io = |path: &Path| {
             let path = path.to_path_buf();
             move |error| SweepError::Io { path, error }
         };
         let trials = sweep.trials();
-        let fits = |recipe: Recipe| -> Result<(Recipe, usize), String> {
-            let spec = recipe.spec(data.train.shape, data.train.classes.len()).map_err(|e| e.to_string())?;
-            let network = spec.infer().map_err(|e| e.to_string())?;
+        let fits = |recipe: Recipe| -> Result<(Recipe, usize), RecipeError> {
+            let network = recipe.spec(data.train.shape, data.train.classes.len())?.infer()?;
             Ok((recipe, network.learnt()))
         };
-        let recipes: Vec<Result<(Recipe, usize), String>> =
-            trials.iter().map(|t| sweep.recipe(t).map_err(|e| e.to_string()).and_then(fits)).collect();
-        if let Some(Err(first)) = recipes.first().filter(|_| recipes.iter().all(Result::is_err)) {
-            return Err(SweepError::AllInvalid(first.clone()));
+        let mut recipes: Vec<_> = trials.iter().map(|t| sweep.recipe(t).and_then(fits)).collect();
+        if recipes.iter().all(Result::is_err)
+            && let Some(Err(first)) = recipes.drain(..).next()
+        {
+            return Err(SweepError::AllInvalid(Box::new(first)));
         }
-        let file = dir.join("sweep.toml");
+        let file = dir.join(SWEEP);
         match std::fs::read_to_string(&file) {
             Ok(known) if known != text => return Err(SweepError::Other(dir.to_path_buf())),
             Ok(_) => {}
@@ -158,7 +106,7 @@ impl<'a> Sweeper<'a> {
             trial,
             status: match recipe {
                 Ok(_) => Status::Open,
-                Err(reason) => Status::Failed(reason.clone()),
+                Err(reason) => Status::Failed(reason.to_string()),
             },
             parameters: recipe.as_ref().map_or(0, |r| r.1),
             last: None,
@@ -170,7 +118,7 @@ impl<'a> Sweeper<'a> {
             data,
             dir: dir.to_path_buf(),
             rows: rows.collect(),
-            recipes: recipes.into_iter().map(|r| r.map(|r| r.0)).collect(),
+            recipes: recipes.into_iter().map(|r| r.ok().map(|r| r.0)).collect(),
             workers,
             threads: if workers == 1 { 0 } else { 1 },
             team: None,
@@ -185,7 +133,7 @@ impl<'a> Sweeper<'a> {
 
     /// Directory of a trial's run.
     pub fn trial_dir(&self, number: usize) -> PathBuf {
-        self.dir.join("trials").join(format!("{number:04}"))
+        self.dir.join(TRIALS).join(format!("{number:04}"))
     }
 
     /// Runs what has not run yet, and writes the results; `stop` ends it early, with checkpoints.
@@ -291,22 +239,9 @@ impl<'a> Sweeper<'a> {
         tell: &dyn Fn(&Progress),
     ) -> Option<Row> {
         let row = &self.rows[i];
-        let failed = |reason: String| Some(Row { status: Status::Failed(reason), ..row.clone() });
-        let recipe = match &self.recipes[i] {
-            Ok(recipe) => recipe,
-            Err(reason) => return failed(reason.clone()),
-        };
-        let dir = self.trial_dir(i);
-        let run = match dir.join("recipe.toml").is_file() {
-            true => Run::open(&dir),
-            false => Run::create(&dir, recipe, &serde_json::json!({ "sweep": self.sweep.recipe, "trial": i })),
-        };
-        let run = match run {
-            Ok(run) => run,
-            Err(error) => return failed(error.to_string()),
-        };
+        let Some(recipe) = &self.recipes[i] else { return Some(row.clone()) };
         let goal = epochs.min(recipe.train.epochs);
-        match self.train(i, recipe, run, goal, stop, tell) {
+        match self.train(i, recipe, goal, stop, tell) {
             Ok(None) => None,
             Ok(Some(mut metrics)) => {
                 // A sweep that goes on finds runs that are past this rung: what counts is how they stood at it.
@@ -315,7 +250,7 @@ impl<'a> Sweeper<'a> {
                 let seconds = metrics.iter().map(|m| m.train_seconds + m.eval_seconds).sum();
                 Some(Row { status, last: metrics.last().cloned(), seconds, ..row.clone() })
             }
-            Err(reason) => failed(reason),
+            Err(error) => Some(Row { status: Status::Failed(error.to_string()), ..row.clone() }),
         }
     }
 
@@ -323,19 +258,15 @@ impl<'a> Sweeper<'a> {
         &self,
         i: usize,
         recipe: &Recipe,
-        run: Run,
         goal: usize,
         stop: &(dyn Fn() -> bool + Sync),
         tell: &dyn Fn(&Progress),
-    ) -> Result<Option<Vec<EpochMetrics>>, String> {
-        let (train, test) = (&self.data.train, &self.data.test);
-        let spec = recipe.spec(train.shape, train.classes.len()).map_err(|e| e.to_string())?;
-        let network = spec.infer().map_err(|e| e.to_string())?;
-        let options = CpuOptions { threads: self.threads, path: None };
-        let engine = CpuEngine::new(network, options).map_err(|e| e.to_string())?;
-        let mut trainer = Trainer::new(recipe, &self.sweep.recipe, spec, train, test, Box::new(engine), Some(run))
-            .map_err(|e| e.to_string())?
-            .ranked();
+    ) -> Result<Option<Vec<EpochMetrics>>, TrainError> {
+        let session = Session::new(recipe, self.data)?.name(&self.sweep.recipe).threads(self.threads);
+        let session = session.note("sweep", self.sweep.recipe.as_str()).note("trial", i);
+        let dir = self.trial_dir(i);
+        let session = if Run::is_at(&dir) { session.resume(Run::open(&dir)?) } else { session.run_dir(&dir) };
+        let mut trainer = session.open()?.ranked();
         // A run that goes on has its metrics from now on.
         if let Some(done) =
             trainer.run_dir().map(|r| r.metrics()).filter(|m| m.len() >= goal && goal < recipe.train.epochs)
@@ -355,7 +286,7 @@ impl<'a> Sweeper<'a> {
             }
             if reached || stop() { Control::Stop } else { Control::Continue }
         });
-        match outcome.map_err(|e| e.to_string())? {
+        match outcome? {
             Outcome::Interrupted if !reached => Ok(None),
             _ => Ok(trainer.run_dir().map(|r| r.metrics().to_vec())),
         }
@@ -402,7 +333,7 @@ impl<'a> Sweeper<'a> {
     pub fn best(&self) -> Option<Recipe> {
         let best = *self.configurations().first()?;
         let number = self.of(best).next()?.trial.number;
-        let mut recipe = self.recipes.get(number)?.as_ref().ok()?.clone();
+        let mut recipe = self.recipes.get(number)?.as_ref()?.clone();
         recipe.train.val_fraction = 0.0;
         recipe.train.patience = None;
         Some(recipe)
@@ -413,39 +344,11 @@ impl<'a> Sweeper<'a> {
             let path = self.dir.join(name);
             write_atomic(&path, text.as_bytes()).map_err(|error| SweepError::Io { path, error })
         };
-        write("results.csv", &found.to_csv())?;
-        write("sweep.svg", &super::to_svg(&found.rows))?;
+        write(RESULTS, &found.to_csv())?;
+        write(PICTURE, &to_svg(&found.rows))?;
         match self.best() {
-            Some(best) => write("best.toml", &best.to_toml()),
+            Some(best) => write(BEST, &best.to_toml()),
             None => Ok(()),
         }
-    }
-}
-
-impl Found {
-    /// One line a trial, the best configuration first. No test accuracy: nothing here was chosen by it.
-    pub fn to_csv(&self) -> String {
-        let keys: Vec<&str> = self.rows.first().map_or(Vec::new(), |r| r.trial.sets.iter().map(|s| &s.0[..]).collect());
-        let quoted = |text: &str| match text.contains([',', '"', '\n']) {
-            true => format!("\"{}\"", text.replace('"', "\"\"")),
-            false => text.to_string(),
-        };
-        let mut csv = String::from("trial,seed,status,epochs,val_accuracy,val_loss,train_loss,parameters,seconds");
-        keys.iter().for_each(|k| csv.extend([",", &quoted(k)]));
-        csv.push_str(",reason\n");
-        for r in &self.rows {
-            let m = r.last.as_ref();
-            let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.6}"));
-            let epochs = m.map_or(0, |m| m.epoch);
-            let mut cells =
-                vec![r.trial.number.to_string(), r.trial.seed.to_string(), r.status.word().into(), epochs.to_string()];
-            cells.extend([number(m.and_then(|m| m.val_accuracy)), number(m.and_then(|m| m.val_loss))]);
-            cells.extend([number(m.map(|m| m.train_loss)), r.parameters.to_string(), format!("{:.2}", r.seconds)]);
-            cells.extend(r.trial.sets.iter().map(|s| quoted(&s.1)));
-            cells.push(if let Status::Failed(reason) = &r.status { quoted(reason) } else { String::new() });
-            csv.push_str(&cells.join(","));
-            csv.push('\n');
-        }
-        csv
     }
 }

@@ -1,6 +1,6 @@
 //! A sweep whose trials are spread over several processes.
 
-use super::run::{Row, Status};
+use super::row::{Row, Status};
 use crate::train::EpochMetrics;
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! Checkpoints: all that a training needs to go on, in one file.
 
+use super::error::{CheckpointError, CheckpointFault, line};
 use crate::data::Dataset;
 use crate::fs::{hex, write_atomic};
 use crate::model::read_bounded;
@@ -7,7 +8,7 @@ use crate::spec::{Network, Recipe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 mod file;
 
@@ -58,56 +59,6 @@ struct State {
     sha256: String,
 }
 
-/// Why a checkpoint cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The file cannot be read or is not what it should be.
-    #[error("checkpoint {path} {what}; go on from another checkpoint, or train anew")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// The checkpoint belongs to another training.
-    #[error(
-        "checkpoint {path} belongs to another recipe: {difference}; resume with the recipe and the data of that run, or train anew"
-    )]
-    OtherRecipe {
-        /// The file.
-        path: PathBuf,
-        /// The keys that differ, with both values.
-        difference: String,
-    },
-    /// The file cannot be written.
-    #[error(
-        "checkpoint {path} could not be written: {error}; make room or mend the directory's rights (an earlier checkpoint stays), then --resume"
-    )]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-}
-
-/// The recipe without what may change between a training and its continuation, and the data's fingerprint.
-pub(super) fn identity(recipe: &Recipe, train: &Dataset) -> String {
-    let mut recipe = recipe.clone();
-    // Prolonging changes nothing that was done, unless the schedule looks at the end.
-    if !recipe.train.schedule.depends_on_epochs() {
-        recipe.train.epochs = 1;
-    }
-    recipe.train.checkpoint_seconds = 0;
-    recipe.train.histograms = false;
-    // Evaluations decide nothing but when patience is out.
-    if recipe.train.patience.is_none() {
-        recipe.train.evaluate_every = 1;
-    }
-    recipe.resolve_normalization(train);
-    format!("{}\n[dataset]\nimages = {}\nlabels = \"{}\"\n", recipe.to_toml(), train.len(), fingerprint(train))
-}
-
 /// SHA-256 of the class names, the labels, and the pixels of up to 1,024 images spread over all: to read every pixel
 /// would cost more than the start of a training may take.
 fn fingerprint(train: &Dataset) -> String {
@@ -120,6 +71,34 @@ fn fingerprint(train: &Dataset) -> String {
 }
 
 impl State {
+    /// The state in a file's header.
+    fn read(bytes: &[u8]) -> Result<State, CheckpointFault> {
+        let header = safetensors::SafeTensors::read_metadata(bytes);
+        let (_, header) = header.map_err(|e| CheckpointFault::Header(line(e)))?;
+        let json = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or(CheckpointFault::NoState(KEY))?;
+        let state: State =
+            serde_json::from_str(json).map_err(|e| CheckpointFault::State { key: KEY, reason: line(e) })?;
+        match state.version {
+            VERSION => Ok(state),
+            found => Err(CheckpointFault::Version { found, known: VERSION }),
+        }
+    }
+
+    /// The checkpoint in a file with this state.
+    fn checkpoint(self, network: &Network, bytes: &[u8]) -> Result<Checkpoint, CheckpointFault> {
+        let (parameters, slabs) = file::from_bytes(network, &SLABS, bytes)?;
+        if self.digest(&parameters, &slabs) != self.sha256 {
+            return Err(CheckpointFault::Checksum);
+        }
+        let float = |field, bits: &str| {
+            let value = u64::from_str_radix(bits, 16).map(f64::from_bits).ok().filter(|v| v.is_finite() && *v >= 0.0);
+            value.ok_or(CheckpointFault::Number(field))
+        };
+        let (loss, seconds) = (float("loss", &self.loss)?, float("seconds", &self.seconds)?);
+        let State { identity, epoch, step, correct, .. } = self;
+        Ok(Checkpoint { parameters, slabs, identity, epoch, step, loss, correct, seconds })
+    }
+
     fn digest(&self, parameters: &[f32], slabs: &BTreeMap<String, Vec<f32>>) -> String {
         let mut sha = Sha256::new();
         parameters.iter().for_each(|p| sha.update(p.to_le_bytes()));
@@ -134,11 +113,30 @@ impl State {
 }
 
 impl Checkpoint {
+    /// The [`Checkpoint::identity`] of a recipe's training on these images: the recipe without what may change between a
+    /// training and its continuation, and the data's fingerprint.
+    pub fn identity_of(recipe: &Recipe, train: &Dataset) -> String {
+        let mut recipe = recipe.clone();
+        // Prolonging changes nothing that was done, unless the schedule looks at the end.
+        if !recipe.train.schedule.depends_on_epochs() {
+            recipe.train.epochs = 1;
+        }
+        recipe.train.checkpoint_seconds = 0;
+        recipe.train.histograms = false;
+        // Evaluations decide nothing but when patience is out.
+        if recipe.train.patience.is_none() {
+            recipe.train.evaluate_every = 1;
+        }
+        recipe.resolve_normalization(train);
+        format!("{}\n[dataset]\nimages = {}\nlabels = \"{}\"\n", recipe.to_toml(), train.len(), fingerprint(train))
+    }
+
     /// Writes the checkpoint, whole or not at all.
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn save(&self, network: &Network, path: &Path) -> Result<(), CheckpointError> {
+    pub fn save(&self, network: &Network, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
+        let path = path.as_ref();
         let mut state = State {
             version: VERSION,
             identity: self.identity.clone(),
@@ -153,7 +151,7 @@ impl Checkpoint {
         let bytes = serde_json::to_string(&state)
             .map_err(|e| e.to_string())
             .and_then(|json| file::to_bytes(network, &self.parameters, &self.slabs, KEY, &json))
-            .map_err(|what| CheckpointError::Invalid { path: path.to_path_buf(), what })?;
+            .map_err(|reason| CheckpointError::invalid(path, CheckpointFault::Encode(reason)))?;
         write_atomic(path, &bytes).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
     }
 
@@ -162,38 +160,16 @@ impl Checkpoint {
     ///
     /// # Errors
     /// What is wrong with the file, or how its recipe differs.
-    pub fn load(network: &Network, own: &str, path: &Path) -> Result<Checkpoint, CheckpointError> {
-        let invalid = |what: String| CheckpointError::Invalid { path: path.to_path_buf(), what };
-        let bytes = read_bounded(path).map_err(|e| invalid(format!("cannot be read: {e}")))?;
-        // What a file says may go into messages, which are one line.
-        let line = |e: &dyn std::fmt::Display| e.to_string().replace(char::is_control, " ");
-        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
-            .map_err(|e| line(&e))
-            .map_err(|e| invalid(format!("is damaged: it is no whole safetensors file ({e})")))?;
-        let json = header.metadata().as_ref().and_then(|m| m.get(KEY));
-        let json = json.ok_or_else(|| invalid(format!("is no checkpoint: it has no '{KEY}' in its metadata")))?;
-        let state: State = serde_json::from_str(json)
-            .map_err(|e| line(&e))
-            .map_err(|e| invalid(format!("is damaged: '{KEY}': {e}")))?;
-        if state.version != VERSION {
-            return Err(invalid(format!("has version {}, this program reads {VERSION}", state.version)));
-        }
+    pub fn load(network: &Network, own: &str, path: impl AsRef<Path>) -> Result<Checkpoint, CheckpointError> {
+        let path = path.as_ref();
+        let invalid = |fault| CheckpointError::invalid(path, fault);
+        let bytes = read_bounded(path).map_err(|e| invalid(CheckpointFault::Read(e)))?;
+        let state = State::read(&bytes).map_err(invalid)?;
         if state.identity != own {
-            let difference = line(&difference(&state.identity, own));
+            let difference = line(difference(&state.identity, own));
             return Err(CheckpointError::OtherRecipe { path: path.to_path_buf(), difference });
         }
-        let (parameters, slabs) =
-            file::from_bytes(network, &SLABS, &bytes).map_err(|what| invalid(format!("is damaged: it {what}")))?;
-        if state.digest(&parameters, &slabs) != state.sha256 {
-            return Err(invalid("is damaged: its checksum does not fit its content".to_string()));
-        }
-        let float = |field: &str, bits: &str| {
-            let value = u64::from_str_radix(bits, 16).map(f64::from_bits).ok().filter(|v| v.is_finite() && *v >= 0.0);
-            value.ok_or_else(|| invalid(format!("is damaged: '{field}' is no finite positive number")))
-        };
-        let (loss, seconds) = (float("loss", &state.loss)?, float("seconds", &state.seconds)?);
-        let State { identity, epoch, step, correct, .. } = state;
-        Ok(Checkpoint { parameters, slabs, identity, epoch, step, loss, correct, seconds })
+        state.checkpoint(network, &bytes).map_err(invalid)
     }
 }
 

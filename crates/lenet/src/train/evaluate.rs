@@ -1,7 +1,8 @@
 //! Loss and hits of a dataset's images.
 
 use crate::data::Dataset;
-use crate::engine::{Batch, Engine, EngineError, Pixels, Score, forward_with_mirror};
+use crate::engine::{Batch, Engine, EngineError, Pixels, Score};
+use crate::predict::forward_with_mirror;
 
 /// Samples that are evaluated at a time.
 const EVALUATION: usize = 4096;
@@ -9,7 +10,7 @@ const EVALUATION: usize = 4096;
 /// Loss and hits of the first `n` images of a dataset; with `flip` by the mean logits of image and mirror image.
 ///
 /// # Errors
-/// A dataset that does not fit the engine's network.
+/// No image, or a dataset that does not fit the engine's network.
 pub fn evaluate(
     engine: &mut dyn Engine,
     data: &Dataset,
@@ -29,6 +30,9 @@ pub(super) fn evaluate_indices(
     indices: &[u32],
     flip: bool,
 ) -> Result<Score, EngineError> {
+    if indices.is_empty() {
+        return Err(EngineError::Mismatch("there is no image to evaluate".into()));
+    }
     let pixels = Pixels::Bytes { data: &data.images, tables };
     let mut score = Score::default();
     for part in indices.chunks(EVALUATION) {

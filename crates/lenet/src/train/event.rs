@@ -55,6 +55,7 @@ impl EpochMetrics {
 
 /// What a training tells.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// It starts or goes on.
     Started {

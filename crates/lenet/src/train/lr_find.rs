@@ -1,11 +1,10 @@
 //! The learning-rate range test (Smith: Cyclical Learning Rates for Training Neural Networks; WACV 2017): one step each
 //! with rates that rise exponentially, until the loss leaves for good.
 
-use super::init::initialize;
-
-use super::recipe::{recipe_split, shuffled};
+use super::error::TrainError;
+use super::images::Images;
 use crate::data::Dataset;
-use crate::engine::{Batch, Engine, EngineError, Pixels, TrainStep, Update};
+use crate::engine::{Engine, EngineError, TrainStep, Update, initialize};
 use crate::spec::Recipe;
 use std::fmt::Write;
 
@@ -60,44 +59,41 @@ const FALLEN: f64 = 0.95;
 /// are of no use afterwards.
 ///
 /// # Errors
-/// A range that is none, or data that do not fit the engine's network.
+/// A recipe that [`Recipe::check`] refuses, a range that is none, data without images or that do not fit the engine's
+/// network.
 pub fn lr_find(
     recipe: &Recipe,
     train: &Dataset,
     engine: &mut dyn Engine,
     range: LrRange,
     on_step: &mut dyn FnMut(&LrPoint),
-) -> Result<LrCurve, EngineError> {
+) -> Result<LrCurve, TrainError> {
     let LrRange { from, to, steps } = range;
     if !(from > 0.0 && from < to && to.is_finite() && steps >= 10) {
-        let what = format!("a range from {from} to {to} in {steps} steps: give 0 < from < to and at least 10 steps");
-        return Err(EngineError::Mismatch(what));
+        return Err(TrainError::LrRange { from, to, steps });
     }
     let seed = recipe.train.seed;
+    let images = Images::new(recipe, train)?;
+    if images.train.is_empty() {
+        return Err(TrainError::NoImages { train: 0, test: 0 });
+    }
     engine.set_parameters(&initialize(engine.network(), &recipe.train))?;
-    let (train_indices, _) = recipe_split(recipe, train);
-    let n = train_indices.len();
-    let normalization = recipe.data.normalization.resolve(train, &train_indices);
-    let tables = normalization.tables();
-    let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
-    let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
-    let (mut order, mut epoch, mut at) = (shuffled(&train_indices, seed, 0), 0, 0);
+    let (mut order, mut epoch, mut at) = (images.order(seed, 0), 0, 0);
+    let n = order.len();
     let mut curve = LrCurve { points: Vec::new(), suggestion: None, diverged: false };
     let (mut average, mut least) = (0.0, f64::INFINITY);
     for step in 0..steps {
         if at >= n {
             (epoch, at) = (epoch + 1, 0);
-            order = shuffled(&train_indices, seed, epoch);
+            order = images.order(seed, epoch);
         }
         let indices = &order[at..(at + recipe.train.batch).min(n)];
         at += indices.len();
         let part = step as f64 / (steps - 1) as f64;
         let lr = (f64::from(from) * libm::pow(f64::from(to) / f64::from(from), part)) as f32;
-        let how = TrainStep::of(recipe, epoch, &weights);
-        let pixels = Pixels::Bytes { data: &train.images, tables: &tables };
-        let batch = Batch { pixels, labels: &train.labels, indices };
+        let how = TrainStep::of(recipe, epoch, &images.weights);
         let update = Update { optimizer: recipe.train.optimizer, lr, scale: 1.0, step: step as u64 + 1 };
-        let done = engine.step(&batch, &how, update).and_then(|mut score| {
+        let done = engine.step(&images.batch(indices), &how, update).and_then(|mut score| {
             score += engine.settle(None)?;
             Ok(score)
         });
@@ -107,7 +103,7 @@ pub fn lr_find(
                 curve.diverged = true;
                 break;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         average = PAST * average + (1.0 - PAST) * loss;
         let smoothed = average / (1.0 - libm::pow(PAST, step as f64 + 1.0));

@@ -1,46 +1,66 @@
-//! Training: initialisers, the order of samples, the loop, checkpoints, run directories.
+//! Training: sessions and their runs, the loop, checkpoints, the order of samples.
 //!
-//! Without the feature `train` there is what a loop of one's own needs: [`initialize`], [`permutation`], [`split()`], and
+//! ```text
+//! recipe + data → Session → Trainer → events, run directory → model
+//! ```
+//!
+//! Without the feature `train` there is what a loop of one's own needs beside [`crate::engine::initialize`]: [`permutation`], [`split()`], and
 //! [`crate::engine::Engine::step`].
 
 #[cfg(feature = "train")]
 mod checkpoint;
-mod codes;
+#[cfg(feature = "train")]
+mod environment;
+#[cfg(feature = "train")]
+mod error;
 #[cfg(feature = "train")]
 mod evaluate;
 #[cfg(feature = "train")]
 mod event;
-mod init;
+#[cfg(feature = "train")]
+mod history;
+#[cfg(feature = "train")]
+mod images;
+#[cfg(feature = "train")]
+pub mod layout;
 #[cfg(feature = "train")]
 mod lr_find;
-pub mod random;
 #[cfg(feature = "train")]
 mod recipe;
 #[cfg(feature = "train")]
 mod run;
 mod sampler;
+#[cfg(feature = "train")]
+mod session;
 mod split;
 #[cfg(feature = "train")]
 mod start;
 #[cfg(feature = "train")]
 mod tensorboard;
+#[cfg(all(test, feature = "train"))]
+mod tests;
 #[cfg(feature = "train")]
 mod trainer;
 
 #[cfg(feature = "train")]
-pub use checkpoint::{Checkpoint, CheckpointError};
+pub use checkpoint::Checkpoint;
+#[cfg(feature = "train")]
+pub use environment::Machine;
+#[cfg(feature = "train")]
+pub use error::{CheckpointError, CheckpointFault, RunError, TrainError};
 #[cfg(feature = "train")]
 pub use evaluate::evaluate;
 #[cfg(feature = "train")]
 pub use event::{Control, EpochMetrics, Event, Outcome};
-pub use init::{initial_buffers, initialize};
 #[cfg(feature = "train")]
 pub use lr_find::{LrCurve, LrPoint, LrRange, lr_find};
 #[cfg(feature = "train")]
 pub use recipe::recipe_split;
 #[cfg(feature = "train")]
-pub use run::{Run, RunError};
+pub use run::Run;
 pub use sampler::permutation;
+#[cfg(feature = "train")]
+pub use session::Session;
 pub use split::split;
 #[cfg(feature = "train")]
-pub use trainer::{TrainError, Trainer};
+pub use trainer::Trainer;

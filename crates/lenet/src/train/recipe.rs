@@ -1,11 +1,10 @@
 //! What a recipe makes of a dataset and of a step.
 
-use super::sampler::permutation;
 use super::split::split;
-use crate::data::{Dataset, Normalization};
+use crate::data::Dataset;
 use crate::engine::TrainStep;
-use crate::kernel::loss::Targets;
-use crate::spec::{Normalize, Recipe};
+use crate::kernel::op::loss::Targets;
+use crate::spec::{Normalization, Normalize, Recipe};
 
 /// The positions of a recipe's images for training and of those for validation, within its limit: see [`split`].
 pub fn recipe_split(recipe: &Recipe, train: &Dataset) -> (Vec<u32>, Vec<u32>) {
@@ -34,9 +33,4 @@ impl<'a> TrainStep<'a> {
             targets: Targets { smoothing: recipe.targets.label_smoothing, weights },
         }
     }
-}
-
-/// These positions in the order of an epoch.
-pub(super) fn shuffled(indices: &[u32], seed: u64, epoch: usize) -> Vec<u32> {
-    permutation(indices.len(), seed, epoch).into_iter().map(|i| indices[i as usize]).collect()
 }

@@ -1,9 +1,10 @@
 //! The directory of a run: recipe, environment, metrics, checkpoints, model.
 
-use super::checkpoint::{Checkpoint, CheckpointError};
+use super::checkpoint::Checkpoint;
+use super::error::{CheckpointError, RunError, TrainError};
 use super::event::EpochMetrics;
+use super::layout::{BEST, CHECKPOINTS, ENVIRONMENT, LAST, LOCK, METRICS, METRICS_TABLE, MODEL, RECIPE};
 use super::tensorboard::EventFile;
-use super::trainer::TrainError;
 use crate::fs::{is_temporary, remove_temporaries, write_atomic};
 use crate::model::{Model, ModelError};
 use crate::spec::{Network, Recipe};
@@ -24,41 +25,24 @@ pub struct Run {
     _lock: File,
 }
 
-/// Why a run's directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The file system.
-    #[error("run {path}: {error}")]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// A new run would write over something.
-    #[error("{0} is there already and not empty: choose another --out, or go on with --resume {0}")]
-    Exists(PathBuf),
-    /// There is no run to go on with.
-    #[error("{0} is no run: there is no recipe.toml in it")]
-    NotARun(PathBuf),
-    /// Another process trains there.
-    #[error("run {0} is in use by another process: wait for it, or choose another --out")]
-    InUse(PathBuf),
-    /// The metrics are not what this program writes.
-    #[error("{path}:{line}: {what}; go on from a copy of the file, or train anew")]
-    Metrics {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
-}
-
 impl Run {
+    /// Whether a directory holds a run.
+    pub fn is_at(dir: impl AsRef<Path>) -> bool {
+        dir.as_ref().join(RECIPE).is_file()
+    }
+
+    /// The file of a run's recipe.
+    ///
+    /// # Errors
+    /// A directory that is no run.
+    pub fn recipe_path(dir: impl AsRef<Path>) -> Result<PathBuf, RunError> {
+        let dir = dir.as_ref();
+        if Run::is_at(dir) { Ok(dir.join(RECIPE)) } else { Err(RunError::NotARun(dir.to_path_buf())) }
+    }
+
     /// A directory `PARENT/NAME-N` with the first free number.
-    pub fn free_name(parent: &Path, name: &str) -> PathBuf {
+    pub fn free_name(parent: impl AsRef<Path>, name: &str) -> PathBuf {
+        let parent = parent.as_ref();
         (1..).map(|n| parent.join(format!("{name}-{n}"))).find(|p| !p.exists()).unwrap_or_else(|| parent.join(name))
     }
 
@@ -66,7 +50,8 @@ impl Run {
     ///
     /// # Errors
     /// A directory that holds something, is in use, or cannot be written.
-    pub fn create(dir: &Path, recipe: &Recipe, environment: &Value) -> Result<Run, RunError> {
+    pub fn create(dir: impl AsRef<Path>, recipe: &Recipe, environment: &Value) -> Result<Run, RunError> {
+        let dir = dir.as_ref();
         let io = |path: &Path| {
             let path = path.to_path_buf();
             move |error| RunError::Io { path, error }
@@ -81,18 +66,33 @@ impl Run {
         fs::create_dir_all(run.checkpoints()).map_err(io(dir))?;
         run.write_environment(environment)?;
         // The recipe is last: where it is, the run can be resumed.
-        run.write("recipe.toml", recipe.to_toml().as_bytes())?;
+        run.write_recipe(recipe)?;
         Ok(run)
+    }
+
+    /// Starts a run in `PARENT/NAME-N`, with the first number that is free.
+    pub(super) fn create_numbered(
+        parent: &Path,
+        name: &str,
+        recipe: &Recipe,
+        environment: &Value,
+    ) -> Result<Run, RunError> {
+        loop {
+            match Run::create(Run::free_name(parent, name), recipe, environment) {
+                // Another process has just taken the number.
+                Err(RunError::InUse(_) | RunError::Exists(_)) => {}
+                run => return run,
+            }
+        }
     }
 
     /// Opens a run to go on with it, and removes what a killed process left half-written.
     ///
     /// # Errors
     /// A directory that is no run, is in use, or cannot be read.
-    pub fn open(dir: &Path) -> Result<Run, RunError> {
-        if !dir.join("recipe.toml").is_file() {
-            return Err(RunError::NotARun(dir.to_path_buf()));
-        }
+    pub fn open(dir: impl AsRef<Path>) -> Result<Run, RunError> {
+        let dir = dir.as_ref();
+        Run::recipe_path(dir)?;
         let lock = lock(dir)?;
         let run = Run { dir: dir.to_path_buf(), metrics: Vec::new(), events: None, _lock: lock };
         for d in [dir.to_path_buf(), run.checkpoints(), run.model_dir()] {
@@ -110,7 +110,7 @@ impl Run {
 
     /// The directory of the model.
     pub fn model_dir(&self) -> PathBuf {
-        self.dir.join("model")
+        self.dir.join(MODEL)
     }
 
     fn checkpoints(&self) -> PathBuf {
@@ -119,7 +119,7 @@ impl Run {
 
     /// The checkpoint that a resumed run goes on from.
     pub fn last_checkpoint(&self) -> PathBuf {
-        self.checkpoints().join("last.safetensors")
+        self.checkpoints().join(LAST)
     }
 
     /// Metrics of the epochs done.
@@ -131,25 +131,22 @@ impl Run {
     ///
     /// # Errors
     /// A file that cannot be read, or lines that are not the metrics of epochs 1, 2, ….
-    pub fn metrics_of(dir: &Path) -> Result<Vec<EpochMetrics>, RunError> {
-        let path = dir.join("metrics.jsonl");
+    pub fn metrics_of(dir: impl AsRef<Path>) -> Result<Vec<EpochMetrics>, RunError> {
+        let path = dir.as_ref().join(METRICS);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             read => read.map_err(|error| RunError::Io { path: path.clone(), error })?,
         };
         let one = |(i, line): (usize, &str)| match serde_json::from_str(line) {
             Ok(metrics @ EpochMetrics { epoch, .. }) if epoch == i + 1 => Ok(metrics),
-            _ => {
-                let what = format!("these are not the metrics of epoch {}", i + 1);
-                Err(RunError::Metrics { path: path.clone(), line: i + 1, what })
-            }
+            _ => Err(RunError::Metrics { path: path.clone(), epoch: i + 1 }),
         };
         text.lines().enumerate().map(one).collect()
     }
 
     /// Whether a process trains in a run's directory now; nothing where the file system has no locks.
-    pub fn in_use(dir: &Path) -> Option<bool> {
-        let Ok(file) = File::open(dir.join(LOCK)) else { return Some(false) };
+    pub fn in_use(dir: impl AsRef<Path>) -> Option<bool> {
+        let Ok(file) = File::open(dir.as_ref().join(LOCK)) else { return Some(false) };
         match file.try_lock_shared() {
             Ok(()) => Some(false),
             Err(TryLockError::WouldBlock) => Some(true),
@@ -162,28 +159,17 @@ impl Run {
         write_atomic(&path, bytes).map_err(|error| RunError::Io { path, error })
     }
 
-    /// Writes the recipe anew, for a run that goes on with more epochs.
-    ///
-    /// # Errors
-    /// Whatever the file system says.
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
-        self.write("recipe.toml", recipe.to_toml().as_bytes())
+    pub(super) fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
+        self.write(RECIPE, recipe.to_toml().as_bytes())
     }
 
-    /// Writes what the run was done with.
-    ///
-    /// # Errors
-    /// Whatever the file system says.
-    pub fn write_environment(&self, environment: &Value) -> Result<(), RunError> {
+    pub(super) fn write_environment(&self, environment: &Value) -> Result<(), RunError> {
         self.write(ENVIRONMENT, format!("{environment:#}\n").as_bytes())
     }
 
     /// The checkpoint to go on from, if one was written, of the training with this [`Checkpoint::identity`]. The metrics
     /// are then those of the epochs before it: later ones are dropped, and their epochs done again.
-    ///
-    /// # Errors
-    /// A checkpoint that is damaged or of another recipe, metrics of earlier epochs that are missing.
-    pub fn resume(&mut self, network: &Network, identity: &str) -> Result<Option<Checkpoint>, TrainError> {
+    pub(super) fn resume(&mut self, network: &Network, identity: &str) -> Result<Option<Checkpoint>, TrainError> {
         let path = self.last_checkpoint();
         let checkpoint = if path.exists() { Some(Checkpoint::load(network, identity, &path)?) } else { None };
         self.metrics = self.read_metrics(checkpoint.as_ref().map_or(0, |c| c.epoch))?;
@@ -194,7 +180,7 @@ impl Run {
     }
 
     fn metrics_path(&self) -> PathBuf {
-        self.dir.join("metrics.jsonl")
+        self.dir.join(METRICS)
     }
 
     /// The metrics of the first epochs; whatever the file has after them does not count.
@@ -208,11 +194,8 @@ impl Run {
         let mut lines = text.lines();
         let line = |epoch| {
             let metrics = serde_json::from_str(lines.next().unwrap_or_default()).ok();
-            metrics.filter(|m: &EpochMetrics| m.epoch == epoch).ok_or_else(|| RunError::Metrics {
-                path: path.clone(),
-                line: epoch,
-                what: format!("these are not the metrics of epoch {epoch}, which the checkpoint has behind it"),
-            })
+            let is_its_own = |m: &EpochMetrics| m.epoch == epoch;
+            metrics.filter(is_its_own).ok_or_else(|| RunError::LostMetrics { path: path.clone(), epoch })
         };
         (1..=epochs).map(line).collect()
     }
@@ -228,8 +211,8 @@ impl Run {
             table += &format!("{}\n", EpochMetrics::NAMES.map(cell).join(","));
             text += &format!("{line}\n");
         }
-        self.write("metrics.csv", table.as_bytes())?;
-        self.write("metrics.jsonl", text.as_bytes())
+        self.write(METRICS_TABLE, table.as_bytes())?;
+        self.write(METRICS, text.as_bytes())
     }
 
     /// Adds an epoch to the metrics and to the event files.
@@ -250,21 +233,17 @@ impl Run {
     }
 
     pub(super) fn save_checkpoint(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
-        checkpoint.save(network, &self.last_checkpoint())
+        checkpoint.save(network, self.last_checkpoint())
     }
 
     pub(super) fn save_best(&self, checkpoint: &Checkpoint, network: &Network) -> Result<(), CheckpointError> {
-        checkpoint.save(network, &self.checkpoints().join("best.safetensors"))
+        checkpoint.save(network, self.checkpoints().join(BEST))
     }
 
     pub(super) fn save_model(&self, model: &Model) -> Result<(), ModelError> {
         model.save(&self.model_dir())
     }
 }
-
-const LOCK: &str = ".lock";
-const ENVIRONMENT: &str = "environment.json";
-const CHECKPOINTS: &str = "checkpoint";
 
 /// A new run needs an empty directory. What a process left that was killed before it wrote the recipe does not count:
 /// nothing of it is lost by starting again.

@@ -1,6 +1,6 @@
 //! The order of the samples.
 
-use super::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 
 /// The order of `n` samples in an epoch, a permutation by Fisher and Yates; epochs count from 0.
 pub fn permutation(n: usize, seed: u64, epoch: usize) -> Vec<u32> {

@@ -1,6 +1,6 @@
 //! The validation split.
 
-use super::random::{Purpose, Stream};
+use crate::random::{Purpose, Stream};
 
 /// Splits the samples with these labels into those for training and those for validation, each in ascending order: of
 /// each class the rounded share `fraction`, drawn by the seed.
@@ -16,6 +16,7 @@ pub fn split(labels: &[u16], fraction: f32, seed: u64) -> (Vec<u32>, Vec<u32>) {
     for (class, mut members) in members.into_iter().enumerate() {
         let mut stream = Stream::new(seed, Purpose::Split, 0, class as u32);
         let wanted = (f64::from(fraction) * members.len() as f64).round() as usize;
+        let wanted = wanted.min(members.len());
         // The first places of Fisher and Yates's permutation.
         for i in 0..wanted {
             let other = i + stream.below((members.len() - i) as u32) as usize;
@@ -42,5 +43,7 @@ mod tests {
         assert_eq!(split(&labels, 0.25, 3), (train, val.clone()));
         assert_ne!(split(&labels, 0.25, 4).1, val);
         assert_eq!(split(&labels, 0.0, 3).0.len(), 1000);
+        assert_eq!(split(&labels, 1.5, 3).1.len(), 1000);
+        assert_eq!([f32::NAN, -1.0].map(|share| split(&labels, share, 3).1.len()), [0, 0]);
     }
 }

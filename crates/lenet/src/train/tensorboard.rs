@@ -4,8 +4,7 @@
 //! file of its own; what an earlier one wrote of epochs that are done again is marked as void.
 
 use super::event::EpochMetrics;
-#[cfg(feature = "report")]
-use crate::inspect::picture;
+use super::layout::EVENTS;
 use crate::model::Model;
 use crate::protobuf::Message;
 use std::fs::{self, File};
@@ -25,10 +24,10 @@ impl EventFile {
     /// later ones is void.
     pub fn create(dir: &Path, epoch: usize) -> io::Result<Self> {
         let now = now();
-        let is_events = |name: &str| name.starts_with(PREFIX);
+        let is_events = |name: &str| name.starts_with(EVENTS);
         let before = fs::read_dir(dir)?.flatten().filter(|f| f.file_name().to_str().is_some_and(is_events)).count();
         // Read in the order of their names: the number decides between processes of one second.
-        let path = dir.join(format!("{PREFIX}{:010}.{before:04}.lenet", now as u64));
+        let path = dir.join(format!("{EVENTS}{:010}.{before:04}.lenet", now as u64));
         let mut file = EventFile(File::create_new(path)?);
         let mut records = record(&Message::default().double(1, now).bytes(3, "brain.Event:2"));
         if before > 0 {
@@ -62,8 +61,6 @@ impl EventFile {
         self.0.sync_data()
     }
 }
-
-const PREFIX: &str = "events.out.tfevents.";
 
 /// Seconds since 1970.
 fn now() -> f64 {
@@ -102,8 +99,8 @@ fn filters(_: &Model) -> Option<Message> {
 #[cfg(feature = "report")]
 fn filters(model: &Model) -> Option<Message> {
     const RGB: i64 = 3;
-    let scene = picture::filter_grid(model).ok()?;
-    let png = scene.to_png().ok()?;
+    let (layer, shape, weights) = model.filters()?;
+    let png = crate::draw::filter_grid(&layer, shape, weights).to_png().ok()?;
     // Width and height stand in the PNG's header.
     let side = |at: usize| png.get(at..at + 4).map(|b| b.iter().fold(0, |n, b| n << 8 | i64::from(*b)));
     Some(Message::default().int(1, side(20)?).int(2, side(16)?).int(3, RGB).bytes(4, &png))

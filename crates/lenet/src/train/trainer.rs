@@ -1,171 +1,85 @@
-//! The loop.
+//! Trains epoch by epoch: steps, evaluations, checkpoints, and what listeners are told of them.
 
-use super::checkpoint::{BUFFERS, Checkpoint, CheckpointError, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER, identity};
+use super::checkpoint::{BUFFERS, Checkpoint, EMA_BUFFERS, EMA_PARAMETERS, OPTIMIZER};
+use super::error::TrainError;
 use super::evaluate::{evaluate, evaluate_indices};
 use super::event::{Control, EpochMetrics, Event, Outcome};
-use super::recipe::{recipe_split, shuffled};
-use super::run::{Run, RunError};
-use super::start::{Start, held};
-use crate::data::{Dataset, Normalization};
-use crate::engine::{Average, Batch, Engine, EngineError, Pixels, Score, TrainStep, Update};
-use crate::kernel::elementwise::first_not_finite;
-use crate::model::{Model, ModelError, Training};
-use crate::spec::{LayerInfo, Recipe, Spec, TrainRecipe};
+use super::history::History;
+use super::images::{Images, TestImages};
+use super::run::Run;
+use super::start::{Progress, held, start};
+use crate::engine::{Average, Engine, EngineError, Score, TrainStep, Update};
+use crate::kernel::sums::first_not_finite;
+use crate::model::{Model, Training};
+use crate::spec::{LayerInfo, Network, Recipe, Spec, TrainRecipe};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Why a training stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The engine: divergence, or data that do not fit.
-    #[error("{error}{kept}")]
-    Engine {
-        /// What the engine said.
-        error: EngineError,
-        /// Where the last good checkpoint is, in words.
-        kept: String,
-    },
-    /// The run's directory.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// A checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Nothing to learn from.
-    #[error("{0}")]
-    Data(String),
+/// What decides a training, and what its model is called.
+pub(super) struct Plan {
+    pub recipe: Recipe,
+    pub name: String,
+    pub spec: Spec,
 }
 
-/// Drives one training.
+/// Drives one training; made by a [`Session`](super::Session).
 pub struct Trainer<'a> {
-    recipe: &'a Recipe,
-    spec: Spec,
-    name: String,
-    train: &'a Dataset,
-    test: &'a Dataset,
+    plan: Plan,
+    /// What its checkpoints are known by.
+    identity: String,
+    images: Images<'a>,
+    test: TestImages<'a>,
     engine: Box<dyn Engine + 'a>,
     run: Option<Run>,
-    identity: String,
-    normalization: Normalization,
-    tables: Vec<[f32; 256]>,
-    /// Of the classes; none if they count alike.
-    weights: Vec<f32>,
-    /// The images to train on and those for validation, within the recipe's limits.
-    train_indices: Vec<u32>,
-    val_indices: Vec<u32>,
-    test_len: usize,
-    epoch: usize,
-    step: usize,
-    score: Score,
-    seconds: f64,
-    last: Option<EpochMetrics>,
-    best: Best,
+    progress: Progress,
+    history: History,
     average: Option<Average>,
     ranked: bool,
 }
 
-/// The epoch with the highest validation accuracy so far, the first of equals; until one is evaluated, the last.
-#[derive(Clone, Copy, Debug, Default)]
-struct Best {
-    epoch: usize,
-    accuracy: Option<f64>,
+/// Whoever is told of events, and answers whether to go on.
+type Listener<'l> = dyn FnMut(&Event) -> Control + 'l;
+
+/// How fast this process trains.
+struct Pace {
+    started: Instant,
+    images: usize,
 }
 
-impl Best {
-    /// Whether an epoch with this validation accuracy is the best so far. Without validation images the last epoch is:
-    /// nothing is chosen on test images.
-    fn take(&mut self, epoch: usize, accuracy: Option<f64>) -> bool {
-        let better = match (accuracy, self.accuracy) {
-            (Some(new), Some(old)) => new > old,
-            // It was not evaluated.
-            (None, Some(_)) => false,
-            (_, None) => true,
-        };
-        if better {
-            *self = Best { epoch, accuracy };
-        }
-        better
-    }
-
-    /// Whether after so many epochs as many evaluations as `train` waits for have been none the better.
-    fn is_too_long_ago(&self, train: &TrainRecipe, epochs: usize) -> bool {
-        let evaluations = |epochs: usize| epochs / train.evaluate_every.max(1);
-        train.patience.is_some_and(|patience| evaluations(epochs) >= evaluations(self.epoch) + patience)
+impl Pace {
+    /// Images per second.
+    fn rate(&self) -> f64 {
+        self.images as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 }
 
 impl<'a> Trainer<'a> {
     /// Prepares a training: initial parameters, those of `init_from`, or those of the run's last checkpoint.
-    ///
-    /// `name` is that of the recipe, for the model's card; `run` is a new run, or one that was opened to go on.
-    ///
-    /// # Errors
-    /// Data without images, or a checkpoint that cannot be used.
-    pub fn new(
-        recipe: &'a Recipe,
-        name: &str,
-        spec: Spec,
-        train: &'a Dataset,
-        test: &'a Dataset,
+    pub(super) fn new(
+        plan: Plan,
+        (images, test): (Images<'a>, TestImages<'a>),
         mut engine: Box<dyn Engine + 'a>,
         mut run: Option<Run>,
     ) -> Result<Self, TrainError> {
-        let (train_indices, val_indices) = recipe_split(recipe, train);
-        let train_len = train_indices.len();
-        let test_len = recipe.data.test_limit.unwrap_or(usize::MAX).min(test.len());
-        if train_len == 0 || test_len == 0 {
-            return Err(TrainError::Data(format!(
-                "{train_len} training and {test_len} test images: at least one of each is needed"
-            )));
-        }
-        if recipe.train.val_fraction > 0.0 && val_indices.is_empty() {
-            let message = format!("train.val_fraction leaves none of {train_len} images for validation: raise it");
-            return Err(TrainError::Data(message));
-        }
-        let normalization = recipe.data.normalization.resolve(train, &train_indices);
-        if spec.infer().as_ref() != Ok(engine.network()) {
-            return Err(TrainError::Data("the engine was built for another network than that of the spec".into()));
-        }
-        let identity = identity(recipe, train);
-        let labels = train_indices.iter().map(|&i| train.labels[i as usize]);
-        let weights = recipe.targets.class_weights.resolve(labels, train.classes.len());
-        let Start { epoch, step, score, seconds, average } =
-            Start::new(recipe, train_len, engine.as_mut(), run.as_mut(), &identity)?;
-        let metrics = run.as_ref().map_or(&[][..], |r| r.metrics());
-        let mut best = Best::default();
-        for m in metrics {
-            best.take(m.epoch, m.val_accuracy);
-        }
-        let last = metrics.last().cloned();
-        let tables = normalization.tables();
-        let name = name.to_string();
-        Ok(Trainer {
-            recipe,
-            spec,
-            name,
-            train,
-            test,
-            engine,
-            run,
-            identity,
-            normalization,
-            tables,
-            weights,
-            train_indices,
-            val_indices,
-            test_len,
-            epoch,
-            step,
-            score,
-            seconds,
-            last,
-            best,
-            average,
-            ranked: false,
-        })
+        let identity = Checkpoint::identity_of(&plan.recipe, images.data);
+        let (progress, average) = start(&plan.recipe, images.train.len(), engine.as_mut(), run.as_mut(), &identity)?;
+        let history = History::of(run.as_ref().map_or(&[], Run::metrics));
+        Ok(Trainer { plan, identity, images, test, engine, run, progress, history, average, ranked: false })
+    }
+
+    /// The recipe, with the numbers that were resolved against the data.
+    pub fn recipe(&self) -> &Recipe {
+        &self.plan.recipe
+    }
+
+    /// Name of the recipe.
+    pub fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        self.engine.network()
     }
 
     /// The run, if there is one.
@@ -175,7 +89,7 @@ impl<'a> Trainer<'a> {
 
     /// Number of training and of test images, within the recipe's limits.
     pub fn images(&self) -> [usize; 2] {
-        [self.train_indices.len(), self.test_len]
+        [self.images.train.len(), self.test.len]
     }
 
     /// What executes.
@@ -185,7 +99,7 @@ impl<'a> Trainer<'a> {
 
     /// Metrics of the last epoch done.
     pub fn last_metrics(&self) -> Option<&EpochMetrics> {
-        self.last.as_ref()
+        self.history.last.as_ref()
     }
 
     /// Trains until all epochs are done or the listener stops it; then the model is saved into the run.
@@ -193,11 +107,10 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Divergence, and whatever the file system says. The last good checkpoint stays.
     pub fn run(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Outcome, TrainError> {
-        let started = Instant::now();
-        let mut images = 0usize;
-        on_event(&Event::Started { epoch: self.epoch, step: self.step });
-        while self.epoch < self.recipe.train.epochs && !self.is_out_of_patience() {
-            if self.run_epoch(started, &mut images, on_event)? == Control::Stop {
+        let mut pace = Pace { started: Instant::now(), images: 0 };
+        on_event(&Event::Started { epoch: self.progress.epoch, step: self.progress.step });
+        while self.progress.epoch < self.plan.recipe.train.epochs && !self.is_out_of_patience() {
+            if self.run_epoch(&mut pace, on_event)? == Control::Stop {
                 self.checkpoint(on_event)?;
                 return Ok(Outcome::Interrupted);
             }
@@ -217,30 +130,32 @@ impl<'a> Trainer<'a> {
 
     /// Whether validation has not got better for as many evaluations as the recipe waits.
     pub fn is_out_of_patience(&self) -> bool {
-        self.best.is_too_long_ago(&self.recipe.train, self.epoch)
+        self.history.is_out_of_patience(&self.plan.recipe.train, self.progress.epoch)
+    }
+
+    /// Steps of an epoch.
+    fn steps(&self) -> usize {
+        self.images.train.len().div_ceil(self.plan.recipe.train.batch)
     }
 
     /// The learning rate of a step of this epoch, from 0.
     fn lr(&self, step: usize) -> f32 {
-        let train = &self.recipe.train;
-        let steps = self.train_indices.len().div_ceil(train.batch);
-        train.schedule.lr(train.lr, self.epoch * steps + step, steps, train.epochs)
+        let (train, steps) = (&self.plan.recipe.train, self.steps());
+        train.schedule.lr(train.lr, self.progress.epoch * steps + step, steps, train.epochs)
     }
 
     /// One step on these samples.
-    fn learn(&mut self, indices: &[u32], steps: usize) -> Result<Score, EngineError> {
-        let train = &self.recipe.train;
-        let how = TrainStep::of(self.recipe, self.epoch, &self.weights);
-        let pixels = Pixels::Bytes { data: &self.train.images, tables: &self.tables };
-        let score = self.engine.backward(&Batch { pixels, labels: &self.train.labels, indices }, &how)?;
-        let number = self.epoch * steps + self.step + 1;
-        let (optimizer, lr) = (train.optimizer, self.lr(self.step));
-        let update = Update { optimizer, lr, scale: 1.0, step: number as u64 };
-        match train.clip_norm {
+    fn learn(&mut self, indices: &[u32]) -> Result<Score, EngineError> {
+        let (recipe, Progress { epoch, step, .. }) = (&self.plan.recipe, self.progress);
+        let how = TrainStep::of(recipe, epoch, &self.images.weights);
+        let score = self.engine.backward(&self.images.batch(indices), &how)?;
+        let number = epoch * self.steps() + step + 1;
+        let update = Update { optimizer: recipe.train.optimizer, lr: self.lr(step), scale: 1.0, step: number as u64 };
+        match recipe.train.clip_norm {
             Some(longest) => self.engine.update_clipped(longest, update),
             None => self.engine.update(update),
         }
-        if let (Some(average), Some(decay)) = (&mut self.average, train.ema) {
+        if let (Some(average), Some(decay)) = (&mut self.average, recipe.train.ema) {
             // At first the average follows closely: it would remember the initial weights for long.
             let decay = f64::from(decay).min((1.0 + number as f64) / (10.0 + number as f64));
             self.engine.average(average, (1.0 - decay) as f32);
@@ -259,64 +174,60 @@ impl<'a> Trainer<'a> {
     /// Validation and test scores after this epoch (counted from 1), where it is their turn, of the averaged weights if
     /// there are any.
     fn evaluate(&mut self, epoch: usize) -> Result<[Option<Score>; 2], EngineError> {
-        let train = &self.recipe.train;
+        let train = &self.plan.recipe.train;
         let is_last = epoch >= train.epochs;
         let is_turn = is_last || epoch.is_multiple_of(train.evaluate_every.max(1));
         if !(is_turn || self.ranked) {
             return Ok([None, None]);
         }
         let trained = self.average.clone().map(|average| self.swap(average)).transpose()?;
-        let (engine, flip) = (self.engine.as_mut(), self.recipe.augment.flip_test);
-        let val = match &self.val_indices[..] {
+        let (engine, flip) = (self.engine.as_mut(), self.plan.recipe.augment.flip_test);
+        let (Images { data, val, tables, .. }, test) = (&self.images, self.test);
+        let val = match &val[..] {
             [] => None,
-            indices => Some(evaluate_indices(engine, self.train, &self.tables, indices, flip)?),
+            indices => Some(evaluate_indices(engine, data, tables, indices, flip)?),
         };
-        let mut best = self.best;
-        best.take(epoch, val.map(|v| v.accuracy()));
-        let ends = is_last || best.is_too_long_ago(train, epoch);
+        let train = &self.plan.recipe.train;
+        let accuracy = val.map(|v| v.accuracy());
+        let ends = is_last || self.history.would_be_out_of_patience(train, epoch, accuracy);
         let test = match ends || !self.ranked {
-            true => Some(evaluate(engine, self.test, &self.tables, self.test_len, flip)?),
+            true => Some(evaluate(engine, test.data, tables, test.len, flip)?),
             false => None,
         };
         trained.map(|trained| self.swap(trained)).transpose()?;
         Ok([val, test])
     }
 
-    fn run_epoch(
-        &mut self,
-        started: Instant,
-        images: &mut usize,
-        on_event: &mut dyn FnMut(&Event) -> Control,
-    ) -> Result<Control, TrainError> {
-        let recipe: &'a Recipe = self.recipe;
-        let train = &recipe.train;
-        let order = shuffled(&self.train_indices, train.seed, self.epoch);
-        let steps = order.len().div_ceil(train.batch);
+    fn run_epoch(&mut self, pace: &mut Pace, on_event: &mut Listener) -> Result<Control, TrainError> {
+        let TrainRecipe { batch, seed, epochs, checkpoint_seconds, .. } = self.plan.recipe.train;
+        let order = self.images.order(seed, self.progress.epoch);
+        let (steps, period) = (self.steps(), Duration::from_secs(checkpoint_seconds));
         let mut clock = Instant::now();
         let mut last_checkpoint = Instant::now();
-        while self.step < steps {
-            let indices = &order[self.step * train.batch..((self.step + 1) * train.batch).min(order.len())];
-            let score = self.learn(indices, steps).map_err(|error| self.stopped(error))?;
-            self.score += score;
-            self.step += 1;
-            *images += indices.len();
-            self.seconds += clock.elapsed().as_secs_f64();
+        while self.progress.step < steps {
+            let first = self.progress.step * batch;
+            let indices = &order[first..(first + batch).min(order.len())];
+            let score = self.learn(indices).map_err(|error| self.stopped(error))?;
+            let done = &mut self.progress;
+            done.score += score;
+            done.step += 1;
+            pace.images += indices.len();
+            done.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            let rate = *images as f64 / started.elapsed().as_secs_f64().max(1e-9);
-            let left = (train.epochs - self.epoch) * order.len() - (self.step * train.batch).min(order.len());
+            let rate = pace.rate();
+            let left = (epochs - done.epoch) * order.len() - (done.step * batch).min(order.len());
             let event = Event::Step {
-                epoch: self.epoch + 1,
-                step: self.step,
+                epoch: done.epoch + 1,
+                step: done.step,
                 steps,
-                loss: self.score.mean_loss(),
+                loss: done.score.mean_loss(),
                 images_per_second: rate,
                 remaining: Duration::from_secs_f64(left as f64 / rate.max(1e-3)),
             };
             if on_event(&event) == Control::Stop {
                 return Ok(Control::Stop);
             }
-            let period = Duration::from_secs(train.checkpoint_seconds);
-            if !period.is_zero() && last_checkpoint.elapsed() >= period && self.step < steps {
+            if !period.is_zero() && last_checkpoint.elapsed() >= period && self.progress.step < steps {
                 self.checkpoint(on_event)?;
                 last_checkpoint = Instant::now();
             }
@@ -324,48 +235,48 @@ impl<'a> Trainer<'a> {
         self.end_epoch(on_event)
     }
 
-    fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<Control, TrainError> {
+    fn end_epoch(&mut self, on_event: &mut Listener) -> Result<Control, TrainError> {
         let clock = Instant::now();
         self.settle()?;
-        self.seconds += clock.elapsed().as_secs_f64();
+        self.progress.seconds += clock.elapsed().as_secs_f64();
         let clock = Instant::now();
-        let recipe: &'a Recipe = self.recipe;
-        let epoch = self.epoch + 1;
+        let epoch = self.progress.epoch + 1;
         let [val, test] = self.evaluate(epoch).map_err(|e| self.stopped(e))?;
         if [val, test].iter().flatten().any(|score| !score.loss.is_finite()) {
             let layer = self.engine.network().layers.last();
             return Err(self.not_finite("the loss of the evaluation", layer));
         }
+        let Progress { step, score, seconds, .. } = self.progress;
         let metrics = EpochMetrics {
             epoch,
-            lr: self.lr(self.step.saturating_sub(1)),
-            train_loss: self.score.mean_loss(),
-            train_accuracy: self.score.accuracy(),
+            lr: self.lr(step.saturating_sub(1)),
+            train_loss: score.mean_loss(),
+            train_accuracy: score.accuracy(),
             val_loss: val.map(|v| v.mean_loss()),
             val_accuracy: val.map(|v| v.accuracy()),
             test_loss: test.map(|t| t.mean_loss()),
             test_accuracy: test.map(|t| t.accuracy()),
-            train_seconds: self.seconds,
+            train_seconds: seconds,
             eval_seconds: clock.elapsed().as_secs_f64(),
-            images_per_second: self.score.samples as f64 / self.seconds.max(1e-9),
+            images_per_second: score.samples as f64 / seconds.max(1e-9),
         };
-        (self.epoch, self.step, self.score, self.seconds) = (epoch, 0, Score::default(), 0.0);
+        self.progress = Progress { epoch, ..Progress::default() };
         // Metrics and best first: what a kill leaves behind the last checkpoint is dropped and done again.
         if self.run.is_some() {
-            let model = self.model();
-            self.run.iter_mut().try_for_each(|run| run.add_epoch(&metrics, &model, recipe.train.histograms))?;
+            let (model, histograms) = (self.model(), self.plan.recipe.train.histograms);
+            self.run.iter_mut().try_for_each(|run| run.add_epoch(&metrics, &model, histograms))?;
         }
-        if let (true, Some(run)) = (self.best.take(epoch, metrics.val_accuracy), &self.run) {
+        if let (true, Some(run)) = (self.history.add(&metrics), &self.run) {
             run.save_best(&self.state(), self.engine.network())?;
         }
-        self.last = Some(metrics.clone());
         self.checkpoint(on_event)?;
         let control = on_event(&Event::Epoch(&metrics));
         // After the last epoch there is nothing to stop.
-        Ok(if self.epoch < self.recipe.train.epochs { control } else { Control::Continue })
+        Ok(if epoch < self.plan.recipe.train.epochs { control } else { Control::Continue })
     }
 
     fn state(&self) -> Checkpoint {
+        let Progress { epoch, step, score, seconds } = self.progress;
         let average = self.average.as_ref();
         let slabs = [
             (BUFFERS, self.engine.buffers()),
@@ -379,15 +290,15 @@ impl<'a> Trainer<'a> {
             parameters: self.engine.parameters().to_vec(),
             slabs,
             identity: self.identity.clone(),
-            epoch: self.epoch,
-            step: self.step,
-            loss: self.score.loss,
-            correct: self.score.correct,
-            seconds: self.seconds,
+            epoch,
+            step,
+            loss: score.loss,
+            correct: score.correct,
+            seconds,
         }
     }
 
-    fn checkpoint(&mut self, on_event: &mut dyn FnMut(&Event) -> Control) -> Result<(), TrainError> {
+    fn checkpoint(&mut self, on_event: &mut Listener) -> Result<(), TrainError> {
         if self.run.is_some() {
             self.settle()?;
         }
@@ -401,7 +312,7 @@ impl<'a> Trainer<'a> {
     /// Brings home what steps left on the device.
     fn settle(&mut self) -> Result<(), TrainError> {
         let score = self.engine.settle(self.average.as_mut()).map_err(|error| self.stopped(error))?;
-        self.score += score;
+        self.progress.score += score;
         self.check_parameters()
     }
 
@@ -426,25 +337,25 @@ impl<'a> Trainer<'a> {
     }
 
     fn stopped(&self, error: EngineError) -> TrainError {
-        let last = self.run.as_ref().map(|r| r.last_checkpoint()).filter(|p| p.exists());
-        let kept = last.map_or(String::new(), |p| format!(" (the last good checkpoint is {})", p.display()));
+        let kept = self.run.as_ref().map(Run::last_checkpoint).filter(|p| p.exists());
         TrainError::Engine { error, kept }
     }
 
     /// The model as it is now.
     pub fn model(&self) -> Model {
+        let Plan { recipe, name, spec } = &self.plan;
         Model {
-            spec: self.spec.clone(),
+            spec: spec.clone(),
             network: self.engine.network().clone(),
-            normalization: self.normalization.clone(),
-            flip_test: self.recipe.augment.flip_test,
-            classes: self.train.classes.clone(),
+            normalization: self.images.normalization.clone(),
+            flip_test: recipe.augment.flip_test,
+            classes: self.images.data.classes.clone(),
             training: Training {
-                recipe: self.name.clone(),
-                dataset: self.recipe.data.source.clone(),
-                epochs: self.epoch,
-                seed: self.recipe.train.seed,
-                test_accuracy: self.last.as_ref().and_then(|m| m.test_accuracy),
+                recipe: name.clone(),
+                dataset: recipe.data.source.clone(),
+                epochs: self.progress.epoch,
+                seed: recipe.train.seed,
+                test_accuracy: self.last_metrics().and_then(|m| m.test_accuracy),
             },
             parameters: self.average.as_ref().map_or(self.engine.parameters(), |a| &a.parameters).to_vec(),
             buffers: self.average.as_ref().map_or(self.engine.buffers(), |a| &a.buffers).to_vec(),

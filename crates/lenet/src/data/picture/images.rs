@@ -1,6 +1,6 @@
 //! PNG, JPEG, WebP and BMP by the `image` package.
 
-use super::{MAX_ALLOC, PictureError, Raster, check};
+use super::raster::{MAX_ALLOC, PictureError, Raster, check};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use std::io::Cursor;

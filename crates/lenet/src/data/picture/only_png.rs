@@ -1,6 +1,6 @@
 //! PNG by a small decoder, for programs that read no other pictures.
 
-use super::{MAX_SIDE, PictureError, Raster, check, luma};
+use super::raster::{MAX_SIDE, PictureError, Raster, check, luma};
 use zune_png::PngDecoder;
 use zune_png::error::PngDecodeErrors;
 use zune_png::zune_core::bit_depth::BitDepth;

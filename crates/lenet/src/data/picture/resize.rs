@@ -1,6 +1,6 @@
 //! Scaling: each output pixel is the average of what it covers, weighted by a triangle (bilinear where it grows).
 
-use super::Raster;
+use super::raster::Raster;
 
 /// What an output position takes from a row or column of `len` values that becomes `to` long: the first value and the
 /// weights from there on, which sum to 1.

@@ -4,17 +4,15 @@
 //! the way into rounds, since they wait for the whole batch: forward stops behind the z that are to be normalised,
 //! backward behind the sums of their gradients, and every chunk keeps a workspace of its own.
 
-use super::program::{Core, Program, Stage, Work, row_lens};
-use crate::data::augment;
-use crate::engine::{Batch, Pixels, TrainStep};
-use crate::kernel::elementwise::{self, Operand};
-use crate::kernel::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
-use crate::kernel::maximum::NormMaximum;
-use crate::kernel::norm::{Channels, statistics};
-use crate::kernel::pool::PoolKind;
-use crate::kernel::winograd::{Inputs, Scratch};
-use crate::kernel::{AlignedVec, CHUNK, Path, dense, dropout, input, rbf};
-use crate::spec::DenseShape;
+use super::cores::{Packs, Pass, Samples, Taken};
+use super::plan::{Program, Stage, Work};
+use crate::engine::{Pixels, TrainStep};
+use crate::kernel::augment;
+use crate::kernel::op::add::Operand;
+use crate::kernel::op::conv::Scratch;
+use crate::kernel::op::loss::{ChunkScore, Labels, cross_entropy, soft_cross_entropy};
+use crate::kernel::op::norm::{Channels, NormEpilogue, statistics};
+use crate::kernel::{AlignedVec, CHUNK, NoMemory, Path, input};
 use std::mem::take;
 use std::ops::Range;
 
@@ -26,8 +24,8 @@ pub(super) struct Workspace {
     pub(super) z: Vec<AlignedVec>,
     /// Gradients of values that others still need.
     pub(super) extras: Vec<AlignedVec>,
-    /// Of stages that take maxima: their places, or, behind a normalisation, their z.
-    pub(super) maxima: Vec<AlignedVec>,
+    /// What each stage keeps for the way back: of maxima their places, or, behind a normalisation, their z.
+    pub(super) kept: Vec<AlignedVec>,
     /// What the whole batch needs of each normalisation where the chunk stopped, `[channel][2]`.
     pub stops: Vec<Vec<f32>>,
     /// What is needed only while a stage runs.
@@ -37,50 +35,12 @@ pub(super) struct Workspace {
 /// Buffers that hold nothing between stages, so that chunks which wait need none of their own.
 #[derive(Default)]
 pub(super) struct Room {
-    /// Sums of a stage with the lanes apart: of a convolution's weights, then its biases; of a normalisation's channels.
+    /// Sums of a stage with the lanes apart.
     pub(super) lanes: AlignedVec,
     /// Augmented images.
     augmented: augment::Scratch,
     /// What a convolution needs while it runs.
     pub(super) scratch: Scratch,
-}
-
-impl Room {
-    pub fn new(program: &Program) -> Self {
-        let lanes = |s: &Stage| match &s.work {
-            Work::Core { core: Core::Conv(s), .. } => s.kernel.acc_len() + s.shape.oc * CHUNK,
-            // A sum makes those of both its operands.
-            Work::Core { core: Core::Add { .. }, .. } => 4 * z_channels(s) * CHUNK,
-            _ => 0,
-        };
-        let most = program.stages.iter().map(|s| lanes(s).max(norm_len(s))).max();
-        Room { lanes: AlignedVec::zeros(most.unwrap_or(0)), ..Room::default() }
-    }
-}
-
-/// Floats of the sums of a normalisation's channels, lanes apart.
-fn norm_len(stage: &Stage) -> usize {
-    if stage.norm().is_some() { 2 * z_channels(stage) * CHUNK } else { 0 }
-}
-
-/// The packed weights of a stage: forward, gradient.
-pub(super) type Packs = [AlignedVec; 2];
-
-/// Samples of a chunk as rows, for one dense stage.
-pub(super) struct DenseRows {
-    pub(super) dz: AlignedVec,
-    pub(super) x: AlignedVec,
-}
-
-impl DenseRows {
-    pub fn new(s: &DenseShape) -> Self {
-        let (dz, x) = row_lens(s);
-        DenseRows { dz: AlignedVec::zeros(dz), x: AlignedVec::zeros(x) }
-    }
-
-    pub fn view(&self) -> dense::ChunkRows<'_> {
-        dense::ChunkRows { dz: &self.dz, x: &self.x }
-    }
 }
 
 /// What is read while a chunk runs.
@@ -97,67 +57,40 @@ pub(super) struct Context<'a> {
     pub train: Option<&'a TrainStep<'a>>,
 }
 
-/// The samples of a chunk.
-#[derive(Clone, Copy)]
-pub(super) struct Samples<'a> {
-    pub batch: &'a Batch<'a>,
-    pub indices: &'a [u32],
-}
-
-impl Samples<'_> {
-    /// Keys of the samples' dropout in a layer.
-    pub(super) fn keys(&self, step: &TrainStep, layer: u32) -> [u32; CHUNK] {
-        let mut keys = [0; CHUNK];
-        for (key, &sample) in keys.iter_mut().zip(self.indices) {
-            *key = step.dropout_key(sample).wrapping_add(layer);
-        }
-        keys
-    }
-}
-
-impl Context<'_> {
-    fn bias(&self, stage: &Stage) -> Option<&[f32]> {
-        match &stage.work {
-            Work::Core { core: Core::Conv(s), .. } => s.place.bias.clone(),
-            Work::Core { core: Core::Dense(s), .. } => s.place.bias.clone(),
-            _ => None,
-        }
-        .map(|range| &self.parameters[range])
+impl<'a> Context<'a> {
+    /// What a stage reads.
+    pub(super) fn pass(&self, stage: usize, samples: Samples<'a>) -> Pass<'a> {
+        let Context { path, parameters, buffers, train, .. } = *self;
+        Pass { path, parameters, buffers, packs: &self.packs[stage], samples, train }
     }
 }
 
 impl Workspace {
     /// Without room, which is a thread's.
-    pub fn new(program: &Program) -> Self {
-        let z = |s: &Stage| if let Work::Core { epilogue, .. } = &s.work { epilogue.z.len() } else { 0 };
-        let maxima = |s: &Stage| match &s.work {
-            Work::Pool(p) => p.places_len(),
-            Work::Core { norm: Some(_), epilogue: e, .. } if e.pool == Some(PoolKind::Maximum) => {
-                NormMaximum::picked_len(e)
-            }
-            _ => 0,
-        };
+    pub fn new(program: &Program) -> Result<Self, NoMemory> {
         let value = |s: &Stage| if s.summed_by.is_some() { 0 } else { s.y.len() };
         let stages = &program.stages;
         let lens = std::iter::once(program.frames[0].len()).chain(stages.iter().map(value));
-        let lens = lens.chain(stages.iter().map(z)).chain(stages.iter().map(maxima));
-        let mut buffers = AlignedVec::zeros_together(lens.chain(program.extras.iter().map(|f| f.len()))).into_iter();
+        let lens = lens.chain(stages.iter().map(Stage::z_len)).chain(stages.iter().map(Stage::kept_len));
+        let mut buffers = AlignedVec::zeros_together(lens.chain(program.extras.iter().map(|f| f.len())))?.into_iter();
         let mut some = |n: usize| buffers.by_ref().take(n).collect();
         let n = stages.len();
         let norms = stages.iter().filter(|s| s.norm().is_some());
-        Workspace {
+        Ok(Workspace {
             a: some(n + 1),
             z: some(n),
-            maxima: some(n),
+            kept: some(n),
             extras: some(program.extras.len()),
-            stops: norms.map(|s| vec![0.0; norm_len(s) / CHUNK]).collect(),
+            stops: norms.map(|s| vec![0.0; s.norm_len() / CHUNK]).collect(),
             room: Room::default(),
-        }
+        })
     }
 
     /// With room of its own.
-    pub fn of_a_thread(program: &Program) -> Self {
-        Workspace { room: Room::new(program), ..Workspace::new(program) }
+    pub fn of_a_thread(program: &Program) -> Result<Self, NoMemory> {
+        let lanes = program.stages.iter().map(Stage::lanes_len).max().unwrap_or(0);
+        let room = Room { lanes: AlignedVec::try_zeros(lanes)?, ..Room::default() };
+        Ok(Workspace { room, ..Workspace::new(program)? })
     }
 
     /// The logits, `[outputs][16]`.
@@ -179,12 +112,12 @@ impl Workspace {
         }
         for i in c.program.rounds[round].stages.clone() {
             let stage = &c.program.stages[i];
-            match (stage.norm().filter(|_| stage.waits()), &stage.work) {
-                (Some(norm), Work::Core { epilogue: e, .. }) => {
-                    self.core(c, i, 0..e.z.rows);
+            match stage.normalised().filter(|_| stage.waits()) {
+                Some((norm, e)) => {
+                    self.core(c, i, s, 0..e.z.rows);
                     statistics(c.path, &e.z, s.indices.len(), &self.z[i], &mut self.stops[norm.number]);
                 }
-                _ => self.stage(c, i, s),
+                None => self.stage(c, i, s),
             }
         }
     }
@@ -208,89 +141,52 @@ impl Workspace {
     fn stage(&mut self, c: &Context, i: usize, s: Samples) {
         let stage = &c.program.stages[i];
         match &stage.work {
-            Work::Core { core: Core::Conv(_) | Core::Add { .. }, epilogue: e, .. } => {
+            Work::Core { core, epilogue: e, .. } if core.is_row_by_row() => {
                 // Row by row, while the rows are in the first-level cache.
                 for row in 0..e.y.rows {
-                    self.core(c, i, e.z_rows(&(row..row + 1)));
+                    self.core(c, i, s, e.z_rows(&(row..row + 1)));
                     self.emit_rows(c, i, row..row + 1);
                 }
             }
             Work::Core { epilogue: e, .. } => {
-                self.core(c, i, 0..e.z.rows);
+                self.core(c, i, s, 0..e.z.rows);
                 self.emit(c, i);
             }
-            Work::Pool(p) => {
+            Work::Plain(plain) => {
                 let (before, after) = self.a.split_at_mut(i + 1);
-                let places = if c.train.is_some() { &mut self.maxima[i][..] } else { &mut [] };
-                p.forward(c.path, &before[stage.source], &mut after[0], places);
-            }
-            Work::Dropout { rate, key } => {
-                let (before, after) = self.a.split_at_mut(i + 1);
-                let (x, y, frames) = (&before[stage.source], &mut after[0], [&stage.x, &stage.y]);
-                match c.train {
-                    Some(step) => dropout::apply(c.path, *rate, &s.keys(step, *key), frames, x, y),
-                    None => elementwise::copy_frame(frames, x, y),
-                }
-            }
-            Work::Rbf { shape, codes } => {
-                let (before, after) = self.a.split_at_mut(i + 1);
-                rbf::forward(c.path, shape, &c.buffers[codes.clone()], &before[stage.source], &mut after[0]);
+                let kept = if c.train.is_some() { &mut self.kept[i][..] } else { &mut [] };
+                plain.forward(&c.pass(i, s), &before[stage.source], &mut after[0], kept);
             }
         }
     }
 
-    /// Makes some rows of a stage's z; cores other than convolutions and sums make all of them.
-    fn core(&mut self, c: &Context, i: usize, rows: Range<usize>) {
+    /// Makes some rows of a stage's z; cores that do not go row by row make all of them.
+    fn core(&mut self, c: &Context, i: usize, s: Samples, rows: Range<usize>) {
         let stage = &c.program.stages[i];
-        let Work::Core { core, epilogue: e, .. } = &stage.work else { return };
+        let Some(core) = stage.core() else { return };
         let mut z = take(&mut self.z[i]);
-        let x = &self.a[stage.source];
-        match core {
-            Core::Conv(s) => {
-                let inputs = Inputs { x, packed: &c.packs[i][0], bias: c.bias(stage) };
-                s.kernel.forward(c.path, rows, inputs, &mut z, &mut self.room.scratch);
-            }
-            Core::Dense(s) => s.forward.run(0..1, x, &c.packs[i][0], c.bias(stage), &mut z),
-            Core::Copy => elementwise::copy_frame([&stage.x, &e.z], x, &mut z),
-            Core::Add { other } => {
-                let operands = [self.operand(c, stage.source), self.operand(c, *other)];
-                elementwise::sum_rows(c.path, rows, operands, &e.z, &mut z);
-            }
-            Core::Average(p) => p.forward(c.path, x, &mut z, &mut []),
-        }
+        let operand = |value| operand(c, &self.a, &self.z, value);
+        let taken = Taken { x: operand(stage.source), other: stage.other.map(operand) };
+        core.forward(&c.pass(i, s), rows, taken, &mut z, &mut self.room.scratch);
         self.z[i] = z;
-    }
-
-    /// What a sum takes: a value, or the z of which it would have been made.
-    fn operand<'a>(&'a self, c: &'a Context, value: usize) -> Operand<'a> {
-        let maker = value.checked_sub(1).map(|i| (i, &c.program.stages[i])).filter(|(_, s)| s.summed_by.is_some());
-        match maker {
-            Some((i, Stage { work: Work::Core { norm: Some(norm), epilogue, .. }, .. })) => {
-                Operand { values: &self.z[i], frame: &epilogue.z, channels: Some(&c.channels[norm.number]) }
-            }
-            _ => Operand { values: &self.a[value], frame: &c.program.frames[value], channels: None },
-        }
     }
 
     /// Makes the value of a stage from its z.
     fn emit(&mut self, c: &Context, i: usize) {
-        if let Work::Core { epilogue, .. } = &c.program.stages[i].work {
-            self.emit_rows(c, i, 0..epilogue.y.rows);
+        if let Some(e) = c.program.stages[i].epilogue() {
+            self.emit_rows(c, i, 0..e.y.rows);
         }
     }
 
     fn emit_rows(&mut self, c: &Context, i: usize, rows: Range<usize>) {
         let stage = &c.program.stages[i];
-        let Work::Core { norm, epilogue: e, .. } = &stage.work else { return };
-        if stage.summed_by.is_some() {
-            return;
-        }
-        let (z, y) = (&mut self.z[i], &mut self.a[i + 1]);
-        match norm {
-            None => e.forward(c.path, rows, c.train.is_some(), z, y),
+        let Some(e) = stage.epilogue().filter(|_| stage.summed_by.is_none()) else { return };
+        let (z, y, train) = (&mut self.z[i], &mut self.a[i + 1], c.train.is_some());
+        match stage.norm() {
+            None => e.forward(c.path, rows, train, z, y),
             Some(n) => {
-                let picked = if c.train.is_some() { &mut self.maxima[i][..] } else { &mut [] };
-                e.forward_affine(c.path, rows, &c.channels[n.number], z, picked, y);
+                let picked = if train { &mut self.kept[i][..] } else { &mut [] };
+                NormEpilogue { e, channels: &c.channels[n.number] }.forward(c.path, rows, z, picked, y);
             }
         }
     }
@@ -316,6 +212,11 @@ impl Workspace {
     }
 }
 
-pub(super) fn z_channels(stage: &Stage) -> usize {
-    if let Work::Core { epilogue, .. } = &stage.work { epilogue.z.channels } else { 0 }
+/// What a core takes: a value, or the z of which it would have been made.
+fn operand<'a>(c: &Context<'a>, a: &'a [AlignedVec], z: &'a [AlignedVec], value: usize) -> Operand<'a> {
+    let summed = value.checked_sub(1).and_then(|i| Some((i, c.program.stages[i].summed()?)));
+    match summed {
+        Some((i, (norm, e))) => Operand { values: &z[i], frame: &e.z, channels: Some(&c.channels[norm.number]) },
+        None => Operand { values: &a[value], frame: &c.program.frames[value], channels: None },
+    }
 }

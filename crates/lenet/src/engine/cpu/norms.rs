@@ -1,7 +1,8 @@
 //! What normalisations know of their channels: in evaluation, and in the course of a step.
 
-use super::program::{Norm, NormKind, Place, Program};
-use crate::kernel::norm::Channels;
+use super::cores::{Norm, NormKind, Place};
+use super::plan::Program;
+use crate::kernel::op::norm::Channels;
 
 /// The channels of all normalisations, by their numbers.
 pub(super) struct Norms {
@@ -50,8 +51,9 @@ impl Norms {
     /// Sets what does not depend on the batch.
     pub fn start(&mut self, program: &Program, parameters: &[f32]) {
         for norm in program.stages.iter().filter_map(|s| s.norm()) {
-            if let NormKind::Learnt { gain } = norm.kind {
-                learnt(&mut self.training[norm.number], &norm.place, gain, parameters);
+            match norm.kind {
+                NormKind::Learnt { gain } => learnt(&mut self.training[norm.number], &norm.place, gain, parameters),
+                NormKind::Batch { .. } => {}
             }
         }
     }
@@ -60,7 +62,7 @@ impl Norms {
     ///
     /// In f64 and in the order of the chunks, by the formula of Chan, Golub and LeVeque (1979).
     pub fn moments(&mut self, norm: &Norm, chunks: &[(usize, &[f32])], parameters: &[f32]) {
-        let NormKind::Batch { shape, .. } = &norm.kind else { return };
+        let Some(shape) = norm.batch() else { return };
         for c in 0..shape.channels {
             let (mut n, mut mean, mut squares) = (0.0f64, 0.0f64, 0.0f64);
             for (samples, moments) in chunks {
@@ -86,7 +88,7 @@ impl Norms {
 
     /// Joins a normalisation's sums of gradients of the chunks: (samples, `[channel][2]`).
     pub fn gradients(&mut self, norm: &Norm, chunks: &[(usize, &[f32])], gradients: &mut [f32]) {
-        let NormKind::Batch { shape, .. } = &norm.kind else { return };
+        let Some(shape) = norm.batch() else { return };
         let channels = &mut self.training[norm.number];
         let n = chunks.iter().map(|c| c.0 * shape.positions).sum::<usize>() as f64;
         for c in 0..shape.channels {
@@ -101,11 +103,15 @@ impl Norms {
     /// Moves the running statistics towards those of the last batch.
     pub fn track(&self, program: &Program, buffers: &mut [f32]) {
         for norm in program.stages.iter().filter_map(|s| s.norm()) {
-            let NormKind::Batch { shape, mean, variance } = &norm.kind else { continue };
-            for (range, batch) in [mean, variance].into_iter().zip(&self.batch[norm.number]) {
-                for (running, new) in buffers[range.clone()].iter_mut().zip(batch) {
-                    *running = shape.momentum.mul_add(new - *running, *running);
+            match &norm.kind {
+                NormKind::Batch { shape, mean, variance } => {
+                    for (range, batch) in [mean, variance].into_iter().zip(&self.batch[norm.number]) {
+                        for (running, new) in buffers[range.clone()].iter_mut().zip(batch) {
+                            *running = shape.momentum.mul_add(new - *running, *running);
+                        }
+                    }
                 }
+                NormKind::Learnt { .. } => {}
             }
         }
     }

@@ -4,14 +4,14 @@
 //! ranks, which finish the tree and update alike. What depends on the whole batch besides (scores, statistics of
 //! normalisations) is gathered chunk by chunk and summed as a single process does.
 
-use super::chunk::DenseRows;
-use super::program::{Core, DenseCore, Program, Work};
-use super::{CpuEngine, UPDATE, lock, take};
-use crate::kernel::elementwise::sum_tree;
-use crate::kernel::loss::ChunkScore;
+use super::cores::DenseRows;
+use super::plan::{From, Program, To};
+use super::tasks::{TASK, Team, lock, take};
+use crate::kernel::op::loss::ChunkScore;
+use crate::kernel::sums::sum_tree;
 use crate::kernel::{AlignedVec, CHUNK};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Processes that each run an engine of the same network, with the same parameters, on the same batches.
 ///
@@ -31,7 +31,7 @@ pub trait Ranks: Send {
 /// The other ranks, and what they exchange.
 pub(super) struct Peers {
     ranks: Box<dyn Ranks>,
-    /// What this rank tells, then what all do: sums `[node][partial_len]`, and scores `[chunk][SCORE]` behind them.
+    /// What this rank tells, then what all do: partials, one a node, and scores `[chunk][SCORE]` behind them.
     own: AlignedVec,
     all: AlignedVec,
 }
@@ -74,10 +74,74 @@ impl Peers {
         self.shares(chunks).iter().map(|s| s.len() * width).collect()
     }
 
-    /// The sum of all chunks' gradients, as [`partial_len`] says.
-    pub fn sum(&mut self, program: &Program) -> &mut [f32] {
-        &mut self.all[..partial_len(program)]
+    /// Sums the gradients of this rank's chunks, and those of all ranks, and leaves the whole batch's in [`Peers::sum`]. The
+    /// scores of this rank's chunks, which travel along, become those of all.
+    pub fn exchange(
+        &mut self,
+        team: &Team,
+        program: &Program,
+        left: (Vec<&mut [f32]>, Vec<&Vec<DenseRows>>),
+        n_chunks: usize,
+        scores: &[Mutex<ChunkScore>],
+    ) -> Vec<Mutex<ChunkScore>> {
+        let (rank, len) = (self.ranks.rank(), program.slab.partial_len);
+        let shares = self.shares(n_chunks);
+        let all_nodes: Vec<Vec<Range<usize>>> = shares.iter().map(|s| nodes(s, n_chunks)).collect();
+        let counts: Vec<usize> = all_nodes.iter().zip(&shares).map(|(n, s)| n.len() * len + s.len() * SCORE).collect();
+        let (told, total) = (counts[rank], counts.iter().sum());
+        if self.own.len() < told || self.all.len() < total {
+            (self.own, self.all) = (AlignedVec::zeros(told), AlignedVec::zeros(total));
+        }
+        let rest = sum_nodes(team, program, left, &all_nodes[rank], &mut self.own);
+        for (score, words) in scores.iter().zip(rest.as_chunks_mut().0) {
+            *words = write_score(&lock(score));
+        }
+        let Peers { ranks, own, all } = self;
+        ranks.gather(&own[..told], &counts, &mut all[..total]);
+        let (mut rest, mut sums, mut all_scores) = (&mut all[..total], Vec::new(), Vec::new());
+        for (nodes, share) in all_nodes.iter().zip(&shares) {
+            sums.extend(nodes.iter().map(|_| take(&mut rest, len)));
+            let words = take(&mut rest, share.len() * SCORE);
+            all_scores.extend(words.as_chunks().0.iter().map(|s| Mutex::new(read_score(s))));
+        }
+        finish_tree(team, &finish(&all_nodes.concat(), n_chunks), sums, len);
+        all_scores
     }
+
+    /// The partial of all chunks.
+    pub fn sum(&mut self, program: &Program) -> &mut [f32] {
+        &mut self.all[..program.slab.partial_len]
+    }
+}
+
+/// The partials of a rank's nodes, one after the other, and what room is left behind them.
+fn sum_nodes<'a>(
+    team: &Team,
+    program: &Program,
+    (mut own, rows): (Vec<&mut [f32]>, Vec<&Vec<DenseRows>>),
+    nodes: &[Range<usize>],
+    told: &'a mut [f32],
+) -> &'a mut [f32] {
+    let (mut rest, mut rows, mut tasks) = (told, &rows[..], Vec::new());
+    for node in nodes {
+        let chunks = own.drain(..node.len()).collect();
+        let from = From::Chunks(chunks, rows.split_off(..node.len()).unwrap_or_default());
+        tasks.extend(program.slab.tasks(from, To::Partial(take(&mut rest, program.slab.partial_len))));
+    }
+    team.each(tasks, |task| task.run(team.path, &program.stages));
+    rest
+}
+
+/// Does what is left of the tree, block by block.
+fn finish_tree(team: &Team, adds: &[(usize, usize)], mut sums: Vec<&mut [f32]>, len: usize) {
+    let block = |at: usize| sums.iter_mut().map(|node| take(node, TASK.min(len - at))).collect::<Vec<_>>();
+    let blocks: Vec<_> = (0..len).step_by(TASK).map(block).collect();
+    team.each(blocks, |nodes| {
+        for &(to, from) in adds {
+            let (before, after) = nodes.split_at_mut(from);
+            sum_tree(team.path, &mut [&mut *before[to], &mut *after[0]]);
+        }
+    });
 }
 
 /// Floats that carry a score's bits.
@@ -140,104 +204,6 @@ fn finish(nodes: &[Range<usize>], chunks: usize) -> Vec<(usize, usize)> {
     adds
 }
 
-fn dense(program: &Program) -> impl Iterator<Item = &DenseCore> {
-    program.stages.iter().filter_map(|s| match &s.work {
-        Work::Core { core: Core::Dense(core), .. } => Some(&**core),
-        _ => None,
-    })
-}
-
-/// Floats of the gradient of some chunks before it is finished: their own gradients' sum, then the dense weights'.
-fn partial_len(program: &Program) -> usize {
-    program.own_len + dense(program).map(|d| d.shape.outputs * d.shape.inputs).sum::<usize>()
-}
-
-/// What a task of [`CpuEngine::exchange`] sums.
-enum Task<'a> {
-    Own { chunks: Vec<&'a mut [f32]>, sum: &'a mut [f32] },
-    Dense { core: &'a DenseCore, group: usize, chunks: Range<usize>, dw: &'a mut [f32] },
-}
-
-impl CpuEngine {
-    /// The chunks of a batch that this rank takes.
-    pub(super) fn share(&self, chunks: usize) -> Range<usize> {
-        self.peers.as_ref().map_or(0..chunks, |p| p.share(chunks))
-    }
-
-    /// Sums the gradients of this rank's chunks, those of all ranks, and leaves the whole batch's in [`Peers::sum`]. The
-    /// scores of this rank's chunks, which travel along, become those of all.
-    pub(super) fn exchange(&mut self, n_chunks: usize, scores: Vec<Mutex<ChunkScore>>) -> Vec<Mutex<ChunkScore>> {
-        let Some(Peers { ranks, own: partial, all }) = &mut self.peers else { return scores };
-        let shares = shares(n_chunks, ranks.ranks());
-        let all_nodes: Vec<Vec<Range<usize>>> = shares.iter().map(|s| nodes(s, n_chunks)).collect();
-        let (share, mine) = (&shares[ranks.rank()], &all_nodes[ranks.rank()]);
-        let len = partial_len(&self.program);
-        let counts: Vec<usize> = all_nodes.iter().zip(&shares).map(|(n, s)| n.len() * len + s.len() * SCORE).collect();
-        let (told, total) = (counts[ranks.rank()], counts.iter().sum());
-        if partial.len() < told || all.len() < total {
-            (*partial, *all) = (AlignedVec::zeros(told), AlignedVec::zeros(total));
-        }
-        let chunks = self.own[..share.len()].iter_mut();
-        let mut own: Vec<&mut [f32]> =
-            chunks.map(|m| &mut m.get_mut().unwrap_or_else(PoisonError::into_inner)[..]).collect();
-        let rows = self.rows[..share.len()].iter_mut();
-        let rows: Vec<&Vec<DenseRows>> = rows.map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
-        let (mut rest, mut tasks) = (&mut partial[..], Vec::new());
-        for node in mine {
-            let mut chunks: Vec<&mut [f32]> = own.drain(..node.len()).collect();
-            for at in (0..self.program.own_len).step_by(UPDATE) {
-                let n = UPDATE.min(self.program.own_len - at);
-                let sum = take(&mut rest, n);
-                tasks.push(Task::Own { chunks: chunks.iter_mut().map(|c| take(c, n)).collect(), sum });
-            }
-            let chunks = node.start - share.start..node.end - share.start;
-            for core in dense(&self.program) {
-                for group in 0..core.weight.groups() {
-                    let dw = take(&mut rest, core.weight.outputs(group).len() * core.shape.inputs);
-                    tasks.push(Task::Dense { core, group, chunks: chunks.clone(), dw });
-                }
-            }
-        }
-        for (score, words) in scores.iter().zip(rest.as_chunks_mut().0) {
-            *words = write_score(&lock(score));
-        }
-        let (tasks, path): (Vec<_>, _) = (tasks.into_iter().rev().map(Mutex::new).collect(), self.path);
-        self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
-            Task::Own { chunks, sum } => {
-                sum_tree(path, chunks);
-                sum.copy_from_slice(chunks[0]);
-            }
-            Task::Dense { core, group, chunks, dw } => {
-                let rows: Vec<_> = rows[chunks.clone()].iter().map(|r| r[core.number].view()).collect();
-                core.weight.run(*group, &rows, dw);
-            }
-        });
-        drop(tasks);
-        ranks.gather(&partial[..told], &counts, &mut all[..total]);
-        let (mut rest, mut sums, mut all_scores) = (&mut all[..total], Vec::new(), Vec::new());
-        for (nodes, share) in all_nodes.iter().zip(&shares) {
-            sums.extend(nodes.iter().map(|_| take(&mut rest, len)));
-            let words = take(&mut rest, share.len() * SCORE);
-            all_scores.extend(words.as_chunks().0.iter().map(|s| Mutex::new(read_score(s))));
-        }
-        // The rest of the tree, block by block.
-        let adds = finish(&all_nodes.concat(), n_chunks);
-        let mut blocks = Vec::new();
-        for at in (0..len).step_by(UPDATE) {
-            let n = UPDATE.min(len - at);
-            blocks.push(Mutex::new(sums.iter_mut().map(|node| take(node, n)).collect::<Vec<_>>()));
-        }
-        self.pool.run(blocks.len(), &|_, t| {
-            let nodes = &mut *lock(&blocks[t]);
-            for &(to, from) in &adds {
-                let (before, after) = nodes.split_at_mut(from);
-                sum_tree(path, &mut [&mut *before[to], &mut *after[0]]);
-            }
-        });
-        all_scores
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +216,7 @@ mod tests {
             let values: Vec<f32> = (0..chunks).map(|i| 1e3f32.powi(i as i32 % 5 - 2) / (i as f32 + 0.7)).collect();
             let tree = |v: &[f32]| {
                 let mut v: Vec<[f32; 1]> = v.iter().map(|&v| [v]).collect();
-                sum_tree(Path::Portable, &mut v.iter_mut().map(|v| &mut v[..]).collect::<Vec<_>>());
+                sum_tree(Path::PORTABLE, &mut v.iter_mut().map(|v| &mut v[..]).collect::<Vec<_>>());
                 v[0][0]
             };
             for ranks in 1..=9 {

@@ -1,19 +1,25 @@
 //! Inference on a single sample: pixels or outputs in the lanes. The same chains of roundings as in a chunk.
 
-use super::convolution::{compares, fits};
-use super::flow::{Block, blocks};
+use super::cores::{Kind, compares, goes_by_pairs};
+use super::plan::{Block, blocks, borders};
 use crate::engine::Pixels;
-use crate::kernel::contract::Contraction;
-use crate::kernel::epilogue::Epilogue;
-use crate::kernel::frame::Frame;
-use crate::kernel::norm::Channels;
-use crate::kernel::pool::PoolKind;
-use crate::kernel::single::{Finish, Steps, activate, pool, scale_planes, sum_planes};
-use crate::kernel::tile::Tiles;
+use crate::kernel::op::activation::single::activate;
+use crate::kernel::op::add::single::sum_planes;
+use crate::kernel::op::conv::{self, Algorithm, Inputs, Scratch};
+use crate::kernel::op::dense;
+use crate::kernel::op::epilogue::Epilogue;
+use crate::kernel::op::epilogue::single::Finish;
+use crate::kernel::op::norm::Channels;
+use crate::kernel::op::norm::single::scale_planes;
+use crate::kernel::op::pool::PoolKind;
+use crate::kernel::op::pool::single::pool;
+use crate::kernel::plan::contract::Contraction;
+use crate::kernel::plan::frame::{Frame, Steps};
+use crate::kernel::plan::tile::Tiles;
+use crate::kernel::winograd::pairs::Pairs;
 use crate::kernel::winograd::square::{self, Patches};
-use crate::kernel::winograd::{Inputs, Scratch, Winograd};
-use crate::kernel::{AlignedVec, CHUNK, Path, conv, dense, input};
-use crate::spec::{Activation, ConvShape, DenseShape, Geometry, Network, PoolShape};
+use crate::kernel::{AlignedVec, CHUNK, NoMemory, Path, input};
+use crate::spec::{Activation, ConvShape, DenseShape, Network, PoolShape};
 use std::ops::Range;
 
 enum Work {
@@ -39,9 +45,9 @@ enum Work {
 
 enum Forward {
     Direct(Box<Contraction>),
-    Winograd(Box<Winograd>),
+    Pairs(Box<Pairs>),
     /// With the outputs in the lanes; their biases stand behind the packed weights.
-    Across(Box<Winograd>),
+    Across(Box<Pairs>),
     Square(Box<Patches>),
 }
 
@@ -89,84 +95,44 @@ fn finish(block: &Block, z: Steps, y: &Frame) -> Finish {
 impl Single {
     /// Whether all layers have kernels for single samples; other networks pass them as a chunk.
     pub fn supports(network: &Network) -> bool {
-        use Geometry::*;
         blocks(network, |_| true).iter().all(|b| {
-            let col = if let Conv2d(s) = b.layer.geometry { s.stride[1] } else { 1 };
+            let col = if let Kind::Conv(s) = b.kind { s.stride[1] } else { 1 };
             // Chunks take these maxima before the activation.
             let maximum = b.pool.filter(|(kind, s)| *kind == PoolKind::Maximum && Epilogue::fits(s));
             let awkward = maximum.is_some_and(|(_, s)| s.stride[1] * col > 2 || (s.kw - 1) * col > 1);
-            match b.layer.geometry {
-                Conv2d(_) | Add => b.norm.is_none() || !awkward,
-                Dense(_) => b.norm.is_none(),
-                BatchNorm(_) => b.pool.is_none(),
-                AvgPool(_) | MaxPool(_) | Flatten | Activation(_) | Dropout(_) => true,
-                Rbf(_) | Subsample(_) => false,
+            match b.kind {
+                Kind::Conv(_) | Kind::Add => b.norm.is_none() || !awkward,
+                Kind::Dense(_) => b.norm.is_none(),
+                Kind::BatchNorm(_) => b.pool.is_none(),
+                Kind::Pool(..) | Kind::Flatten | Kind::Activation(_) | Kind::Dropout => true,
+                Kind::Subsample(_) | Kind::Alone => false,
             }
         })
     }
 
-    pub fn new(network: &Network, path: Path) -> Self {
-        let tiles = Tiles::of(path);
+    /// Plans a network that it [supports](Single::supports).
+    pub fn new(network: &Network, path: Path) -> Result<Self, NoMemory> {
         let blocks = blocks(network, |_| true);
-        let mut borders = vec![[0, 0]; blocks.len() + 1];
-        for block in &blocks {
-            let border = &mut borders[block.source];
-            *border = [border[0].max(block.border()[0]), border[1].max(block.border()[1])];
-        }
         let shapes = std::iter::once(network.input).chain(blocks.iter().map(Block::y));
-        let frames: Vec<Frame> = shapes.zip(borders).map(|(shape, border)| one(shape, border)).collect();
+        let frames: Vec<Frame> = shapes.zip(borders(&blocks)).map(|(shape, border)| one(shape, border)).collect();
         let mut a_len: Vec<usize> = frames.iter().map(|f| f.len().next_multiple_of(CHUNK)).collect();
         let (mut stages, mut z, mut packs) = (Vec::new(), Vec::new(), Vec::new());
         let mut norms = 0;
         for (i, block) in blocks.iter().enumerate() {
-            let (x, y) = (&frames[block.source], &frames[i + 1]);
+            let planned = plan(path, block, compares(network), [&frames[block.source], &frames[i + 1]]);
             let x_len = &mut a_len[block.source];
-            let (work, z_len, pack_len) = match block.layer.geometry {
-                Geometry::Conv2d(s) => {
-                    let (work, lens) = convolution(tiles, &s, block, compares(network), [x, y]);
-                    *x_len = lens[0].max(*x_len);
-                    (work, lens[1], lens[2])
-                }
-                Geometry::Dense(s) => {
-                    let forward = dense::forward_single(tiles, &s);
-                    let pack_len = forward.x_extent();
-                    (Work::Dense { s, forward }, 0, pack_len)
-                }
-                Geometry::Add => {
-                    let z = one(block.z(), [0, 0]);
-                    let finish = finish(block, steps(&z), y);
-                    let z_len = if finish.fits() { finish.z_extent().max(z.len()) } else { z.len() };
-                    (Work::Sum { other: block.other.unwrap_or(block.source), finish }, z_len, 0)
-                }
-                Geometry::AvgPool(s) => (Work::Pool(PoolKind::Average, s), 0, 0),
-                Geometry::MaxPool(s) => (Work::Pool(PoolKind::Maximum, s), 0, 0),
-                _ => {
-                    // Behind a flatten x may have another shape.
-                    let seen = one(block.z(), [x.border_rows, x.border_cols]);
-                    let mut finish = finish(block, steps(&seen), y);
-                    if let Geometry::Activation(f) = block.layer.geometry {
-                        finish.activation = Some(f);
-                    }
-                    let n = y.len();
-                    if x.len() == n && n == finish.s.c && !finish.normalizes {
-                        // Features are a row.
-                        let row = Steps { origin: 0, plane: n, row: n, col: 1 };
-                        finish = Finish { s: copy([1, 1, n]).1, z: row, y: row, ..finish };
-                    }
-                    *x_len = finish.z_extent().max(*x_len);
-                    (Work::Finish(finish), 0, 0)
-                }
-            };
-            z.push(AlignedVec::zeros(z_len));
-            packs.push(AlignedVec::zeros(pack_len));
+            *x_len = planned.x_len.max(*x_len);
+            z.push(AlignedVec::try_zeros(planned.z_len)?);
+            packs.push(AlignedVec::try_zeros(planned.pack_len)?);
             let weight = block.layer.weight.as_ref().map_or(0..0, |w| w.range.clone());
             let bias = block.layer.bias.as_ref().map(|b| b.range.clone());
             let norm = block.norm.map(|_| norms);
             norms += usize::from(norm.is_some());
-            stages.push(Stage { source: block.source, work, activation: block.activation, norm, weight, bias });
+            let (source, work, activation) = (block.source, planned.work, block.activation);
+            stages.push(Stage { source, work, activation, norm, weight, bias });
         }
-        let a = a_len.into_iter().map(AlignedVec::zeros).collect();
-        Single { path, stages, frames, a, z, packs, scratch: Scratch::default() }
+        let a = a_len.into_iter().map(AlignedVec::try_zeros).collect::<Result<_, _>>()?;
+        Ok(Single { path, stages, frames, a, z, packs, scratch: Scratch::default() })
     }
 
     /// Packs the weights anew.
@@ -175,7 +141,7 @@ impl Single {
             let w = &parameters[stage.weight.clone()];
             match &stage.work {
                 Work::Conv { forward: Forward::Direct(plan), .. } => plan.pack(w, 0..plan.groups().count(), pack),
-                Work::Conv { forward: Forward::Winograd(plan), .. } => plan.pack(w, [pack, &mut []]),
+                Work::Conv { forward: Forward::Pairs(plan), .. } => plan.pack(w, [pack, &mut []]),
                 Work::Conv { forward: Forward::Across(plan), .. } => {
                     let (pack, biases) = pack.split_at_mut(plan.packed_len()[0]);
                     plan.pack(w, [pack, &mut []]);
@@ -213,19 +179,7 @@ impl Single {
             let z = &mut self.z[i];
             match &stage.work {
                 Work::Conv { s, forward, finish } => {
-                    let (packed, behind) = match forward {
-                        Forward::Across(plan) => self.packs[i].split_at(plan.packed_len()[0]),
-                        _ => (&self.packs[i][..], &[][..]),
-                    };
-                    let inputs = Inputs { x, packed, bias };
-                    match forward {
-                        Forward::Direct(plan) => plan.run(0..plan.rows(), x, packed, bias, z),
-                        Forward::Winograd(plan) => plan.forward(path, 0..s.oh, inputs, z, &mut self.scratch),
-                        Forward::Across(plan) => {
-                            plan.forward(path, 0..s.oh, Inputs { bias: None, ..inputs }, z, &mut self.scratch);
-                        }
-                        Forward::Square(plan) => plan.run(path, inputs, z, &mut self.scratch),
-                    }
+                    let behind = forward.run(path, s, Inputs { x, packed: &self.packs[i], bias }, z, &mut self.scratch);
                     end(path, finish, z, behind, affine, y);
                 }
                 Work::Dense { s, forward } => {
@@ -251,15 +205,75 @@ impl Single {
     }
 }
 
-/// A convolution from x to y, as it suits its shape; floats of x, z and packed weights.
-fn convolution(
-    tiles: &'static Tiles,
-    s: &ConvShape,
-    block: &Block,
-    compares: bool,
-    [x, y]: [&Frame; 2],
-) -> (Work, [usize; 3]) {
-    let pairs = fits(s, compares) && !square::fits(s);
+impl Forward {
+    /// Computes z; what is left to add to it are the biases that are returned.
+    fn run<'a>(
+        &self,
+        path: Path,
+        s: &ConvShape,
+        inputs: Inputs<'a>,
+        z: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> &'a [f32] {
+        let Inputs { x, packed, bias } = inputs;
+        match self {
+            Forward::Direct(plan) => plan.run(0..plan.rows(), x, packed, bias, z),
+            Forward::Pairs(plan) => plan.forward(path, 0..s.oh, inputs, z, scratch),
+            Forward::Square(plan) => plan.run(path, inputs, z, scratch),
+            Forward::Across(plan) => {
+                let (packed, biases) = packed.split_at(plan.packed_len()[0]);
+                plan.forward(path, 0..s.oh, Inputs { x, packed, bias: None }, z, scratch);
+                return biases;
+            }
+        }
+        &[]
+    }
+}
+
+/// What a block does, and floats of x, z and packed weights that it needs.
+struct Planned {
+    work: Work,
+    x_len: usize,
+    z_len: usize,
+    pack_len: usize,
+}
+
+/// Plans a block from x to y.
+fn plan(path: Path, block: &Block, compares: bool, [x, y]: [&Frame; 2]) -> Planned {
+    match block.kind {
+        Kind::Conv(s) => convolution(path, &s, block, compares, [x, y]),
+        Kind::Dense(s) => {
+            let forward = dense::forward_single(Tiles::of(path), &s);
+            let pack_len = forward.x_extent();
+            Planned { work: Work::Dense { s, forward }, x_len: 0, z_len: 0, pack_len }
+        }
+        Kind::Add => {
+            let z = one(block.z(), [0, 0]);
+            let finish = finish(block, steps(&z), y);
+            let z_len = if finish.fits() { finish.z_extent().max(z.len()) } else { z.len() };
+            let work = Work::Sum { other: block.other.unwrap_or(block.source), finish };
+            Planned { work, x_len: 0, z_len, pack_len: 0 }
+        }
+        Kind::Pool(kind, s) => Planned { work: Work::Pool(kind, s), x_len: 0, z_len: 0, pack_len: 0 },
+        // Of the last two there are none in networks that are supported.
+        Kind::BatchNorm(_) | Kind::Activation(_) | Kind::Flatten | Kind::Dropout | Kind::Subsample(_) | Kind::Alone => {
+            // Behind a flatten x may have another shape.
+            let seen = one(block.z(), [x.border_rows, x.border_cols]);
+            let mut finish = finish(block, steps(&seen), y);
+            let n = y.len();
+            if x.len() == n && n == finish.s.c && !finish.normalizes {
+                // Features are a row.
+                let row = Steps { origin: 0, plane: n, row: n, col: 1 };
+                finish = Finish { s: copy([1, 1, n]).1, z: row, y: row, ..finish };
+            }
+            Planned { x_len: finish.z_extent(), work: Work::Finish(finish), z_len: 0, pack_len: 0 }
+        }
+    }
+}
+
+/// A convolution from x to y, as it suits its shape.
+fn convolution(path: Path, s: &ConvShape, block: &Block, compares: bool, [x, y]: [&Frame; 2]) -> Planned {
+    let pairs = goes_by_pairs(s, compares) && !square::fits(s);
     // Rows as long as those of x; a vector may overrun each plane.
     let cols = if pairs { s.ow.next_multiple_of(CHUNK) } else { x.row() };
     let frame = Frame { slack: CHUNK, ..one([s.oc, s.oh, cols], [0, 0]) };
@@ -267,26 +281,26 @@ fn convolution(
     let outputs = s.oc.next_multiple_of(CHUNK);
     let across = finish(block, Steps { origin: 0, plane: 1, row: s.ow * outputs, col: outputs }, y);
     let (forward, [x_len, z_len, pack_len]) = if square::fits(s) {
-        let plan = Patches::plan(tiles, s, x, &frame);
+        let plan = Patches::plan(path, s, x, &frame);
         let lens = [x.len(), frame.len(), plan.packed_len()];
         (Forward::Square(Box::new(plan)), lens)
     } else if pairs && across.fits() && s.oc * cols > s.ow * outputs {
         // More of the lanes have something to do.
         behind = across;
-        let plan = Winograd::plan_across(tiles, s, x);
+        let plan = Pairs::plan_across(path, s, x);
         let lens = [plan.x_extent(), plan.z_extent(), plan.packed_len()[0] + outputs];
         (Forward::Across(Box::new(plan)), lens)
     } else if pairs {
-        let plan = Winograd::plan(tiles, s, x, &frame, false);
+        let plan = Pairs::plan(path, s, x, &frame, false);
         let lens = [plan.x_extent(), frame.len(), plan.packed_len()[0]];
-        (Forward::Winograd(Box::new(plan)), lens)
+        (Forward::Pairs(Box::new(plan)), lens)
     } else {
-        let plan = conv::forward_single(tiles, s, x, &frame);
+        let plan = conv::forward_single(Tiles::of(path), s, x, &frame);
         let lens = [plan.x_extent(), frame.len().max(plan.y_extent()), plan.packed_len()];
         (Forward::Direct(Box::new(plan)), lens)
     };
     let z_len = if behind.fits() { z_len.max(behind.z_extent()) } else { z_len };
-    (Work::Conv { s: *s, forward, finish: behind }, [x_len, z_len, pack_len])
+    Planned { work: Work::Conv { s: *s, forward, finish: behind }, x_len, z_len, pack_len }
 }
 
 /// From z to y, in one go or step by step.

@@ -1,18 +1,17 @@
-//! What the chunks of a batch do together: rounds, sums of gradients, packing of weights.
+//! What the chunks of a batch do together: forward and backward, in as many rounds as the network's normalisations ask for.
 
-use super::chunk::{Context, DenseRows, Samples, Workspace};
-use super::convolution::Convolution;
-use super::program::{Core, Norm, Work};
-use super::{CpuEngine, UPDATE, lock, take};
+use super::chunk::{Context, Workspace};
+use super::cores::{DenseRows, Left, Norm, Samples};
+use super::norms::Norms;
+use super::plan::{From, Program, To};
+use super::ranks::Peers;
+use super::tasks::{Team, lock, open};
 use crate::engine::{Batch, TrainStep};
-use crate::kernel::contract::Contraction;
-use crate::kernel::loss::ChunkScore;
-use crate::kernel::winograd::Winograd;
-use crate::kernel::winograd::square::Square;
-use crate::kernel::{CHUNK, elementwise};
-use std::ops::Range;
+use crate::kernel::op::loss::ChunkScore;
+use crate::kernel::sums::first_not_finite;
+use crate::kernel::{AlignedVec, CHUNK, NoMemory};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Which chunk a worker takes: the one that it left last, as long as there is one, since what it wrote last is nearest. Who
 /// works changes no bit.
@@ -45,235 +44,156 @@ impl Deck {
     }
 }
 
-impl CpuEngine {
-    /// Sums the gradients of all chunks: dense weights from rows, all else from the chunks' own gradients.
-    ///
-    /// Returns the position in the slab of the first value that is not finite.
-    pub(super) fn reduce(&mut self, n_chunks: usize) -> Option<usize> {
-        // Where ranks have exchanged their sums, there is one gradient as of a single chunk, dense weights included.
-        let summed = self.peers.as_mut().map(|p| p.sum(&self.program).split_at_mut(self.program.own_len));
-        let (mut own, mut ready): (Vec<&mut [f32]>, Option<&mut [f32]>) = match summed {
-            Some((own, dense)) => (vec![own], Some(dense)),
-            None => {
-                let own = self.own[..n_chunks].iter_mut();
-                (own.map(|m| &mut m.get_mut().unwrap_or_else(PoisonError::into_inner)[..]).collect(), None)
-            }
-        };
-        let rows: Vec<&Vec<DenseRows>> =
-            self.rows[..n_chunks].iter_mut().map(|m| &*m.get_mut().unwrap_or_else(PoisonError::into_inner)).collect();
-        // Cut the slab, and the chunks' own gradients, into what each task writes.
-        enum Task<'a> {
-            /// Of a convolution that makes gradients of its sums, or of what needs nothing more.
-            Own {
-                chunks: Vec<&'a mut [f32]>,
-                sum: &'a mut [f32],
-                at: usize,
-                kernel: Option<&'a Convolution>,
-            },
-            Dense {
-                stage: usize,
-                group: usize,
-                dw: &'a mut [f32],
-                at: usize,
-                ready: Option<&'a [f32]>,
-            },
-        }
-        let mut tasks = Vec::new();
-        let (mut rest, mut at, mut own_at) = (&mut self.gradients[..], 0, 0);
-        for (stage_index, stage) in self.program.stages.iter().enumerate() {
-            for place in stage.places() {
-                let mut cut = |len: usize| {
-                    at += len;
-                    (take(&mut rest, len), at - len)
-                };
-                // Own gradients lie in the same order.
-                let mut cut_own = |range: &Range<usize>| -> Vec<&mut [f32]> {
-                    let gap = range.start - std::mem::replace(&mut own_at, range.end);
-                    own.iter_mut().for_each(|own| _ = take(own, gap));
-                    own.iter_mut().map(|own| take(own, range.len())).collect()
-                };
-                match (&stage.work, &place.own_weight) {
-                    (Work::Core { core: Core::Dense(s), .. }, _) if std::ptr::eq(place, &s.place) => {
-                        for group in 0..s.weight.groups() {
-                            let (dw, at) = cut(s.weight.outputs(group).len() * s.shape.inputs);
-                            let ready = ready.as_mut().map(|ready| &*take(ready, dw.len()));
-                            tasks.push(Task::Dense { stage: stage_index, group, dw, at, ready });
-                        }
-                    }
-                    (_, Some(own)) => {
-                        let (sum, at) = cut(place.weight.len());
-                        let kernel = match &stage.work {
-                            Work::Core { core: Core::Conv(s), .. } if std::ptr::eq(place, &s.place) => Some(&s.kernel),
-                            _ => None,
-                        };
-                        tasks.push(Task::Own { chunks: cut_own(own), sum, at, kernel });
-                    }
-                    // A normalisation's gradient was summed on the way.
-                    (_, None) => drop(cut(place.weight.len())),
-                }
-                if let Some(bias) = &place.bias {
-                    let (sum, at) = cut(bias.len());
-                    if let Some(own) = &place.own_bias {
-                        tasks.push(Task::Own { chunks: cut_own(own), sum, at, kernel: None });
-                    }
-                }
-            }
-        }
-        let bad = AtomicUsize::new(usize::MAX);
-        let check = |values: &[f32], at: usize| {
-            if let Some(i) = elementwise::first_not_finite(values) {
-                bad.fetch_min(at + i, Ordering::Relaxed);
-            }
-        };
-        let tasks: Vec<Mutex<Task>> = tasks.into_iter().rev().map(Mutex::new).collect();
-        let (program, path) = (&self.program, self.path);
-        self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
-            Task::Own { chunks, sum, at, kernel } => {
-                elementwise::sum_tree(path, chunks);
-                match kernel {
-                    Some(kernel) => kernel.finish(chunks[0], sum),
-                    None => sum.copy_from_slice(chunks[0]),
-                }
-                check(sum, *at);
-            }
-            Task::Dense { dw, at, ready: Some(ready), .. } => {
-                dw.copy_from_slice(ready);
-                check(dw, *at);
-            }
-            Task::Dense { stage, group, dw, at, ready: None } => {
-                if let Work::Core { core: Core::Dense(s), .. } = &program.stages[*stage].work {
-                    let chunks: Vec<_> = rows.iter().map(|r| r[s.number].view()).collect();
-                    s.weight.run(*group, &chunks, dw);
-                    check(dw, *at);
-                }
-            }
-        });
-        Some(bad.into_inner()).filter(|&i| i != usize::MAX)
+/// A step of training, as its chunks see it.
+pub(super) struct Step<'a> {
+    pub team: &'a Team,
+    pub batch: &'a Batch<'a>,
+    pub how: &'a TrainStep<'a>,
+    /// Of the gradients.
+    pub scale: f32,
+}
+
+/// The buffers of the chunks.
+pub(super) struct Chunks {
+    /// Of each thread.
+    pub workspaces: Vec<Mutex<Workspace>>,
+    /// Of each chunk, where networks wait for the whole batch.
+    kept: Vec<Mutex<Workspace>>,
+    /// What each chunk has left: its own gradient, and its samples as rows.
+    own: Vec<Mutex<AlignedVec>>,
+    rows: Vec<Mutex<Vec<DenseRows>>>,
+}
+
+impl Chunks {
+    pub fn new(program: &Program, threads: usize) -> Result<Self, NoMemory> {
+        let workspaces =
+            (0..threads).map(|_| Ok(Mutex::new(Workspace::of_a_thread(program)?))).collect::<Result<_, _>>()?;
+        Ok(Chunks { workspaces, kept: Vec::new(), own: Vec::new(), rows: Vec::new() })
     }
 
-    /// Forward and backward of this process's chunks, and their scores, in as many rounds as the network's normalisations ask for.
-    pub(super) fn rounds(&mut self, batch: &Batch, how: &TrainStep, scale: f32) -> Vec<Mutex<ChunkScore>> {
-        let all_chunks: Vec<&[u32]> = batch.indices.chunks(CHUNK).collect();
-        let chunks = &all_chunks[self.share(all_chunks.len())];
-        let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
-        let last = self.program.rounds.len() - 1;
-        if last > 0 {
-            let program = &self.program;
-            self.kept.resize_with(self.kept.len().max(chunks.len()), || Mutex::new(Workspace::new(program)));
+    /// Makes room for what so many chunks keep and leave.
+    fn reserve(&mut self, program: &Program, n: usize) -> Result<(), NoMemory> {
+        if self.own.len() < n {
+            let more = std::iter::repeat_n(program.slab.own_len, n - self.own.len());
+            self.own.extend(AlignedVec::zeros_together(more)?.into_iter().map(Mutex::new));
         }
-        self.norms.start(&self.program, &self.parameters);
+        while self.rows.len() < n {
+            let rows = program.slab.rows.iter().map(DenseRows::new).collect::<Result<_, _>>()?;
+            self.rows.push(Mutex::new(rows));
+        }
+        while program.rounds.len() > 1 && self.kept.len() < n {
+            self.kept.push(Mutex::new(Workspace::new(program)?));
+        }
+        Ok(())
+    }
+
+    /// What so many chunks have left.
+    pub fn left(&mut self, chunks: usize) -> (Vec<&mut [f32]>, Vec<&Vec<DenseRows>>) {
+        let own = open(&mut self.own[..chunks]).map(|own| &mut own[..]).collect();
+        (own, open(&mut self.rows[..chunks]).map(|rows| &*rows).collect())
+    }
+
+    /// Forward and backward of this process's chunks, and their scores. Gradients of normalisations go into the slab.
+    pub fn rounds(
+        &mut self,
+        step: &Step,
+        peers: Option<&Peers>,
+        c: &Context,
+        norms: &mut Norms,
+        slab: &mut [f32],
+    ) -> Result<Vec<Mutex<ChunkScore>>, NoMemory> {
+        let all: Vec<&[u32]> = step.batch.indices.chunks(CHUNK).collect();
+        let chunks = &all[peers.map_or(0..all.len(), |p| p.share(all.len()))];
+        let scores: Vec<Mutex<ChunkScore>> = chunks.iter().map(|_| Mutex::default()).collect();
+        let last = c.program.rounds.len() - 1;
+        self.reserve(c.program, chunks.len())?;
+        norms.start(c.program, c.parameters);
         let mut deck = Deck::new(chunks.len());
         for turn in 0..=2 * last {
-            let context = Context { channels: self.norms.training(), train: Some(how), ..self.context() };
-            self.pool.run(chunks.len(), &|worker, _| {
+            let context = Context { channels: norms.training(), train: Some(step.how), ..*c };
+            step.team.pool.run(chunks.len(), &|worker, _| {
                 let Some(k) = deck.take(worker) else { return };
-                let mut workspace = lock(if last > 0 { &self.kept[k] } else { &self.workspaces[worker] });
-                let lend = |workspace: &mut Workspace| {
-                    if last > 0 {
-                        std::mem::swap(&mut workspace.room, &mut lock(&self.workspaces[worker]).room);
-                    }
-                };
-                lend(&mut workspace);
-                let samples = Samples { batch, indices: chunks[k] };
-                if turn <= last {
-                    workspace.forward_round(&context, samples, turn);
+                let samples = Samples { batch: step.batch, indices: chunks[k] };
+                if let Some(score) = self.turn(step, &context, [worker, k, turn], samples) {
+                    *lock(&scores[k]) = score;
                 }
-                if turn == last {
-                    *lock(&scores[k]) = workspace.train_score(&context, samples, how, scale);
-                }
-                if turn >= last {
-                    let (mut own, mut rows) = (lock(&self.own[k]), lock(&self.rows[k]));
-                    workspace.backward_round(&context, samples, 2 * last - turn, &mut own, &mut rows);
-                }
-                lend(&mut workspace);
                 deck.put(worker, k);
             });
             deck.turn();
             // What the round before, or the one that is gone back to, waits for.
             let Some(round) = (if turn < last { Some(turn) } else { (2 * last - turn).checked_sub(1) }) else { break };
-            let kept: Vec<_> = chunks.iter().zip(&self.kept).map(|(c, w)| (c.len(), lock(w))).collect();
-            let stops = self.program.rounds[round].stops.iter();
-            let norms: Vec<_> = stops.filter_map(|&i| self.program.stages[i].norm()).collect();
-            let len = |norm: &Norm| 2 * norm.place.weight.len();
-            let width = norms.iter().map(|n| len(n)).sum();
-            let gathered = self.peers.as_ref().map(|peers| {
-                let of_chunk =
-                    |w: &Workspace| norms.iter().flat_map(|n| w.stops[n.number].to_vec()).collect::<Vec<_>>();
-                let own: Vec<f32> = kept.iter().flat_map(|(_, w)| of_chunk(w)).collect();
-                peers.gather(&own, all_chunks.len(), width)
-            });
-            let mut at = 0;
-            for norm in norms {
-                let part = at..at + len(norm);
-                at = part.end;
-                let stops: Vec<(usize, &[f32])> = match &gathered {
-                    None => kept.iter().map(|(n, w)| (*n, &w.stops[norm.number][..])).collect(),
-                    Some(all) => {
-                        let of_chunks = all.chunks_exact(width).map(|c| &c[part.clone()]);
-                        all_chunks.iter().map(|c| c.len()).zip(of_chunks).collect()
-                    }
-                };
+            let stops = c.program.rounds[round].stops.iter();
+            let stopped: Vec<&Norm> = stops.filter_map(|&i| c.program.stages[i].norm()).collect();
+            self.join(peers, &all, &stopped, |norm, stops| {
                 if turn < last {
-                    self.norms.moments(norm, &stops, &self.parameters);
+                    norms.moments(norm, stops, c.parameters);
                 } else {
-                    self.norms.gradients(norm, &stops, &mut self.gradients);
+                    norms.gradients(norm, stops, slab);
                 }
-            }
+            });
         }
-        scores
+        Ok(scores)
     }
 
-    /// Packs all weights anew, for forward and gradient.
-    pub(super) fn repack(&mut self) {
-        enum Pack<'a> {
-            Groups(&'a Contraction, &'a [f32], Range<usize>, &'a mut [f32]),
-            Winograd(&'a Winograd, &'a [f32], [&'a mut [f32]; 2]),
-            Square(&'a Square, &'a [f32], [&'a mut [f32]; 2]),
+    /// One chunk's part of a turn, `[worker, chunk, turn]`; its score behind the way forward.
+    fn turn(&self, step: &Step, c: &Context, [worker, k, turn]: [usize; 3], s: Samples) -> Option<ChunkScore> {
+        let last = c.program.rounds.len() - 1;
+        let mut workspace = lock(if last > 0 { &self.kept[k] } else { &self.workspaces[worker] });
+        let lend = |workspace: &mut Workspace| {
+            if last > 0 {
+                std::mem::swap(&mut workspace.room, &mut lock(&self.workspaces[worker]).room);
+            }
+        };
+        lend(&mut workspace);
+        if turn <= last {
+            workspace.forward_round(c, s, turn);
         }
-        let mut tasks = Vec::new();
-        for (stage, packs) in self.program.stages.iter().zip(&mut self.packs) {
-            let place = match &stage.work {
-                Work::Core { core: Core::Conv(s), .. } => &s.place,
-                Work::Core { core: Core::Dense(s), .. } => &s.place,
-                _ => continue,
-            };
-            let w = &self.parameters[place.weight.clone()];
-            let kernel = if let Work::Core { core: Core::Conv(s), .. } = &stage.work { Some(&s.kernel) } else { None };
-            if let Some(Convolution::Winograd(plan)) = kernel {
-                tasks.push(Mutex::new(Pack::Winograd(plan, w, packs.each_mut().map(|p| &mut p[..]))));
-                continue;
-            }
-            if let Some(Convolution::Square(plan)) = kernel {
-                tasks.push(Mutex::new(Pack::Square(plan, w, packs.each_mut().map(|p| &mut p[..]))));
-                continue;
-            }
-            for (contraction, pack) in stage.contractions().into_iter().zip(packs) {
-                let Some(contraction) = contraction else { continue };
-                let mut rest = &mut pack[..];
-                let per_output = contraction.packed_len() / contraction.groups().map(|g| g.1).sum::<usize>();
-                let mut groups = contraction.groups().map(|g| g.1).enumerate().peekable();
-                // Several small groups make one task.
-                while let Some(&(first, _)) = groups.peek() {
-                    let mut len = 0;
-                    let mut end = first;
-                    while len < UPDATE
-                        && let Some((g, outputs)) = groups.next()
-                    {
-                        len += outputs * per_output;
-                        end = g + 1;
-                    }
-                    let (block, tail) = std::mem::take(&mut rest).split_at_mut(len);
-                    rest = tail;
-                    tasks.push(Mutex::new(Pack::Groups(contraction, w, first..end, block)));
-                }
-            }
+        let score = (turn == last).then(|| workspace.train_score(c, s, step.how, step.scale));
+        if turn >= last {
+            let (mut own, mut rows) = (lock(&self.own[k]), lock(&self.rows[k]));
+            workspace.backward_round(c, s, 2 * last - turn, &mut Left { own: &mut own, rows: &mut rows });
         }
-        let path = self.path;
-        self.pool.run(tasks.len(), &|_, t| match &mut *lock(&tasks[t]) {
-            Pack::Groups(contraction, w, groups, block) => contraction.pack(w, groups.clone(), block),
-            Pack::Winograd(plan, w, [forward, gradient]) => plan.pack(w, [forward, gradient]),
-            Pack::Square(plan, w, [forward, gradient]) => plan.pack(path, w, [forward, gradient]),
-        });
-        self.single_is_current = false;
+        lend(&mut workspace);
+        score
     }
+
+    /// Gives each of these normalisations what all chunks have where they stopped: (samples, values).
+    fn join(
+        &self,
+        peers: Option<&Peers>,
+        all: &[&[u32]],
+        norms: &[&Norm],
+        mut joined: impl FnMut(&Norm, &[(usize, &[f32])]),
+    ) {
+        let len = |norm: &Norm| 2 * norm.place.weight.len();
+        let width: usize = norms.iter().map(|n| len(n)).sum();
+        let share = peers.map_or(0..all.len(), |p| p.share(all.len()));
+        let of_chunk = |k: usize| {
+            let workspace = lock(&self.kept[k]);
+            norms.iter().flat_map(|n| workspace.stops[n.number].to_vec()).collect::<Vec<f32>>()
+        };
+        let own: Vec<f32> = (0..share.len()).flat_map(of_chunk).collect();
+        let gathered = peers.map(|peers| peers.gather(&own, all.len(), width)).unwrap_or(own);
+        let mut at = 0;
+        for norm in norms {
+            let part = at..at + len(norm);
+            at = part.end;
+            let of_chunks = gathered.chunks_exact(width).map(|c| &c[part.clone()]);
+            joined(norm, &all.iter().map(|c| c.len()).zip(of_chunks).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Sums the gradients of a batch into the slab.
+///
+/// Returns the position in the slab of the first value that is not finite.
+pub(super) fn reduce(team: &Team, program: &Program, from: From, slab: &mut [f32]) -> Option<usize> {
+    let bad = AtomicUsize::new(usize::MAX);
+    team.each(program.slab.tasks(from, To::Slab(slab)), |task| {
+        task.run(team.path, &program.stages);
+        if let Some(i) = first_not_finite(task.to) {
+            bad.fetch_min(task.at + i, Ordering::Relaxed);
+        }
+    });
+    Some(bad.into_inner()).filter(|&i| i != usize::MAX)
 }

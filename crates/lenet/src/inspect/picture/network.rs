@@ -1,8 +1,8 @@
 //! The way of the data through a network: a box a layer, from top to bottom, shortcuts beside the bodies of their blocks.
 
-use super::scene::{ACCENT, Anchor, FAINT, INK, LARGE, NORMAL, Rgb, SMALL, Scene, Towards, fitted, text_width};
-use crate::inspect::{Summary, SummaryRow};
-use crate::spec::{Geometry, LayerInfo, Network, Shape};
+use crate::draw::{ACCENT, Anchor, FAINT, INK, LARGE, NORMAL, Rgb, SMALL, Scene, Towards, fitted, text_width};
+use crate::spec::{LayerInfo, Network, Shape, Sort, Summary, SummaryRow};
+use crate::text::thousands;
 
 const MARGIN: f64 = 16.0;
 const TOP: f64 = 44.0;
@@ -34,21 +34,14 @@ pub fn network(network: &Network, name: &str) -> Scene {
     }
     let total = format!(
         "{} parameters, {} multiply-adds an image",
-        grouped(summary.parameters as u64),
-        grouped(summary.multiply_adds)
+        thousands(summary.parameters as u64),
+        thousands(summary.multiply_adds)
     );
     let bottom = plan.bottom() + 18.0;
     scene.text([MARGIN, bottom], NORMAL, Anchor::Start, FAINT, &total);
     scene.width = (plan.right() + MARGIN).max(text_width(&title, LARGE) + 2.0 * MARGIN);
     scene.height = bottom + MARGIN;
     scene
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let parts: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    parts.join(",")
 }
 
 /// Where boxes stand; values are counted as in [`LayerInfo::source`].
@@ -147,7 +140,7 @@ impl Plan {
     fn layer(&self, scene: &mut Scene, value: usize, layer: &LayerInfo, row: &SummaryRow, side: usize) {
         let flat = is_flat(layer);
         let area @ [x, y, w, h] = self.area(value, flat);
-        let edge = [LINE, INK][usize::from(matches!(layer.geometry, Geometry::Add))];
+        let edge = [LINE, INK][usize::from(layer.geometry.sort() == Sort::Sum)];
         scene.rect(area, Some(fill(layer)), Some(edge));
         let line = if flat || row.parameters == 0 { y + h / 2.0 + 3.0 } else { y + 15.0 };
         let end = x + w - 16.0 - text_width(&words(layer.output), NORMAL);
@@ -161,9 +154,9 @@ impl Plan {
         }
         let left = x + ICON + 8.0;
         if !flat && row.parameters > 0 {
-            let mut cost = format!("{} parameters", grouped(row.parameters as u64));
+            let mut cost = format!("{} parameters", thousands(row.parameters as u64));
             if row.multiply_adds > 0 {
-                cost += &format!(", {} multiply-adds", grouped(row.multiply_adds));
+                cost += &format!(", {} multiply-adds", thousands(row.multiply_adds));
             }
             scene.text([left, y + 29.0], SMALL, Anchor::Start, FAINT, cost);
         }
@@ -176,8 +169,10 @@ impl Plan {
 
 /// What keeps its shape and has little to say needs no tall box.
 fn is_flat(layer: &LayerInfo) -> bool {
-    use Geometry::*;
-    matches!(layer.geometry, Activation(_) | BatchNorm(_) | Dropout(_) | Add | Flatten)
+    match layer.geometry.sort() {
+        Sort::Function | Sort::Norm | Sort::Pass | Sort::Sum => true,
+        Sort::Convolution | Sort::Dense | Sort::Pooling => false,
+    }
 }
 
 /// Whether a sum's second source comes as it is.
@@ -211,14 +206,13 @@ fn lane(network: &Network, block: &str) -> usize {
 }
 
 fn fill(layer: &LayerInfo) -> Rgb {
-    use Geometry::*;
-    match layer.geometry {
-        Conv2d(_) => [221, 234, 247],
-        Dense(_) | Rbf(_) => [253, 232, 210],
-        AvgPool(_) | MaxPool(_) | Subsample(_) => [224, 241, 220],
-        BatchNorm(_) => [236, 229, 245],
-        Add => [255, 255, 255],
-        Activation(_) | Dropout(_) | Flatten => [245, 246, 248],
+    match layer.geometry.sort() {
+        Sort::Convolution => [221, 234, 247],
+        Sort::Dense => [253, 232, 210],
+        Sort::Pooling => [224, 241, 220],
+        Sort::Norm => [236, 229, 245],
+        Sort::Sum => [255, 255, 255],
+        Sort::Function | Sort::Pass => [245, 246, 248],
     }
 }
 

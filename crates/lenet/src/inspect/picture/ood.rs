@@ -1,10 +1,11 @@
 //! How strange inputs are: their scores on the distributions over known images.
 
-use super::colour::ColourMap;
-use super::scene::{ACCENT, Anchor, BAD, FAINT, INK, LARGE, NORMAL, RULE, Rgb, SMALL, Scene, fitted, text_width};
 use super::views::{Input, READING};
-use crate::inspect::{Distribution, Verdict};
+use crate::draw::{
+    ACCENT, Anchor, BAD, ColourMap, FAINT, INK, LARGE, NORMAL, RULE, Rgb, SMALL, Scene, fitted, text_width,
+};
 use crate::model::Model;
+use crate::predict::{Distribution, Verdict};
 use crate::text::short;
 
 const MARGIN: f64 = 16.0;

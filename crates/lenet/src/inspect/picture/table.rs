@@ -1,8 +1,7 @@
 //! The form that most pictures have: a column an input, a row a layer, in each cell a grid of feature maps; in the margin
 //! what the row is, and the legend of its colours.
 
-use super::colour::{ColourMap, Scale};
-use super::scene::{Anchor, FAINT, INK, LARGE, NORMAL, RULE, Rgb, SMALL, Scene, fitted, text_width};
+use crate::draw::{Anchor, ColourMap, FAINT, INK, LARGE, NORMAL, RULE, Rgb, SMALL, Scale, Scene, fitted, text_width};
 use crate::spec::Shape;
 use crate::text::short;
 

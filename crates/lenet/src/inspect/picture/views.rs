@@ -1,10 +1,10 @@
 //! Activations, filters, class means, saliency as pictures.
 
-use super::colour::{ColourMap, Scale};
-use super::scene::{BAD, FAINT, GOOD, INK, Rgb, Scene};
 use super::table::{Column, NARROW, Row, Table};
-use crate::inspect::{ClassMean, InspectError, LayerValues, Verdict};
+use crate::draw::{BAD, ColourMap, FAINT, GOOD, INK, Rgb, Scale, Scene};
+use crate::inspect::{ClassMean, InspectError, LayerValues};
 use crate::model::Model;
+use crate::predict::Verdict;
 use crate::spec::Shape;
 
 /// An image to be looked at, with what is known of it.
@@ -238,7 +238,7 @@ pub fn saliency(
 /// # Errors
 /// A first layer whose weights no image could show.
 pub fn filters(model: &Model) -> Result<Scene, InspectError> {
-    let (layer, [outputs, c, h, w], weights) = super::super::filters(model)?;
+    let (layer, [outputs, c, h, w], weights) = crate::inspect::filters(model)?;
     let scale = Scale::symmetric(weights.iter());
     let rows = (0..c).map(|channel| {
         let of_channel = |o: usize| weights[(o * c + channel) * h * w..][..h * w].iter().copied();
@@ -260,28 +260,4 @@ pub fn filters(model: &Model) -> Result<Scene, InspectError> {
         least: 270.0,
     };
     Ok(table.draw())
-}
-
-/// The filters of [`filters`] alone, small and without words: beside one another in rows, one row a channel if there are several.
-///
-/// # Errors
-/// A first layer whose weights no image could show.
-pub fn filter_grid(model: &Model) -> Result<Scene, InspectError> {
-    const BETWEEN: f64 = 1.0;
-    let (layer, [outputs, c, h, w], weights) = super::super::filters(model)?;
-    let scale = Scale::symmetric(weights.iter());
-    // Whole pixels a weight, of which a unit has two.
-    let unit = 0.5 * (24 / w.max(h)).max(1) as f64;
-    let columns = if c == 1 { outputs.min(8) } else { outputs };
-    let [width, height] = [w, h].map(|n| n as f64 * unit + BETWEEN);
-    let mut scene = Scene::new(&format!("Filters of layer {layer}"));
-    for (number, filter) in weights.chunks_exact(h * w).enumerate() {
-        let (output, channel) = (number / c, number % c);
-        let (row, column) = if c == 1 { (output / columns, output % columns) } else { (channel, output) };
-        let area = [column as f64 * width, row as f64 * height, width - BETWEEN, height - BETWEEN];
-        scene.bitmap(area, w, filter.iter().map(|v| scale.colour(*v)).collect());
-        scene.width = scene.width.max(area[0] + area[2]);
-        scene.height = scene.height.max(area[1] + area[3]);
-    }
-    Ok(scene)
 }

@@ -311,7 +311,7 @@ mod tests {
         for start in (-87_000..87_000).step_by(7) {
             let x: [f32; CHUNK] = std::array::from_fn(|i| (start as f32 + i as f32 * 0.4) / 1000.0);
             for function in 0..3u8 {
-                let first = apply(Path::Portable, &x, function);
+                let first = apply(Path::PORTABLE, &x, function);
                 for (x, y) in x.iter().zip(first) {
                     let want = exact[function as usize](f64::from(*x));
                     let error = (f64::from(y) - want).abs() / want.abs().max(1e-30);

@@ -1,9 +1,9 @@
 //! A model as an ONNX file.
 
 use super::kind::{FLOAT, INT64, UINT8};
-use crate::model::Model;
+use crate::model::{Model, activation};
 use crate::protobuf::Message;
-use crate::spec::{Activation, Geometry, LayerInfo, ParameterInfo, PoolShape};
+use crate::spec::{Activation, LayerInfo, ParameterInfo, PoolShape};
 use serde_json::json;
 
 /// The operator set, and the version of the format that came with it.
@@ -14,14 +14,14 @@ const INPUT: &str = "image";
 const OUTPUT: &str = "logits";
 
 /// An attribute of a node.
-enum Attribute<'a> {
+pub(in crate::model) enum Attribute<'a> {
     Int(i64),
     Float(f32),
     Ints(&'a [usize]),
 }
 
-struct Builder<'a> {
-    model: &'a Model,
+pub(in crate::model) struct Builder<'a> {
+    pub(in crate::model) model: &'a Model,
     nodes: Vec<Message>,
     initializers: Vec<Message>,
 }
@@ -84,7 +84,13 @@ fn attribute(name: &str, value: &Attribute) -> Message {
 
 impl<'a> Builder<'a> {
     /// Adds a node whose output and name are `name`.
-    fn node(&mut self, name: &str, op: &str, inputs: &[&str], attributes: &[(&str, Attribute)]) -> String {
+    pub(in crate::model) fn node(
+        &mut self,
+        name: &str,
+        op: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute)],
+    ) -> String {
         let node = inputs.iter().fold(Message::default(), |n, input| n.bytes(1, input));
         let node = node.bytes(2, name).bytes(3, name).bytes(4, op);
         let node = attributes.iter().fold(node, |n, (key, value)| n.message(5, &attribute(key, value)));
@@ -98,7 +104,7 @@ impl<'a> Builder<'a> {
         name.to_string()
     }
 
-    fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+    pub(in crate::model) fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
         let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, dims, FLOAT, &raw)
     }
@@ -109,7 +115,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A parameter under its own name.
-    fn parameter(&mut self, p: &ParameterInfo) -> String {
+    pub(in crate::model) fn parameter(&mut self, p: &ParameterInfo) -> String {
         self.floats(&p.name, &p.shape, &self.model.parameters[p.range.clone()])
     }
 
@@ -133,7 +139,7 @@ impl<'a> Builder<'a> {
         if self.model.flip_test { self.mean_of_halves(logits) } else { logits }
     }
 
-    /// Bytes to inputs, with the roundings of [`crate::data::Normalization::tables`].
+    /// Bytes to inputs, with the roundings of [`crate::spec::Normalization::tables`].
     fn normalization(&mut self, image: String) -> String {
         let n = &self.model.normalization;
         let dims = [1, n.mean.len(), 1, 1];
@@ -162,51 +168,8 @@ impl<'a> Builder<'a> {
         self.node(OUTPUT, "ReduceMean", &[&pair, &axis], &[("keepdims", Attribute::Int(0))])
     }
 
-    /// Adds a layer's nodes; returns the name of its value, `name` unless it does nothing.
-    fn layer(&mut self, layer: &LayerInfo, name: &str, values: &[String]) -> String {
-        let x = values[layer.source].as_str();
-        let mut inputs = vec![x.to_string()];
-        match &layer.geometry {
-            Geometry::Conv2d(s) => {
-                inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
-                let [py, px] = s.padding;
-                let attributes = [
-                    ("group", Attribute::Int(s.groups as i64)),
-                    ("kernel_shape", Attribute::Ints(&[s.kh, s.kw])),
-                    ("pads", Attribute::Ints(&[py, px, py, px])),
-                    ("strides", Attribute::Ints(&s.stride)),
-                ];
-                self.node(name, "Conv", &texts(&inputs), &attributes)
-            }
-            Geometry::Dense(_) => {
-                inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
-                self.node(name, "Gemm", &texts(&inputs), &[("transB", Attribute::Int(1))])
-            }
-            Geometry::BatchNorm(s) => {
-                inputs.extend(layer.weight.iter().chain(&layer.bias).map(|p| self.parameter(p)));
-                for b in &layer.buffers {
-                    inputs.push(self.floats(&b.name, &b.shape, &self.model.buffers[b.range.clone()]));
-                }
-                let attributes =
-                    [("epsilon", Attribute::Float(s.eps)), ("momentum", Attribute::Float(1.0 - s.momentum))];
-                self.node(name, "BatchNormalization", &texts(&inputs), &attributes)
-            }
-            Geometry::MaxPool(s) => self.pool(name, "MaxPool", x, s),
-            Geometry::AvgPool(s) => self.pool(name, "AveragePool", x, s),
-            Geometry::Subsample(s) => self.subsample(layer, name, x, s),
-            Geometry::Flatten => self.node(name, "Flatten", &[x], &[]),
-            Geometry::Activation(a) => self.activation(*a, name, x),
-            Geometry::Dropout(_) => x.to_string(),
-            Geometry::Add => {
-                let other = values[layer.other.unwrap_or(layer.source)].as_str();
-                self.node(name, "Add", &[x, other], &[])
-            }
-            Geometry::Rbf(_) => self.rbf(layer, name, x),
-        }
-    }
-
     /// A window; zeros of the padding count in averages.
-    fn pool(&mut self, name: &str, op: &str, x: &str, s: &PoolShape) -> String {
+    pub(in crate::model) fn pool(&mut self, name: &str, op: &str, x: &str, s: &PoolShape) -> String {
         let [py, px] = s.padding;
         let (window, pads) = ([s.kh, s.kw], [py, px, py, px]);
         let mut attributes = vec![
@@ -221,7 +184,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The average times (weight times window) plus bias.
-    fn subsample(&mut self, layer: &LayerInfo, name: &str, x: &str, s: &PoolShape) -> String {
+    pub(in crate::model) fn subsample(&mut self, layer: &LayerInfo, name: &str, x: &str, s: &PoolShape) -> String {
         let window = (s.kh * s.kw) as f32;
         let mut y = self.pool(&format!("{name}.average"), "AveragePool", x, s);
         for (p, op) in layer.weight.iter().map(|w| (w, "Mul")).chain(layer.bias.iter().map(|b| (b, "Add"))) {
@@ -234,7 +197,7 @@ impl<'a> Builder<'a> {
         y
     }
 
-    fn rbf(&mut self, layer: &LayerInfo, name: &str, x: &str) -> String {
+    pub(in crate::model) fn rbf(&mut self, layer: &LayerInfo, name: &str, x: &str) -> String {
         let Some(codes) = layer.buffers.first() else { return x.to_string() };
         let codes = self.floats(&codes.name, &codes.shape, &self.model.buffers[codes.range.clone()]);
         let one = self.ints(&format!("{name}.axis"), &[1]);
@@ -246,46 +209,25 @@ impl<'a> Builder<'a> {
         self.node(name, "Neg", &[&d], &[])
     }
 
-    fn activation(&mut self, activation: Activation, name: &str, x: &str) -> String {
-        let single = |op| (op, None);
-        let (op, alpha) = match activation {
-            Activation::Sigmoid => single("Sigmoid"),
-            Activation::Tanh => single("Tanh"),
-            Activation::Relu => single("Relu"),
-            Activation::LeakyRelu => ("LeakyRelu", Some(0.01)),
-            Activation::Elu => ("Elu", Some(1.0)),
-            Activation::HardSwish => single("HardSwish"),
-            Activation::Softplus => single("Softplus"),
-            Activation::Silu => {
-                let sigmoid = self.node(&format!("{name}.sigmoid"), "Sigmoid", &[x], &[]);
-                return self.node(name, "Mul", &[x, &sigmoid], &[]);
-            }
-            Activation::Gelu => return self.gelu(name, x),
-            Activation::ScaledTanh => {
-                let inner = self.floats(&format!("{name}.inner"), &[], &[2.0 / 3.0]);
-                let outer = self.floats(&format!("{name}.outer"), &[], &[1.7159]);
-                let y = self.node(&format!("{name}.argument"), "Mul", &[x, &inner], &[]);
-                let y = self.node(&format!("{name}.tanh"), "Tanh", &[&y], &[]);
-                return self.node(name, "Mul", &[&y, &outer], &[]);
-            }
+    pub(in crate::model) fn activation(&mut self, activation: Activation, name: &str, x: &str) -> String {
+        let form = activation::form(activation);
+        let full = |part: &str| match part {
+            "" => name.to_string(),
+            activation::X => x.to_string(),
+            _ => format!("{name}.{part}"),
         };
-        let alpha: Vec<_> = alpha.map(|a| ("alpha", Attribute::Float(a))).into_iter().collect();
-        self.node(name, op, &[x], &alpha)
-    }
-
-    /// x / 2 · (1 + erf(x / √2)): operator sets before 20 have no Gelu.
-    fn gelu(&mut self, name: &str, x: &str) -> String {
-        let root = self.floats(&format!("{name}.root"), &[], &[std::f32::consts::SQRT_2]);
-        let one = self.floats(&format!("{name}.one"), &[], &[1.0]);
-        let half = self.floats(&format!("{name}.half"), &[], &[0.5]);
-        let y = self.node(&format!("{name}.argument"), "Div", &[x, &root], &[]);
-        let y = self.node(&format!("{name}.erf"), "Erf", &[&y], &[]);
-        let y = self.node(&format!("{name}.sum"), "Add", &[&y, &one], &[]);
-        let y = self.node(&format!("{name}.product"), "Mul", &[x, &y], &[]);
-        self.node(name, "Mul", &[&y, &half], &[])
+        for &(constant, value) in form.constants {
+            self.floats(&full(constant), &[], &[value]);
+        }
+        let alpha: Vec<_> = form.alpha.map(|a| ("alpha", Attribute::Float(a))).into_iter().collect();
+        for &(node, op, inputs) in form.nodes {
+            let inputs: Vec<String> = inputs.iter().map(|input| full(input)).collect();
+            self.node(&full(node), op, &texts(&inputs), if node.is_empty() { &alpha } else { &[] });
+        }
+        name.to_string()
     }
 }
 
-fn texts(all: &[String]) -> Vec<&str> {
+pub(in crate::model) fn texts(all: &[String]) -> Vec<&str> {
     all.iter().map(String::as_str).collect()
 }

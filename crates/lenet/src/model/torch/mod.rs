@@ -1,5 +1,6 @@
 //! Models and PyTorch: the program that rebuilds a network there, and state dicts from there.
 
+mod order;
 mod program;
 mod state_dict;
 
@@ -7,7 +8,7 @@ pub(super) use program::program;
 pub use state_dict::{StateDictError, parameters};
 
 use super::{Model, ModelError, Training, read_bounded};
-use crate::data::Normalization;
+use crate::spec::Normalization;
 use crate::spec::Spec;
 use std::path::Path;
 

@@ -1,18 +1,13 @@
 //! The lines of Python that rebuild a model in PyTorch.
 
 use crate::model::Model;
+use crate::model::activation::form;
+use crate::model::layers::constructor;
 use crate::spec::{Activation, Layer, Shape, Spec};
 use std::fmt::Write;
 
 /// Classes for layers that PyTorch does not have: the layer's type, and the text.
-const CLASSES: [(&str, &str); 4] = [
-    (
-        "scaled_tanh",
-        "class ScaledTanh(nn.Module):
-    def forward(self, x):
-        return 1.7159 * torch.tanh(2 * x / 3)
-",
-    ),
+const CLASSES: [(&str, &str); 3] = [
     (
         "residual",
         "class Residual(nn.Module):
@@ -52,7 +47,8 @@ const CLASSES: [(&str, &str); 4] = [
 /// A program that loads `model.safetensors` into exactly this network.
 pub fn program(model: &Model) -> String {
     let mut text = String::from("import torch\nfrom safetensors.torch import load_file\nfrom torch import nn\n\n");
-    for (kind, class) in CLASSES {
+    let activations = Activation::ALL.into_iter().filter_map(|a| Some((a.name(), form(a).class?)));
+    for (kind, class) in activations.chain(CLASSES) {
         if uses(&model.spec.layers, kind) {
             text += &format!("\n{class}\n");
         }
@@ -94,8 +90,8 @@ impl Lines {
         for (i, layer) in layers.iter().enumerate() {
             let name = format!("{prefix}{i}");
             let Layer::Residual(r) = layer else {
-                let line = self.layer(layer, &name);
-                let _ = writeln!(self.text, "{indent}{line},");
+                let shape = self.shapes.iter().find(|(n, _)| *n == name).map_or(Shape::Flat(0), |(_, shape)| *shape);
+                let _ = writeln!(self.text, "{indent}{},", constructor(layer, shape));
                 continue;
             };
             let _ = writeln!(self.text, "{indent}Residual(");
@@ -106,66 +102,5 @@ impl Lines {
             }
             let _ = writeln!(self.text, "{indent}),");
         }
-    }
-
-    /// The constructor of a layer that is no block.
-    fn layer(&self, layer: &Layer, name: &str) -> String {
-        let shape = self.shapes.iter().find(|(n, _)| n == name).map_or(Shape::Flat(0), |(_, shape)| *shape);
-        let (channels, dimensions) = match shape {
-            Shape::Image([c, _, _]) => (c, 2),
-            Shape::Flat(n) => (n, 1),
-        };
-        let pool = |p: &crate::spec::Pool| format!("{}, {}, {}", pair(p.window), pair(p.stride), pair(p.padding));
-        match layer {
-            Layer::Conv2d(l) => {
-                let mut args = format!("{channels}, {}, {}", l.channels, pair(l.window));
-                for (key, value, usual) in [("stride", l.stride, [1, 1]), ("padding", l.padding, [0, 0])] {
-                    if value != usual {
-                        let _ = write!(args, ", {key}={}", pair(value));
-                    }
-                }
-                if l.groups != 1 {
-                    let _ = write!(args, ", groups={}", l.groups);
-                }
-                args += bias(l.bias);
-                format!("nn.Conv2d({args})")
-            }
-            Layer::Dense(l) => format!("nn.Linear({channels}, {}{})", l.units, bias(l.bias)),
-            Layer::AvgPool(l) => format!("nn.AvgPool2d({})", pool(l)),
-            Layer::MaxPool(l) => format!("nn.MaxPool2d({})", pool(l)),
-            Layer::Subsample(l) => format!("Subsample({channels}, {})", pool(l)),
-            Layer::GlobalAvgPool => "nn.AdaptiveAvgPool2d(1)".into(),
-            Layer::Flatten => "nn.Flatten()".into(),
-            Layer::BatchNorm(l) => {
-                format!("nn.BatchNorm{dimensions}d({channels}, eps={:?}, momentum={:?})", l.eps, l.momentum)
-            }
-            Layer::Dropout(l) => format!("nn.Dropout({:?})", l.rate),
-            Layer::Rbf(l) => format!("Rbf({channels}, {})", l.units),
-            Layer::Activation(a) => activation(*a).into(),
-            Layer::Residual(_) => String::new(),
-        }
-    }
-}
-
-fn bias(bias: bool) -> &'static str {
-    if bias { "" } else { ", bias=False" }
-}
-
-fn pair([rows, columns]: [usize; 2]) -> String {
-    if rows == columns { rows.to_string() } else { format!("({rows}, {columns})") }
-}
-
-fn activation(a: Activation) -> &'static str {
-    match a {
-        Activation::Sigmoid => "nn.Sigmoid()",
-        Activation::Tanh => "nn.Tanh()",
-        Activation::Relu => "nn.ReLU()",
-        Activation::LeakyRelu => "nn.LeakyReLU()",
-        Activation::Elu => "nn.ELU()",
-        Activation::Gelu => "nn.GELU()",
-        Activation::Silu => "nn.SiLU()",
-        Activation::HardSwish => "nn.Hardswish()",
-        Activation::ScaledTanh => "ScaledTanh()",
-        Activation::Softplus => "nn.Softplus()",
     }
 }

@@ -1,6 +1,7 @@
 //! A checkpoint's tensors: the parameters by their names, and whatever else training keeps, by slab.
 
 use crate::spec::Network;
+use crate::train::error::{CheckpointFault, line};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
@@ -31,20 +32,25 @@ pub(super) fn to_bytes(
 }
 
 /// The parameters and the slabs, of which only those in `known` may be there.
-pub(super) fn from_bytes(network: &Network, known: &[&str], bytes: &[u8]) -> Result<(Vec<f32>, Slabs), String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string().replace(char::is_control, " "));
-    let file = file.map_err(|e| format!("is no whole safetensors file: {e}"))?;
+pub(super) fn from_bytes(
+    network: &Network,
+    known: &[&str],
+    bytes: &[u8],
+) -> Result<(Vec<f32>, Slabs), CheckpointFault> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| CheckpointFault::Content(line(e)))?;
     let read = |name: &str, shape: Option<&[usize]>| {
-        let tensor = file.tensor(name).map_err(|_| format!("has no tensor '{name}'"))?;
+        let named = || name.to_string();
+        let tensor = file.tensor(name).map_err(|_| CheckpointFault::NoTensor(named()))?;
         if tensor.dtype() != Dtype::F32 {
-            return Err(format!("tensor '{name}' is {:?}, not F32", tensor.dtype()));
+            return Err(CheckpointFault::TensorType { tensor: named(), found: format!("{:?}", tensor.dtype()) });
         }
-        if let Some(shape) = shape.filter(|s| *s != tensor.shape()) {
-            return Err(format!("tensor '{name}' has shape {:?}, the network needs {shape:?}", tensor.shape()));
+        if let Some(needed) = shape.filter(|s| *s != tensor.shape()) {
+            let (found, needed) = (tensor.shape().to_vec(), needed.to_vec());
+            return Err(CheckpointFault::TensorShape { tensor: named(), found, needed });
         }
         let values: Vec<f32> = tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         match values.iter().position(|v| !v.is_finite()) {
-            Some(i) => Err(format!("tensor '{name}' holds a value that is not finite, at position {i}")),
+            Some(position) => Err(CheckpointFault::NotFinite { tensor: named(), position }),
             None => Ok(values),
         }
     };
@@ -57,7 +63,7 @@ pub(super) fn from_bytes(network: &Network, known: &[&str], bytes: &[u8]) -> Res
         if known.contains(&name) {
             slabs.insert(name.to_string(), read(name, None)?);
         } else if !network.tensors().any(|t| t.name == name) {
-            return Err(format!("has a tensor '{}' that the network does not know", name.escape_debug()));
+            return Err(CheckpointFault::UnknownTensor(name.to_string()));
         }
     }
     Ok((parameters, slabs))

@@ -1,5 +1,6 @@
 use super::*;
 use crate::spec::{Dense, Layer, Spec};
+use std::path::PathBuf;
 
 fn network() -> Network {
     let layers = vec![Layer::Flatten, Layer::Dense(Dense { units: 3, bias: true })];
@@ -123,7 +124,7 @@ fn values_that_are_not_finite_are_refused() {
 fn an_identity_is_what_decides_the_training() {
     let data =
         |label| Dataset { shape: [1, 1, 1], images: vec![0; 2], labels: vec![0, label], classes: vec!["a".into()] };
-    let of = |set: &str, label| identity(&Recipe::load_with("lenet", &[set]).unwrap(), &data(label));
+    let of = |set: &str, label| Checkpoint::identity_of(&Recipe::load_with("lenet", &[set]).unwrap(), &data(label));
     let base = of("train.epochs=5", 0);
     assert_eq!(base, of("train.epochs=9", 0));
     assert_eq!(base, of("train.checkpoint_seconds=1", 0));

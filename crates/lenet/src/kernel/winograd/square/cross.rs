@@ -1,17 +1,10 @@
 //! The micro-kernel of the weights' gradient: `y[o][p] += Σ d[square][o][lane] · v[square][lane][p]`, samples summed with
 //! the squares, channels of x in the vectors.
 
-use crate::kernel::contract::partition;
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::simd::Avx2;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-use crate::kernel::simd::Avx512;
-#[cfg(target_arch = "aarch64")]
-use crate::kernel::simd::Neon;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use crate::kernel::simd::Simd128;
-use crate::kernel::simd::{CHUNK, Portable, Simd};
-use crate::kernel::tile::Tiles;
+use crate::kernel::path::Path;
+use crate::kernel::plan::contract::{partition, priced_partition};
+use crate::kernel::plan::tile::{Tiles, of_path};
+use crate::kernel::simd::{self, CHUNK, Simd};
 
 /// What a [`CrossFn`] works on.
 #[derive(Clone, Copy)]
@@ -76,7 +69,7 @@ unsafe fn cross<S: Simd, const O: usize, const P: usize>(a: &CrossArgs) {
 }
 
 /// The compiled tiles of a path.
-pub(in crate::kernel::winograd) struct CrossTiles {
+struct CrossTiles {
     tiles: &'static [CrossTile],
     /// Of vectors half as long, for what is left of the inputs.
     halves: &'static [CrossTile],
@@ -84,7 +77,7 @@ pub(in crate::kernel::winograd) struct CrossTiles {
 
 macro_rules! tiles {
     ($name:ident, $S:ty, [$($feature:meta)?], [$(($o:literal, $p:literal)),*], $halves:expr) => {
-        pub(in crate::kernel::winograd) mod $name {
+        mod $name {
             use super::*;
             $(#[$feature])?
             unsafe fn cross_fn<const O: usize, const P: usize>(a: &CrossArgs) {
@@ -105,7 +98,7 @@ macro_rules! tiles {
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 tiles!(
     avx512,
-    Avx512,
+    simd::Avx512,
     [target_feature(enable = "avx512f")],
     [(8, 3), (4, 3), (1, 3), (12, 2), (6, 2), (1, 2), (6, 4), (2, 4), (1, 4), (4, 5), (1, 5), (16, 1), (4, 1), (1, 1)],
     avx2::TILES.tiles
@@ -114,38 +107,36 @@ tiles!(
 #[cfg(target_arch = "x86_64")]
 tiles!(
     avx2,
-    Avx2,
+    simd::Avx2,
     [target_feature(enable = "avx2,fma")],
     [(6, 2), (4, 2), (1, 2), (3, 3), (1, 3), (10, 1), (4, 1), (1, 1)],
     &[]
 );
 
 #[cfg(target_arch = "aarch64")]
-tiles!(neon, Neon, [], [(6, 4), (4, 4), (1, 4), (8, 2), (1, 2), (12, 1), (4, 1), (1, 1)], &[]);
+tiles!(neon, simd::Neon, [], [(6, 4), (4, 4), (1, 4), (8, 2), (1, 2), (12, 1), (4, 1), (1, 1)], &[]);
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-tiles!(simd128, Simd128, [], [(4, 2), (1, 2), (4, 1), (1, 1)], &[]);
+tiles!(simd128, simd::Simd128, [], [(4, 2), (1, 2), (4, 1), (1, 1)], &[]);
 
-tiles!(portable, Portable, [], [(2, 2), (1, 2), (2, 1), (1, 1)], &[]);
+tiles!(portable, simd::Portable, [], [(2, 2), (1, 2), (2, 1), (1, 1)], &[]);
 
 /// A tile, its first output and its first input.
 type Call = (CrossFn, usize, usize);
 
 /// All tiles for so many outputs and inputs, in the order of the inputs.
-pub(super) fn plan(tiles: &'static Tiles, outputs: usize, inputs: usize) -> Vec<Call> {
-    let CrossTiles { tiles: all, halves } = *tiles.pairs.cross;
+pub(super) fn plan(path: Path, outputs: usize, inputs: usize) -> Vec<Call> {
+    let CrossTiles { tiles: all, halves } = *of_path!(path, TILES);
+    let lanes = Tiles::of(path).lanes;
     let options = |tiles: &[CrossTile], p: usize| -> Vec<(usize, f64)> {
         tiles.iter().filter(|t| t.p == p && t.o <= outputs).map(|t| (t.o, (t.o * t.p) as f64 + 2.0)).collect()
     };
-    let total = |p: usize| -> f64 {
-        let options = options(all, p);
-        partition(outputs, &options).iter().filter_map(|o| options.iter().find(|t| t.0 == *o)).map(|t| t.1).sum()
-    };
+    let total = |p: usize| priced_partition(outputs, &options(all, p)).1;
     let mut widths: Vec<(usize, f64)> = all.iter().map(|t| (t.p, total(t.p))).collect();
     widths.dedup_by_key(|w| w.0);
-    let rest = inputs % tiles.lanes;
-    let half = !halves.is_empty() && rest > 0 && rest <= tiles.lanes / 2;
-    let vectors = if half { inputs / tiles.lanes } else { inputs.div_ceil(tiles.lanes) };
+    let rest = inputs % lanes;
+    let half = !halves.is_empty() && rest > 0 && rest <= lanes / 2;
+    let vectors = if half { inputs / lanes } else { inputs.div_ceil(lanes) };
     let (mut calls, mut input) = (Vec::new(), 0);
     let mut columns = |tiles: &[CrossTile], p: usize, lanes: usize| {
         let mut first = 0;
@@ -155,9 +146,9 @@ pub(super) fn plan(tiles: &'static Tiles, outputs: usize, inputs: usize) -> Vec<
         }
         input += p * lanes;
     };
-    partition(vectors, &widths).into_iter().for_each(|p| columns(all, p, tiles.lanes));
+    partition(vectors, &widths).into_iter().for_each(|p| columns(all, p, lanes));
     if half {
-        columns(halves, 1, tiles.lanes / 2);
+        columns(halves, 1, lanes / 2);
     }
     calls
 }

@@ -1,11 +1,12 @@
 //! A sample alone: its squares take the lanes that samples have in a chunk.
 
-use super::{PATCH, SIDE, Square, grow};
-use crate::kernel::frame::Frame;
+use super::grid::{PATCH, SIDE};
+use super::plan::Square;
+use crate::kernel::op::conv::scratch::grow;
+use crate::kernel::op::conv::{Algorithm, Inputs, Scratch};
 use crate::kernel::path::Path;
+use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::CHUNK;
-use crate::kernel::tile::Tiles;
-use crate::kernel::winograd::{Inputs, Scratch};
 use crate::spec::ConvShape;
 
 /// The forward pass of one sample, planned.
@@ -19,11 +20,11 @@ pub struct Patches {
 
 impl Patches {
     /// Plans a convolution for which [`super::fits`], from x to z, frames with one lane.
-    pub fn plan(tiles: &'static Tiles, s: &ConvShape, x: &Frame, z: &Frame) -> Self {
+    pub fn plan(path: Path, s: &ConvShape, x: &Frame, z: &Frame) -> Self {
         let (ih, iw, oh, ow) = (PATCH, PATCH, SIDE, SIDE);
         let one = ConvShape { ih, iw, oh, ow, padding: [0, 0], ..*s };
         let frames = [Frame::chunk([s.ic, ih, iw]), Frame::chunk([s.oc, oh, ow])];
-        Patches { s: *s, x: *x, z: *z, one: Square::plan(tiles, &one, &frames[0], &frames[1], false) }
+        Patches { s: *s, x: *x, z: *z, one: Square::plan(path, &one, &frames[0], &frames[1], false) }
     }
 
     /// Floats of packed weights.

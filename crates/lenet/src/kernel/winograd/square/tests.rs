@@ -1,63 +1,20 @@
-use super::*;
-use crate::kernel::conv::{GRADIENT_BORDER, naive};
-use crate::kernel::winograd::tests::{assert_close, filled, lane, shape, values};
-
-/// All three passes on all paths against the naive ones, and the paths' bits against each other.
-fn check(s: &ConvShape, extra_border: usize) {
-    assert!(fits(s), "{s:?}");
-    let x_frame =
-        Frame::chunk([s.ic, s.ih, s.iw]).with_border(s.padding[0] + extra_border, s.padding[1] + extra_border);
-    let z_frame = Frame::chunk([s.oc, s.oh, s.ow]).with_border(0, GRADIENT_BORDER);
-    let (x, dz, w) = (filled(&x_frame, 1), filled(&z_frame, 2), values(s.oc * s.taps(), 3));
-    let bias = values(s.oc, 4);
-    let f64s = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let mut bits: Option<[Vec<f32>; 3]> = None;
-    for path in Path::available() {
-        let plan = Square::plan(Tiles::of(path), s, &x_frame, &z_frame, true);
-        // What others left in the buffers must not matter.
-        let mut scratch = Scratch::default();
-        let Scratch { v, d, m, lines, sums } = &mut scratch;
-        for buffer in [v, d, m, lines, sums] {
-            grow(buffer, 1 << 20);
-            buffer.fill(7.0);
-        }
-        let [mut forward, mut gradient] = plan.packed_len().map(|n| vec![0.0; n]);
-        plan.pack(path, &w, [&mut forward, &mut gradient]);
-        let (mut z, mut dx) = (vec![0.0; z_frame.len()], vec![0.0; x_frame.len()]);
-        for row in 0..s.oh {
-            let inputs = Inputs { x: &x, packed: &forward, bias: Some(&bias) };
-            plan.forward(path, row..row + 1, inputs, &mut z, &mut scratch);
-        }
-        let mut dw = vec![5.0; w.len()];
-        plan.weight(path, &dz, &x, &mut dw, &mut scratch);
-        plan.gradient(path, &dz, &gradient, &mut dx, &mut scratch);
-        let mut all = vec![0.0; w.len()];
-        for l in 0..CHUNK {
-            let (x1, dz1, w1) = (lane(&x_frame, &x, l), lane(&z_frame, &dz, l), f64s(&w));
-            let dx1 = naive::backward(s, &x1, &w1, &dz1, &mut all, None);
-            if l % 15 == 0 {
-                assert_close("z", &lane(&z_frame, &z, l), &naive::forward(s, &x1, &w1, Some(&f64s(&bias))), 2e-6);
-                assert_close("dx", &lane(&x_frame, &dx, l), &dx1, 2e-6);
-            }
-        }
-        // Sums of all samples, of up to 25,600 terms.
-        assert_close("dw", &f64s(&dw), &all, 4e-6);
-        let border = x_frame.len() - x_frame.channels * x_frame.rows * x_frame.cols * CHUNK;
-        let zeros = dx.iter().filter(|&&v| v == 0.0).count();
-        assert!(zeros >= border, "the border stays zero");
-        let same = bits.get_or_insert_with(|| [z.clone(), dw.clone(), dx.clone()]);
-        assert!(*same == [z, dw, dx], "{path} gives the bits of the first path");
-    }
-}
+use super::{Patches, Square, fits};
+use crate::kernel::kit::{filled, values};
+use crate::kernel::op::conv::tests::{check, shape};
+use crate::kernel::op::conv::{Algorithm, Inputs, Scratch};
+use crate::kernel::path::Path;
+use crate::kernel::plan::frame::Frame;
+use crate::kernel::simd::CHUNK;
+use crate::spec::ConvShape;
 
 #[test]
 fn agrees_with_the_naive_convolution_on_every_path() {
-    check(&shape(12, 12, [14, 14], [3, 3], [1, 1]), 0);
-    check(&shape(13, 17, [7, 7], [3, 3], [1, 1]), 1);
-    check(&shape(24, 12, [10, 12], [3, 3], [0, 2]), 0);
-    check(&shape(12, 29, [5, 6], [3, 3], [2, 0]), 2);
+    check(&shape(12, 12, [14, 14], [3, 3], [1, 1]), 0, Square::plan);
+    check(&shape(13, 17, [7, 7], [3, 3], [1, 1]), 1, Square::plan);
+    check(&shape(24, 12, [10, 12], [3, 3], [0, 2]), 0, Square::plan);
+    check(&shape(12, 29, [5, 6], [3, 3], [2, 0]), 2, Square::plan);
     // More rows of squares than the gradient of the weights takes at a time.
-    check(&shape(12, 13, [40, 40], [3, 3], [1, 1]), 0);
+    check(&shape(12, 13, [40, 40], [3, 3], [1, 1]), 0, Square::plan);
 }
 
 #[test]
@@ -66,6 +23,7 @@ fn odd_sizes_and_few_channels_are_left_to_others() {
     assert!([3, 4, 6, 7, 8, 9, 14, 28].into_iter().all(|n| fits(&same(n, 12))));
     assert!([1, 2, 5].into_iter().all(|n| !fits(&same(n, 12))) && !fits(&same(8, 11)));
     assert!(!fits(&ConvShape { groups: 2, ..same(8, 12) }) && !fits(&ConvShape { stride: [1, 2], ..same(8, 12) }));
+    assert!(!fits(&ConvShape { dilation: [2, 1], ..same(8, 12) }));
 }
 
 /// A sample alone has the bits that it has in a chunk.
@@ -80,8 +38,8 @@ fn squares_in_the_lanes_give_the_same_bits() {
         let (x, w, bias) = (filled(&chunk[0], 5), values(s.oc * s.taps(), 6), values(s.oc, 7));
         let x1: Vec<f32> = x.iter().skip(9).step_by(CHUNK).copied().collect();
         for path in Path::available() {
-            let whole = Square::plan(Tiles::of(path), &s, &chunk[0], &chunk[1], false);
-            let alone = Patches::plan(Tiles::of(path), &s, &single[0], &single[1]);
+            let whole = Square::plan(path, &s, &chunk[0], &chunk[1], false);
+            let alone = Patches::plan(path, &s, &single[0], &single[1]);
             let mut scratch = Scratch::default();
             let (mut z, mut z1) = (vec![0.0; chunk[1].len()], vec![0.0; single[1].len()]);
             let mut packed = vec![0.0; whole.packed_len()[0]];

@@ -1,9 +1,9 @@
 //! Patches into what is multiplied point by point, and sums into squares. Along a side the points are
 //! 0, A, -A, B, -B, infinity, in this order.
 
-use super::{Grid, PATCH, SIDE};
-use crate::kernel::frame::Frame;
+use super::grid::{Grid, PATCH, SIDE};
 use crate::kernel::path::Program;
+use crate::kernel::plan::frame::Frame;
 use crate::kernel::simd::{CHUNK, Simd};
 
 pub(super) const A: f32 = 0.75;

@@ -1,7 +1,7 @@
 //! Windows into points, and sums at points into gradients of windows.
 
+use super::grid::{PATCH, POINTS};
 use super::transform::{A, B};
-use super::{PATCH, POINTS};
 use crate::kernel::path::Program;
 use crate::kernel::simd::{CHUNK, Simd};
 use crate::spec::ConvShape;

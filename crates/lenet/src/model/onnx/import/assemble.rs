@@ -2,7 +2,7 @@
 
 use super::super::OnnxError;
 use super::function::{Function, recognize};
-use super::{Importer, Operand, Source, UNKNOWN};
+use super::graph::{Importer, Operand, Source, UNKNOWN};
 use crate::spec::{Activation, BatchNorm, Layer, Residual};
 use std::collections::HashSet;
 

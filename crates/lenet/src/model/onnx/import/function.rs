@@ -1,9 +1,10 @@
 //! Elementwise nodes, recognised by what they compute: exporters write one function in many patterns.
 
 use super::super::read::{Attribute, Node};
-use super::{Importer, Operand, Source, attribute, float};
-use crate::kernel::activation::naive;
-use crate::spec::{Activation, Shape};
+use super::graph::{Importer, Operand, Source, attribute, float};
+use crate::kernel::op::activation::naive;
+use crate::model::activation::candidates;
+use crate::spec::{Activation, Approximate, Shape};
 use std::collections::HashMap;
 
 /// Most data between a function's value and its argument, and most dominators that are tried as its argument.
@@ -61,13 +62,13 @@ fn uniform(importer: &Importer, value: usize, argument: usize) -> Option<Functio
     if is_by_channel(importer, value, argument) {
         return None;
     }
-    let x: Vec<f64> = arguments().collect();
+    let x: Vec<f64> = arguments().chain([-1.0]).collect();
     let y = values(importer, value, argument, 0, &x)?;
     let is = |f: &dyn Fn(f64) -> f64| x.iter().zip(&y).all(|(&x, &y)| close(y, f(x)));
     if is(&|x| x) {
         return Some(Function::Identity);
     }
-    Activation::ALL.into_iter().find(|a| is(&|x| naive(*a, x).0)).map(Function::Activation)
+    candidates(y[y.len() - 1]).into_iter().find(|a| is(&|x| naive(*a, x).0)).map(Function::Activation)
 }
 
 /// A factor and an addend in every channel.
@@ -184,11 +185,35 @@ fn evaluate(op: &str, operands: &[f64], node: &Node) -> Option<f64> {
             let high = operands.get(2).copied().unwrap_or_else(|| float(node, "max", f32::MAX));
             x.max(low).min(high)
         }
-        "Gelu" => match attribute(node, "approximate") {
-            None => naive(Activation::Gelu, x).0,
-            Some(Attribute::Text(b"none")) => naive(Activation::Gelu, x).0,
-            Some(_) => 0.5 * x * (1.0 + libm::tanh(0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x))),
-        },
+        "Gelu" => {
+            let approximate = match attribute(node, "approximate") {
+                None | Some(Attribute::Text(b"none")) => Approximate::None,
+                Some(Attribute::Text(b"tanh")) => Approximate::Tanh,
+                Some(_) => return None,
+            };
+            naive(Activation::Gelu { approximate }, x).0
+        }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Operator sets from 20 on have GELU in both forms.
+    #[test]
+    fn gelu_has_two_forms_and_no_third() {
+        let gelu = |form: Option<&'static str>, x: f64| {
+            let attributes = form.map(|f| ("approximate", Attribute::Text(f.as_bytes()))).into_iter().collect();
+            evaluate("Gelu", &[x], &Node { op: "Gelu", attributes, ..Node::default() })
+        };
+        // x / 2 · (1 + erf(x / √2)), and x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
+        for (x, exact, tanh) in [(1.0, 0.841_344_746, 0.841_191_991), (-2.0, -0.045_500_264, -0.045_402_306)] {
+            for (form, want) in [(None, exact), (Some("none"), exact), (Some("tanh"), tanh)] {
+                assert!((gelu(form, x).unwrap() - want).abs() < 1e-8, "{form:?} {x}");
+            }
+            assert_eq!(gelu(Some("sigmoid"), x), None);
+        }
+    }
 }

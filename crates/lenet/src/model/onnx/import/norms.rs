@@ -2,8 +2,8 @@
 
 use super::super::OnnxError;
 use super::super::read::File;
-use super::ImportOptions;
-use crate::data::Normalization;
+use super::options::ImportOptions;
+use crate::spec::Normalization;
 
 /// The normalisation: that of the file's input, and what the graph does before its first layer.
 pub fn normalization(

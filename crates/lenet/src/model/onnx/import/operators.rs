@@ -2,13 +2,8 @@
 
 use super::super::OnnxError;
 use super::super::read::{Attribute, Node};
-use super::function::is_function;
-use super::{Constant, Importer, Operand, Source, Value, attribute, float, int, refuse};
+use super::graph::{Constant, Importer, Operand, Source, Value, attribute, float, int, refuse};
 use crate::spec::{BatchNorm, Conv2d, Dense, Layer, Pool, Shape};
-
-/// What refusals of whole operators add.
-const KNOWN: &str = "known are Conv, Gemm, MatMul, BatchNormalization, MaxPool, AveragePool, GlobalAveragePool, \
-                     ReduceMean, Flatten, Reshape, Squeeze, Dropout, Identity, Add, and elementwise functions";
 
 /// Most inputs of an elementwise function.
 const OPERANDS: usize = 4;
@@ -33,45 +28,11 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn operator(&mut self, node: &'a Node<'a>) -> Result<Value<'a>, OnnxError> {
-        let id = match node.op {
-            "Constant" => return self.constant_node(node),
-            "Transpose" => return self.transposed(node),
-            "Identity" | "Dropout" | "Cast" => return self.alias(node),
-            "Conv" => self.conv(node)?,
-            "Gemm" => self.gemm(node)?,
-            "MatMul" => self.matmul(node)?,
-            "BatchNormalization" => self.batch_norm(node)?,
-            "MaxPool" | "AveragePool" => self.pool(node)?,
-            "GlobalAveragePool" => {
-                let x = self.datum(node, 0)?;
-                self.layer(node, x, Layer::GlobalAvgPool, Vec::new(), Vec::new())?
-            }
-            "ReduceMean" => self.mean(node)?,
-            "Flatten" => {
-                only(node, &["axis"])?;
-                let (x, axis) = (self.datum(node, 0)?, int(node, "axis", 1));
-                if axis != 1 && axis != 1 - self.rank(x) as i64 {
-                    return Err(refuse(node, format!("axis is {axis}, only 1 keeps the batch")));
-                }
-                self.flat(node, x)?
-            }
-            "Reshape" => self.reshape(node)?,
-            "Squeeze" => self.squeeze(node)?,
-            "Softmax" | "LogSoftmax" => {
-                return Err(refuse(node, "save the network without it: probabilities follow from the logits here"));
-            }
-            op if is_function(op) => self.function(node)?,
-            _ => return Err(refuse(node, format!("this operator is not known ({KNOWN})"))),
-        };
-        Ok(Value::Datum(id))
-    }
-
-    fn rank(&self, id: usize) -> usize {
+    pub(in crate::model) fn rank(&self, id: usize) -> usize {
         if let Shape::Image(_) = self.data[id].shape { 4 } else { 2 }
     }
 
-    fn alias(&mut self, node: &Node) -> Result<Value<'a>, OnnxError> {
+    pub(in crate::model) fn alias(&mut self, node: &Node) -> Result<Value<'a>, OnnxError> {
         if node.op == "Cast" && !matches!(int(node, "to", 0), 1 | 10 | 11 | 16) {
             return Err(refuse(node, "only casts to floating-point numbers are known"));
         }
@@ -86,7 +47,7 @@ impl<'a> Importer<'a> {
         Ok(self.value(node, 0)?.clone())
     }
 
-    fn constant_node(&mut self, node: &'a Node<'a>) -> Result<Value<'a>, OnnxError> {
+    pub(in crate::model) fn constant_node(&mut self, node: &'a Node<'a>) -> Result<Value<'a>, OnnxError> {
         let scalar = |v: f32| Value::Constant(Constant { dims: Vec::new(), values: [v].into() });
         match node.attributes.first() {
             Some(("value", Attribute::Tensor(t))) => Ok(Value::Tensor(t)),
@@ -98,7 +59,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A matrix of constants, turned.
-    fn transposed(&mut self, node: &Node) -> Result<Value<'a>, OnnxError> {
+    pub(in crate::model) fn transposed(&mut self, node: &Node) -> Result<Value<'a>, OnnxError> {
         let c = self.constant(node, 0)?;
         let [rows, columns] = c.dims[..] else { return Err(refuse(node, "only constant matrices can be turned")) };
         if attribute(node, "perm").is_some_and(|p| !matches!(p, Attribute::Ints(p) if p[..] == [1, 0])) {
@@ -109,7 +70,7 @@ impl<'a> Importer<'a> {
         Ok(Value::Constant(Constant { dims: vec![columns, rows], values: values.into() }))
     }
 
-    fn conv(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn conv(&mut self, node: &Node) -> Result<usize, OnnxError> {
         only(node, &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"])?;
         let (x, w) = (self.datum(node, 0)?, self.constant(node, 1)?);
         let [oc, ic, kh, kw] = w.dims[..] else {
@@ -118,7 +79,6 @@ impl<'a> Importer<'a> {
                 format!("its weights have the shape {:?}: only 2-d convolutions are known", w.dims),
             ));
         };
-        ones(node, "dilations")?;
         let groups = int(node, "group", 1);
         let groups = usize::try_from(groups).map_err(|_| refuse(node, format!("group is {groups}")))?;
         if let Shape::Image([c, _, _]) = self.data[x].shape
@@ -130,9 +90,9 @@ impl<'a> Importer<'a> {
             return Err(refuse(node, "kernel_shape is not that of its weights"));
         }
         let stride = window(node, "strides")?.unwrap_or([1, 1]);
-        let bias = self.given(node, 2);
-        let layer =
-            Conv2d { channels: oc, window: [kh, kw], stride, padding: padding(node)?, groups, connections: None, bias };
+        let (padding, dilation) = (padding(node)?, window(node, "dilations")?.unwrap_or([1, 1]));
+        let (window, bias) = ([kh, kw], self.given(node, 2));
+        let layer = Conv2d { channels: oc, window, stride, padding, dilation, groups, connections: None, bias };
         let mut parameters = w.values.to_vec();
         if bias {
             parameters.extend(self.vector(node, 2, oc)?);
@@ -149,7 +109,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn gemm(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn gemm(&mut self, node: &Node) -> Result<usize, OnnxError> {
         only(node, &["alpha", "beta", "transA", "transB"])?;
         if (float(node, "alpha", 1.0), float(node, "beta", 1.0), int(node, "transA", 0)) != (1.0, 1.0, 0) {
             return Err(refuse(node, "alpha and beta must be 1, transA 0"));
@@ -167,7 +127,7 @@ impl<'a> Importer<'a> {
         self.layer(node, x, Layer::Dense(Dense { units, bias }), parameters, Vec::new())
     }
 
-    fn matmul(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn matmul(&mut self, node: &Node) -> Result<usize, OnnxError> {
         let (x, w) = (self.datum(node, 0)?, self.constant(node, 1)?);
         let [inputs, units] = w.dims[..] else { return Err(refuse(node, "its second input is no matrix")) };
         self.feeds(node, x, inputs)?;
@@ -182,7 +142,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn batch_norm(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn batch_norm(&mut self, node: &Node) -> Result<usize, OnnxError> {
         only(node, &["epsilon", "momentum", "training_mode", "spatial"])?;
         if int(node, "training_mode", 0) != 0 || int(node, "spatial", 1) != 1 {
             return Err(refuse(node, "training_mode must be 0: save the network in evaluation mode (model.eval())"));
@@ -206,7 +166,7 @@ impl<'a> Importer<'a> {
         self.layer(node, x, Layer::BatchNorm(BatchNorm { eps, momentum }), all.concat(), buffers)
     }
 
-    fn pool(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn pool(&mut self, node: &Node) -> Result<usize, OnnxError> {
         let known = [
             "auto_pad",
             "ceil_mode",
@@ -250,7 +210,7 @@ impl<'a> Importer<'a> {
     }
 
     /// The mean over rows and columns.
-    fn mean(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn mean(&mut self, node: &Node) -> Result<usize, OnnxError> {
         only(node, &["axes", "keepdims", "noop_with_empty_axes"])?;
         let x = self.datum(node, 0)?;
         let mut axes = self.axes(node)?.unwrap_or_default();
@@ -264,14 +224,14 @@ impl<'a> Importer<'a> {
     }
 
     /// All features of an image in one row.
-    pub fn flat(&mut self, node: &Node, x: usize) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn flat(&mut self, node: &Node, x: usize) -> Result<usize, OnnxError> {
         match self.data[x].shape {
             Shape::Flat(_) => Ok(x),
             Shape::Image(_) => self.layer(node, x, Layer::Flatten, Vec::new(), Vec::new()),
         }
     }
 
-    fn reshape(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn reshape(&mut self, node: &Node) -> Result<usize, OnnxError> {
         let x = self.datum(node, 0)?;
         let sizes = self.sizes(node, 1)?;
         let shape = self.data[x].shape;
@@ -297,7 +257,7 @@ impl<'a> Importer<'a> {
         Ok(done)
     }
 
-    fn squeeze(&mut self, node: &Node) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn squeeze(&mut self, node: &Node) -> Result<usize, OnnxError> {
         let x = self.datum(node, 0)?;
         let mut axes = self.axes(node)?.unwrap_or_default();
         axes.iter_mut().filter(|a| **a < 0).for_each(|a| *a = a.saturating_add(4));
@@ -311,7 +271,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A node that works on each value by itself.
-    fn function(&mut self, node: &'a Node<'a>) -> Result<usize, OnnxError> {
+    pub(in crate::model) fn function(&mut self, node: &'a Node<'a>) -> Result<usize, OnnxError> {
         if node.inputs.len() > OPERANDS {
             return Err(refuse(node, format!("more than {OPERANDS} inputs are not known of it")));
         }
@@ -385,7 +345,7 @@ fn turn(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 }
 
 /// Refuses attributes that nothing here heeds.
-pub fn only(node: &Node, known: &[&str]) -> Result<(), OnnxError> {
+pub(in crate::model) fn only(node: &Node, known: &[&str]) -> Result<(), OnnxError> {
     match node.attributes.iter().find(|(name, _)| !known.contains(name)) {
         Some((name, _)) => Err(refuse(node, format!("its attribute {name} is not known"))),
         None => Ok(()),
@@ -401,11 +361,16 @@ fn ones(node: &Node, name: &str) -> Result<(), OnnxError> {
     }
 }
 
+/// Numbers as sizes, if all of them can be.
+fn sizes(all: &[i64]) -> Option<Vec<usize>> {
+    all.iter().map(|&n| usize::try_from(n).ok()).collect()
+}
+
 /// A pair of sizes.
 fn window(node: &Node, name: &str) -> Result<Option<[usize; 2]>, OnnxError> {
     let Some(Attribute::Ints(all)) = attribute(node, name) else { return Ok(None) };
-    match all[..] {
-        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows as usize, columns as usize])),
+    match sizes(all).as_deref() {
+        Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
         _ => Err(refuse(node, format!("{name} is {all:?}: two sizes from 1 on are needed"))),
     }
 }
@@ -417,10 +382,8 @@ fn padding(node: &Node) -> Result<[usize; 2], OnnxError> {
     };
     match (&automatic[..], attribute(node, "pads")) {
         ("VALID", _) | ("NOTSET", None) => Ok([0, 0]),
-        ("NOTSET", Some(Attribute::Ints(p))) => match p[..] {
-            [top, left, bottom, right] if top == bottom && left == right && top >= 0 && left >= 0 => {
-                Ok([top as usize, left as usize])
-            }
+        ("NOTSET", Some(Attribute::Ints(p))) => match sizes(p).as_deref() {
+            Some(&[top, left, bottom, right]) if top == bottom && left == right => Ok([top, left]),
             _ => Err(refuse(node, format!("pads are {p:?}: only the same before and behind is known"))),
         },
         (other, _) => Err(refuse(node, format!("auto_pad is {other}: pads must be written out"))),

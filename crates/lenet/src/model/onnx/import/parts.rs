@@ -2,48 +2,8 @@
 
 use super::super::OnnxError;
 use super::super::read::Node;
-use super::{Importer, Operand, Source, Value, attribute, int, refuse};
+use super::graph::{Importer, Operand, Part, Source, Value, attribute, int, refuse};
 use crate::spec::{Layer, Pool, Rbf, Shape};
-
-/// A part of a layer, or of what surrounds the layers.
-#[derive(Clone, Debug)]
-pub enum Part {
-    /// Distances to codes: a row for every code, its difference from the code, the square of that, the sum.
-    Row {
-        from: usize,
-    },
-    Difference {
-        from: usize,
-        codes: Vec<f32>,
-        units: usize,
-    },
-    Square {
-        from: usize,
-        codes: Vec<f32>,
-        units: usize,
-    },
-    Distance {
-        from: usize,
-        codes: Vec<f32>,
-        units: usize,
-    },
-    /// The mirror images of the input.
-    Mirror,
-    /// Logits of images and of mirror images apart.
-    Halves {
-        from: usize,
-    },
-}
-
-impl Part {
-    /// The codes that it holds.
-    pub fn codes(&self) -> &[f32] {
-        match self {
-            Part::Difference { codes, .. } | Part::Square { codes, .. } | Part::Distance { codes, .. } => codes,
-            Part::Row { .. } | Part::Mirror | Part::Halves { .. } => &[],
-        }
-    }
-}
 
 impl<'a> Importer<'a> {
     /// Sizes that are computed with, if that is what the node does.
