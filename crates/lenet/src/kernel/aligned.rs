@@ -30,7 +30,7 @@ impl Block {
         // SAFETY: there is at least one byte, and all are written before anybody reads them.
         unsafe {
             let Some(start) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", not(miri)))]
             if align == PAGE {
                 // A wish: where it is not granted, pages stay small.
                 libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE);
