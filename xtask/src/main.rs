@@ -2,6 +2,9 @@
 
 mod minimal;
 mod mpi;
+mod sanitizers;
+mod sources;
+mod supply;
 mod web;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +17,8 @@ The developer's chores: cargo xtask VERB
   data          fetches Fashion-MNIST into the cache
   test-full     the slow tests that `check` leaves out, optimised; fetches Fashion-MNIST first
   fuzz [TARGET] [SECONDS]
-                hostile bytes for one reader, or for all one after the other, 180 seconds each; needs a C++ compiler
+                hostile bytes for one reader, or for all one after the other, 180 seconds each, under AddressSanitizer; needs
+                a C++ compiler
   test-serve    stock Python clients against the server: of the inference protocol, and of its OpenAPI document
   test-tensorboard
                 TensorBoard's own reader on a run's event files
@@ -29,6 +33,14 @@ The developer's chores: cargo xtask VERB
                 virtual environment under target/, unless LENET_PYTHON names a Python that has them
   test-features the library with each of its features alone, and without any: no warning
   test-minimal  a program that only predicts, built from nothing: its packages, size, seconds, predictions
+  package       what crates.io would get of each crate, compiled from that; the code for GPUs and MPI is not
+  deny          licences and sources of all dependencies, and advisories against them where those can be downloaded
+  semver [REVISION]
+                the public surface against the last release's, or against that of a revision
+  test-asan     the library's tests and all corpora under AddressSanitizer; needs a C++ compiler
+  test-tsan     the engine's threads under ThreadSanitizer; needs the component rust-src, or Debian
+  test-loom     the engine's threads in every order in which they can take turns
+  test-miri     buffers and portable kernels under Miri, which `cargo +nightly` has
   web           LeNet in a browser tab, into target/web: the page, its module, 768 images
   test-web      that page in a headless Chromium: it trains, and opens a model";
 
@@ -38,9 +50,9 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["data"] => data(),
         ["test-full"] => data().and_then(|()| test_full()),
-        ["fuzz"] => fuzz(None, "180"),
-        ["fuzz", target] => fuzz(Some(target), "180"),
-        ["fuzz", target, seconds] => fuzz(Some(target), seconds),
+        ["fuzz"] => sanitizers::fuzz(None, "180"),
+        ["fuzz", target] => sanitizers::fuzz(Some(target), "180"),
+        ["fuzz", target, seconds] => sanitizers::fuzz(Some(target), seconds),
         ["test-serve"] => test_serve(),
         ["test-tensorboard"] => test_tensorboard(),
         ["test-browser"] => test_browser(),
@@ -51,6 +63,14 @@ fn main() -> ExitCode {
         ["test-export"] => data().and_then(|()| test_export()),
         ["test-features"] => test_features(),
         ["test-minimal"] => minimal::test(),
+        ["package"] => supply::package(),
+        ["deny"] => supply::deny(),
+        ["semver"] => supply::semver(None),
+        ["semver", revision] => supply::semver(Some(revision)),
+        ["test-asan"] => sanitizers::test_asan(),
+        ["test-tsan"] => sanitizers::test_tsan(),
+        ["test-loom"] => sanitizers::test_loom(),
+        ["test-miri"] => sanitizers::test_miri(),
         ["web"] => web::build(),
         ["test-web"] => web::build().and_then(|()| test_web()),
         ["help" | "--help" | "-h"] => {
@@ -73,10 +93,10 @@ fn main() -> ExitCode {
 
 fn check() -> Result<(), String> {
     run(cargo("fmt --all --check"))?;
-    for example in ["minimal", "web"] {
-        run(cargo(&format!("fmt --manifest-path examples/{example}/Cargo.toml --check")))?;
+    for other in ["examples/minimal", "examples/web", "fuzz", "tests/threads"] {
+        run(cargo(&format!("fmt --manifest-path {other}/Cargo.toml --check")))?;
     }
-    run(Command::new(typos()?).current_dir(root()))?;
+    run(Command::new(tool("typos", "typos", "cargo install typos-cli")?).current_dir(root()))?;
     run(cargo("clippy --workspace --exclude lenet-gpu --exclude lenet-mpi --all-targets -- --deny warnings"))?;
     run(cargo("test --workspace --exclude lenet-gpu --exclude lenet-mpi"))?;
     run(cargo("doc --workspace --exclude lenet-gpu --exclude lenet-mpi --no-deps --document-private-items")
@@ -101,50 +121,6 @@ fn test_full() -> Result<(), String> {
     // `child` is the second process of other tests: alone it has nothing to do.
     let skipped = "--skip data::tests::child --skip stock_client --skip tensorboard";
     run(cargo(&format!("test {RELEASE} --lib --bins --tests -- --ignored {skipped}")))
-}
-
-/// Builds the targets with the marks that libFuzzer follows, which the stable compiler can set, and runs them. What is
-/// found on the way stays under `target/fuzz`; `fuzz/corpus` keeps what is worth a test.
-fn fuzz(target: Option<&str>, seconds: &str) -> Result<(), String> {
-    const MARKS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
-        -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-        -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
-    let version = Command::new("rustc").arg("-vV").output().map_err(|e| format!("`rustc` did not start: {e}"))?;
-    let version = String::from_utf8_lossy(&version.stdout).into_owned();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
-    let built = built().join("fuzz");
-    // With a target named, build scripts and macros stay as they are.
-    let mut build = cargo("build --release --bins --manifest-path fuzz/Cargo.toml --target");
-    run(build.arg(host).arg("--target-dir").arg(&built).env("RUSTFLAGS", MARKS))?;
-    let corpora = root().join("fuzz/corpus");
-    let mut names: Vec<String> = match target {
-        Some(name) => vec![name.into()],
-        None => {
-            let entries = std::fs::read_dir(&corpora).map_err(|e| format!("cannot list {}: {e}", corpora.display()))?;
-            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
-        }
-    };
-    names.sort();
-    for name in names {
-        let found = built.join("corpus").join(&name);
-        std::fs::create_dir_all(&found).map_err(|e| format!("cannot create {}: {e}", found.display()))?;
-        let mut fuzzer = Command::new(built.join(host).join("release").join(&name));
-        // Some readers take files: some thousands a second are written.
-        if Path::new("/dev/shm").is_dir() {
-            fuzzer.env("TMPDIR", "/dev/shm");
-        }
-        fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/{name}-", built.display()));
-        // A picture's decoder may take 512 MB; all else is far below.
-        fuzzer.args([
-            "-max_len=4096",
-            "-timeout=20",
-            "-rss_limit_mb=2048",
-            "-malloc_limit_mb=640",
-            "-print_final_stats=1",
-        ]);
-        run(fuzzer.arg(found).arg(corpora.join(&name)).arg(root().join("crates/lenet/tests/attacks")))?;
-    }
-    Ok(())
 }
 
 fn test_serve() -> Result<(), String> {
@@ -279,21 +255,20 @@ fn environment(name: &str, requirements: &str) -> Result<PathBuf, String> {
     Ok(python)
 }
 
-/// The spelling checker: the one on the path, else one installed into a virtual environment under `target/`.
-fn typos() -> Result<PathBuf, String> {
-    if Command::new("typos").arg("--version").output().is_ok_and(|o| o.status.success()) {
-        return Ok("typos".into());
+/// A program: the one on the path, else from a package of PyPI, in a virtual environment under `target/`.
+fn tool(name: &str, package: &str, otherwise: &str) -> Result<PathBuf, String> {
+    if Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return Ok(name.into());
     }
-    let environment = root().join("target/venv-typos");
-    let program = environment.join(if cfg!(windows) { "Scripts/typos.exe" } else { "bin/typos" });
+    let environment = root().join("target").join(format!("venv-{name}"));
+    let bin = environment.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let program = bin.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if !program.exists() {
-        eprintln!("xtask: `typos` is not on the path; installing it with pip into {}", environment.display());
+        eprintln!("xtask: `{name}` is not on the path; installing it with pip into {}", environment.display());
         let python = if cfg!(windows) { "python" } else { "python3" };
         run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
-        let pip = environment.join(if cfg!(windows) { "Scripts/pip.exe" } else { "bin/pip" });
-        run(Command::new(pip).args(["install", "--quiet", "typos"])).map_err(|e| {
-            format!("{e}\nxtask: the spelling check needs typos: `cargo install typos-cli`, then again")
-        })?;
+        run(Command::new(bin.join("pip")).args(["install", "--quiet", package]))
+            .map_err(|e| format!("{e}\nxtask: this needs {name}: `{otherwise}`, then again"))?;
     }
     Ok(program)
 }

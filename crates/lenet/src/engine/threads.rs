@@ -1,9 +1,14 @@
 //! Persistent threads that take numbered tasks from a counter.
 
 use crate::kernel::denormal::FlushDenormals;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+#[cfg(loom)]
+use loom::{sync, thread};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::{sync, thread};
+use sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use sync::{Arc, Condvar, Mutex, MutexGuard};
+use thread::JoinHandle;
 
 /// What a worker does: (number of the worker, number of the task).
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
@@ -49,8 +54,9 @@ pub struct ThreadPool {
     workers: Vec<JoinHandle<()>>,
 }
 
-/// Looks at the generation before a worker goes to sleep, some tens of microseconds.
-const SPINS: usize = 20_000;
+/// Looks at the generation before a worker goes to sleep, some tens of microseconds. loom tries all that can follow from
+/// each, so that it gets one.
+const SPINS: usize = if cfg!(loom) { 1 } else { 20_000 };
 
 impl ThreadPool {
     /// A pool of `threads` workers, of which the calling thread is one.
@@ -60,7 +66,7 @@ impl ThreadPool {
             .map_while(|worker| {
                 let shared = shared.clone();
                 // With fewer threads than asked for, results are the same: workers take tasks, they do not own them.
-                std::thread::Builder::new().name(format!("lenet-{worker}")).spawn(move || serve(&shared, worker)).ok()
+                thread::Builder::new().name(format!("lenet-{worker}")).spawn(move || serve(&shared, worker)).ok()
             })
             .collect();
         ThreadPool { shared, workers }
@@ -82,12 +88,17 @@ impl ThreadPool {
         // SAFETY: only the lifetime changes. `Leave` below closes the job and waits until no worker is within it, also
         // when a task panics, so that nobody uses the pointers after this function.
         let work_static = unsafe { std::mem::transmute::<*const Work<'_>, *const Work<'static>>(work) };
-        self.shared.slot().job = Some(Job { work: work_static, next: &next, tasks });
-        self.shared.generation.fetch_add(1, Ordering::Release);
+        {
+            let mut slot = self.shared.slot();
+            slot.job = Some(Job { work: work_static, next: &next, tasks });
+            // Within the lock: a worker that has just looked is then asleep before it is woken.
+            self.shared.generation.fetch_add(1, Ordering::Release);
+        }
         self.shared.wake.notify_all();
         let leave = Leave { shared: &self.shared };
         take_tasks(&next, tasks, 0, work);
         drop(leave);
+        debug_assert!(next.into_inner() >= tasks);
     }
 }
 
@@ -101,7 +112,7 @@ impl Drop for Leave<'_> {
         slot.job = None;
         let mut spins = 0;
         while slot.active > 0 {
-            if spins < SPINS / 20 {
+            if spins < SPINS.div_ceil(20) {
                 drop(slot);
                 (0..20).for_each(|_| std::hint::spin_loop());
                 spins += 1;
@@ -110,7 +121,7 @@ impl Drop for Leave<'_> {
                 slot = self.shared.left.wait(slot).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        if std::mem::take(&mut slot.panicked) && !std::thread::panicking() {
+        if std::mem::take(&mut slot.panicked) && !thread::panicking() {
             drop(slot);
             panic!("a worker panicked");
         }
@@ -175,7 +186,7 @@ impl Drop for ThreadPool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -58,7 +58,7 @@ impl Block {
         // SAFETY: there is at least one byte, and all are written before anybody reads them.
         unsafe {
             let start = NonNull::new(alloc(layout)).ok_or(NoMemory { bytes })?;
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", not(miri)))]
             if layout.align() == PAGE {
                 // A wish: where it is not granted, pages stay small.
                 libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE);
