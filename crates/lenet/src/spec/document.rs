@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The text of a recipe, and the overrides on top of it. It becomes a [`Recipe`](super::Recipe) by
+/// The text of a recipe, and the overrides on top of it. It becomes a [`Recipe`] by
 /// [`Document::recipe`]; until then nothing but its syntax has been checked.
 #[derive(Clone, Debug)]
 pub struct Document {
