@@ -2,11 +2,11 @@
 //!
 //! A function that gives an address makes room for an array there; the page writes or reads it before it calls the next.
 
-use lenet::spec::Normalization;
+use lenet::engine::initialize;
 use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update};
 use lenet::model::Model;
+use lenet::spec::Normalization;
 use lenet::spec::{Activation, Conv2d, Dense, Init, Layer, Optimizer, Pool, Spec, TrainRecipe};
-use lenet::engine::initialize;
 use lenet::train::permutation;
 use std::cell::RefCell;
 

@@ -1,8 +1,6 @@
 //! Whole steps of an engine on several threads, for ThreadSanitizer: kernels, sums of gradients, optimizers.
 
-use lenet::engine::{
-    Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, initial_buffers, initialize,
-};
+use lenet::engine::{Batch, CpuEngine, CpuOptions, Engine, Pixels, TrainStep, Update, initial_buffers, initialize};
 use lenet::spec::Recipe;
 
 /// The bits of parameters and buffers after two steps on noise, and the loss then.
