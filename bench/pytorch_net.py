@@ -96,6 +96,8 @@ def layer(spec, shape):
     if kind == "batch_norm":
         norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
         return norm(channels, eps=spec["eps"], momentum=spec["momentum"])
+    if kind == "prelu":
+        return nn.PReLU(channels, spec["slope"])
     if kind == "dropout":
         return nn.Dropout(spec["rate"])
     if kind == "residual":

@@ -52,12 +52,13 @@ fn twenty_steps_of_every_optimizer_are_pytorchs() {
 }
 
 /// What recipes can say beyond the networks that PyTorch has computed: each against the CPU.
-const LAYERS: [&str; 5] = [
+const LAYERS: [&str; 6] = [
     r#"{ type = "conv2d", channels = 8, window = 3, dilation = [2, 3], groups = 2 }, { type = "conv2d", channels = 8, window = 3, padding = 1, groups = 8 }, { type = "leaky_relu" }, { type = "max_pool", window = 3, stride = 2, padding = 1 }"#,
     r#"{ type = "dropout", rate = 0.25 }, { type = "conv2d", channels = 6, window = 5 }, { type = "batch_norm" }, { type = "prelu" }, { type = "elu" }, { type = "dropout", rate = 0.5 }"#,
     r#"{ type = "conv2d", channels = 6, window = 5 }, { type = "softplus" }, { type = "conv2d", channels = 3, window = 3, stride = 2, connections = [[0, 1], [2, 3, 5], [1, 4]] }, { type = "gelu" }"#,
     r#"{ type = "subsample", window = 2 }, { type = "scaled_tanh" }, { type = "residual", body = [{ type = "conv2d", channels = 4, window = 3, padding = 1 }, { type = "batch_norm" }], shortcut = [{ type = "conv2d", channels = 4, window = 1 }] }, { type = "silu" }, { type = "avg_pool", window = 3, padding = 1 }"#,
     r#"{ type = "conv2d", channels = 5, window = [3, 2], stride = [2, 1], padding = [1, 0], bias = false }, { type = "hard_swish" }, { type = "residual", body = [{ type = "batch_norm" }, { type = "relu" }] }, { type = "tanh" }, { type = "global_avg_pool" }"#,
+    r#"{ type = "conv2d", channels = 6, window = 5, stride = 2 }, { type = "leaky_relu", slope = 0.2 }, { type = "conv2d", channels = 4, window = 3, padding = 1 }, { type = "elu", alpha = 0.5 }, { type = "conv2d", channels = 4, window = 3, padding = 1 }, { type = "gelu", approximate = "tanh" }, { type = "conv2d", channels = 4, window = 3, padding = 1 }, { type = "relu6" }"#,
 ];
 
 fn recipe(layers: &str, output: &str) -> Recipe {

@@ -1,4 +1,4 @@
-//! From a name or a path to a [`Dataset`].
+//! From a name or a path to a [`Dataset`](super::Dataset).
 
 use super::{CacheOptions, DataError, DataEvent, Loaded, Options, catalog, folder, idx_dir, source};
 use std::path::{Path, PathBuf};

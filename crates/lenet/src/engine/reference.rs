@@ -14,7 +14,7 @@ pub struct Reference<'a> {
     pub parameters: &'a [f64],
     /// Its buffer slab.
     pub buffers: &'a [f64],
-    /// Whether it trains: batch statistics, dropout with these keys, one a sample (see [`crate::kernel::op::dropout`]).
+    /// Whether it trains: batch statistics, dropout with these keys, one a sample (`kernel::op::dropout`).
     pub train: Option<&'a [u32]>,
 }
 

@@ -1,15 +1,14 @@
 //! The text of a recipe, and what is laid over it before it is understood.
 
 use super::error::{Place, Problem, RecipeError, did_you_mean};
-use super::layers::Activation;
+use super::layers::{Activation, Layer};
 use super::node::{Entry, Node, Value, unknown_key};
-use super::read::kind;
 use super::recipe::{PRESETS, Recipe, preset};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The text of a recipe, and the overrides on top of it. It becomes a [`Recipe`](super::Recipe) by
+/// The text of a recipe, and the overrides on top of it. It becomes a [`Recipe`] by
 /// [`Document::recipe`]; until then nothing but its syntax has been checked.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -229,4 +228,22 @@ fn descend<'a>(node: &'a mut Node, step: &str, so_far: String, place: &Place) ->
         }
         _ => Err(fail(Problem::NoTable { node: so_far, value, key: step.into() })),
     }
+}
+
+/// A layer of the type that is written here.
+pub(super) fn kind(node: &Node) -> Result<Layer, RecipeError> {
+    if !matches!(node.value, Value::Table(_)) {
+        return Err(node.must("a layer", "a table with a \"type\""));
+    }
+    let all = Layer::all();
+    let kinds: Vec<&str> = all.iter().map(Layer::kind).collect();
+    let known = kinds.join(", ");
+    let Some(kind) = node.get("type") else {
+        return Err(RecipeError::at(&node.place, Problem::MissingType { known }));
+    };
+    let Some(name) = kind.text() else { return Err(kind.must("type", &format!("one of {known}"))) };
+    all.into_iter().find(|layer| layer.kind() == name).ok_or_else(|| {
+        let (name, hint) = (kind.describe(), did_you_mean(name, &kinds));
+        RecipeError::at(&kind.place, Problem::UnknownName { what: "layer type", name, hint, known })
+    })
 }

@@ -1,8 +1,8 @@
 //! All that is wrong with a recipe, where reading stops at the first of each section.
 
-use super::document::Document;
+use super::document::{Document, kind};
 use super::node::Node;
-use super::read::{each_layer, kind};
+use super::read::each_layer;
 use super::{Layer, ModelRecipe, Recipe, RecipeError, Spec};
 
 impl Recipe {

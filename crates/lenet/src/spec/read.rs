@@ -1,6 +1,6 @@
 //! From a document to a recipe, by the tables of sections and layers.
 
-use super::document::Document;
+use super::document::{Document, kind};
 use super::error::{Problem, RecipeError, did_you_mean};
 use super::layers::{Field, Key, SIZES};
 use super::node::{Node, Value};
@@ -339,22 +339,4 @@ fn layer(node: &Node, around: Around) -> Result<Layer, RecipeError> {
     let known: Vec<&str> = std::iter::once("type").chain(keys.iter().map(|key| key.name)).collect();
     first(fill_known(node, &table, keys, &known, Around { depth: around.depth + 1, ..around }).errors)?;
     Ok(layer)
-}
-
-/// A layer of the type that is written here.
-pub(super) fn kind(node: &Node) -> Result<Layer, RecipeError> {
-    if !matches!(node.value, Value::Table(_)) {
-        return Err(node.must("a layer", "a table with a \"type\""));
-    }
-    let all = Layer::all();
-    let kinds: Vec<&str> = all.iter().map(Layer::kind).collect();
-    let known = kinds.join(", ");
-    let Some(kind) = node.get("type") else {
-        return Err(RecipeError::at(&node.place, Problem::MissingType { known }));
-    };
-    let Some(name) = kind.text() else { return Err(kind.must("type", &format!("one of {known}"))) };
-    all.into_iter().find(|layer| layer.kind() == name).ok_or_else(|| {
-        let (name, hint) = (kind.describe(), did_you_mean(name, &kinds));
-        RecipeError::at(&kind.place, Problem::UnknownName { what: "layer type", name, hint, known })
-    })
 }

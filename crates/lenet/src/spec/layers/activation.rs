@@ -110,7 +110,6 @@ impl Activation {
     }
 
     /// The settings that are not as by default, in words.
-    #[cfg(feature = "train")]
     fn settings(mut self) -> String {
         let said = self.keys().into_iter().filter(Key::is_said);
         let words = said.map(|key| format!("{} {}", key.name, key.field.write_json()).replace('"', ""));

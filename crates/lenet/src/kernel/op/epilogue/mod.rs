@@ -14,7 +14,7 @@ use std::ops::Range;
 ///
 /// Forward for training leaves in `z` the derivative of the pooled value by the pre-activation, so that backward is one
 /// product: `dz = z · dy[window]`. Behind a normalisation `z` stays as it is, since backward needs it
-/// ([`crate::kernel::op::norm`], [`crate::kernel::op::norm::maximum`]).
+/// ([`crate::kernel::op::norm`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue {
     /// The function; `None` for none.
