@@ -9,7 +9,7 @@ use std::time::Instant;
 const PACKAGES: usize = 10;
 
 /// Most bytes of the stripped program.
-const BYTES: u64 = 2_000_000;
+const BYTES: u64 = 2_400_000;
 
 /// Builds `examples/minimal` from nothing and compares its predictions with those of `lenet predict`.
 pub fn test() -> Result<(), String> {
