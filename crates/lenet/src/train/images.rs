@@ -22,16 +22,13 @@ pub(super) struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// # Errors
-    /// A recipe that [`Recipe::check`] refuses, or images that are not as many as their labels.
-    pub fn new(recipe: &Recipe, data: &'a Dataset) -> Result<Self, TrainError> {
-        recipe.check()?;
-        check_images(data)?;
+    /// Of a recipe and data that [`check`] has let through.
+    pub fn new(recipe: &Recipe, data: &'a Dataset) -> Self {
         let (train, val) = recipe_split(recipe, data);
         let normalization = recipe.data.normalization.resolve(data, &train);
         let labels = train.iter().map(|&i| data.labels[i as usize]);
         let weights = recipe.targets.class_weights.resolve(labels, data.classes.len());
-        Ok(Images { data, val, tables: normalization.tables(), normalization, weights, train })
+        Images { data, val, tables: normalization.tables(), normalization, weights, train }
     }
 
     /// Positions of the images to train on, in the order of an epoch, which counts from 0.
@@ -53,9 +50,9 @@ pub(super) struct TestImages<'a> {
     pub len: usize,
 }
 
-/// All images of a training.
+/// All images of a training, whose recipe and training data [`check`] has let through.
 pub(super) fn images<'a>(recipe: &Recipe, data: &'a Loaded) -> Result<(Images<'a>, TestImages<'a>), TrainError> {
-    let images = Images::new(recipe, &data.train)?;
+    let images = Images::new(recipe, &data.train);
     check_images(&data.test)?;
     let len = recipe.data.test_limit.unwrap_or(usize::MAX).min(data.test.len());
     let train = images.train.len();
@@ -68,8 +65,14 @@ pub(super) fn images<'a>(recipe: &Recipe, data: &'a Loaded) -> Result<(Images<'a
     Ok((images, TestImages { data: &data.test, len }))
 }
 
+/// Whether a training can start from a recipe and its training data, whose fields are public.
+pub(super) fn check(recipe: &Recipe, train: &Dataset) -> Result<(), TrainError> {
+    recipe.check()?;
+    check_images(train)
+}
+
 /// Whether a dataset, whose fields are public, holds an image for each label.
-pub(super) fn check_images(data: &Dataset) -> Result<(), TrainError> {
+fn check_images(data: &Dataset) -> Result<(), TrainError> {
     let (labels, bytes, shape) = (data.labels.len(), data.images.len(), data.shape);
     let wanted = shape.iter().try_fold(labels, |n, &side| n.checked_mul(side));
     if Some(bytes) == wanted { Ok(()) } else { Err(TrainError::Images { bytes, labels, shape }) }

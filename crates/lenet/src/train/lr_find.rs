@@ -2,7 +2,7 @@
 //! with rates that rise exponentially, until the loss leaves for good.
 
 use super::error::TrainError;
-use super::images::Images;
+use super::images::{Images, check};
 use crate::data::Dataset;
 use crate::engine::{Engine, EngineError, TrainStep, Update, initialize};
 use crate::spec::Recipe;
@@ -73,7 +73,8 @@ pub fn lr_find(
         return Err(TrainError::LrRange { from, to, steps });
     }
     let seed = recipe.train.seed;
-    let images = Images::new(recipe, train)?;
+    check(recipe, train)?;
+    let images = Images::new(recipe, train);
     if images.train.is_empty() {
         return Err(TrainError::NoImages { train: 0, test: 0 });
     }

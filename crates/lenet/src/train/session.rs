@@ -3,7 +3,7 @@
 use super::environment::{environment, recipe_name};
 use super::error::TrainError;
 use super::event::{Control, Event};
-use super::images::{check_images, images};
+use super::images::{check, images};
 use super::run::Run;
 use super::trainer::{Plan, Trainer};
 use crate::data::Loaded;
@@ -65,8 +65,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// A recipe that [`Recipe::check`] refuses or that does not fit the data, images that are not as many as their labels.
     pub fn new(recipe: &Recipe, data: &'a Loaded) -> Result<Self, TrainError> {
-        recipe.check()?;
-        check_images(&data.train)?;
+        check(recipe, &data.train)?;
         let mut recipe = recipe.clone();
         recipe.resolve_normalization(&data.train);
         let spec = recipe.spec(data.train.shape, data.train.classes.len())?;
